@@ -1,0 +1,1 @@
+"""SA-HMR: human mesh recovery in 3D scenes, as a library."""

@@ -1,0 +1,29 @@
+"""The errors a user can cause, each saying what was found, where, what is allowed and what to do."""
+
+
+class SahmrError(Exception):
+    """Base of every error that input, not our own code, is to blame for."""
+
+
+class RawDataError(SahmrError):
+    """A raw file is missing, misplaced, damaged or contradicts another one."""
+
+
+class BodyModelError(RawDataError):
+    """A body-model file or a table that belongs to it is missing or not what it claims to be."""
+
+
+class ShardError(SahmrError):
+    """A shard or its index is missing, damaged or of another version."""
+
+
+class StoreError(SahmrError):
+    """A scene store is missing, damaged or of another version."""
+
+
+class SettingsError(SahmrError):
+    """``params.yaml`` has an unknown, missing or impossible value."""
+
+
+class CheckpointError(SahmrError):
+    """A checkpoint does not fit the network it is meant for."""

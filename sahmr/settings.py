@@ -1,0 +1,80 @@
+"""Sections of ``params.yaml`` as checked, frozen classes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, TypeVar, cast, dataclass_transform
+
+import yaml
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass as checked_dataclass
+
+from sahmr.errors import SettingsError
+
+_T = TypeVar("_T")
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True)
+def settings(cls: type[_T]) -> type[_T]:
+    """Turn a class into a frozen, keyword-only, checked section: unknown keys and wrong types are errors."""
+    made = checked_dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))(cls)
+    return cast("type[_T]", made)
+
+
+@settings
+class Paths:
+    """Section ``paths``: where the stages' outputs lie. No stage tracks it, it cannot change a result."""
+
+    bodies: Path
+    frames: Path
+    scenes: Path
+    shards: Path
+    models: Path
+    predictions: Path
+    reports: Path
+    catalog: Path
+
+
+@settings
+class Raw:
+    """Section ``raw``: roots of the publishers' trees."""
+
+    rich: Path
+    prox: Path
+    bodies: Path
+
+    def root(self, dataset: str) -> Path:
+        """Root of one dataset's tree: ``rich`` or ``prox``."""
+        root: Path = getattr(self, dataset)
+        return root
+
+
+def read_params(path: Path | None = None) -> dict[str, Any]:
+    """The whole ``params.yaml`` as nested dicts."""
+    path = path or Path("params.yaml")
+    if not path.is_file():
+        raise SettingsError(f"{path}: no such file in {Path.cwd()}; run the stage from the repository root")
+    loaded = yaml.safe_load(path.read_text())
+    if not isinstance(loaded, dict):
+        raise SettingsError(f"{path}: expected sections, found {type(loaded).__name__}")
+    return loaded
+
+
+def load_section(name: str, kind: type[_T], path: Path | None = None) -> _T:
+    """Read and check one section of ``params.yaml``.
+
+    Raises:
+        SettingsError: naming ``section.key`` for every unknown, missing or impossible value.
+    """
+    path = path or Path("params.yaml")
+    params = read_params(path)
+    if name not in params:
+        raise SettingsError(f"{path}: section '{name}' is missing; allowed sections: see README, 'Parameters'")
+    try:
+        return TypeAdapter(kind).validate_python(params[name] or {})
+    except ValidationError as error:
+        lines = [
+            f"{path}: {'.'.join([name, *map(str, item['loc'])])}: {item['msg']} (found {item['input']!r})"
+            for item in error.errors()
+        ]
+        raise SettingsError("\n".join(lines) + "\nedit the value, or remove the key if it is unknown") from None

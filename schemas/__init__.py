@@ -1,0 +1,1 @@
+"""On-disk record types and their Arrow schemas; no torch in here."""

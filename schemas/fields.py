@@ -1,0 +1,109 @@
+"""Arrow types for boxes, transforms and points, and the one way tables are written and read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+SCHEMA_VERSION = 1
+
+_Record = TypeVar("_Record")
+
+
+class SchemaError(ValueError):
+    """A record or file does not have the columns its schema asks for."""
+
+
+def column(
+    name: str, kind: pa.DataType, *, unit: str = "", frame: str = "", note: str = "", nullable: bool = False
+) -> pa.Field:
+    """A column whose unit, frame and meaning travel in its metadata."""
+    meta = {key: text for key, text in (("unit", unit), ("frame", frame), ("note", note)) if text}
+    return pa.field(name, kind, nullable=nullable, metadata=dict(sorted(meta.items())) or None)
+
+
+def vector(length: int, kind: pa.DataType | None = None) -> pa.DataType:
+    """A fixed number of floats (float64 unless told), row-major where it is a matrix."""
+    return pa.list_(pa.field("element", kind or pa.float64(), nullable=False), length)
+
+
+def schema(name: str, columns: Iterable[pa.Field]) -> pa.Schema:
+    """A schema that says its own name and version."""
+    meta = {"sahmr.schema": name, "sahmr.schema_version": str(SCHEMA_VERSION)}
+    return pa.schema(list(columns), metadata=meta)
+
+
+def to_table(records: Iterable[Any], target: pa.Schema) -> pa.Table:
+    """Dataclass records to a table, sorted as given; raises SchemaError when the keys do not match."""
+    rows = []
+    for record in records:
+        row = asdict(record)
+        if set(row) != set(target.names):
+            odd = sorted(set(row) ^ set(target.names))
+            raise SchemaError(f"{type(record).__name__} and schema {target.metadata} disagree on {odd}")
+        rows.append(row)
+    for field in target:
+        if not field.nullable and any(row[field.name] is None for row in rows):
+            raise SchemaError(f"column '{field.name}' must not be null")
+    return pa.Table.from_pylist(rows, schema=target).combine_chunks()
+
+
+def from_table(table: pa.Table, record: type[_Record]) -> list[_Record]:
+    """Rows of a table as dataclass records; list columns become tuples."""
+    names = [field.name for field in fields(record)]  # type: ignore[arg-type]  # callers pass dataclasses
+    missing = sorted(set(names) - set(table.column_names))
+    if missing:
+        raise SchemaError(f"table lacks the columns {missing} of {record.__name__}")
+    return [
+        record(**{k: tuple(v) if isinstance(v, list) else v for k, v in row.items()})
+        for row in table.select(names).to_pylist()
+    ]
+
+
+def write_table(path: Path, table: pa.Table, *, extra: Mapping[str, str] | None = None) -> None:
+    """Write Parquet whose bytes depend on the content alone; appears under its name only when complete.
+
+    Page checksums are on; ``extra`` joins the schema metadata in sorted order.
+    """
+    meta = {**(table.schema.metadata or {}), **{k.encode(): v.encode() for k, v in (extra or {}).items()}}
+    table = table.replace_schema_metadata(dict(sorted(meta.items()))).combine_chunks()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        pq.write_table(
+            table,
+            partial,
+            compression="zstd",
+            compression_level=3,
+            version="2.6",
+            data_page_version="1.0",
+            row_group_size=4096,
+            use_dictionary=False,
+            write_page_checksum=True,
+        )
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def read_table(path: Path, target: pa.Schema) -> pa.Table:
+    """Read Parquet, verify page checksums, and insist on the schema's name, version and columns."""
+    if not path.is_file():
+        raise SchemaError(f"{path}: no such file; make it with: dvc repro")
+    table = pq.read_table(path, page_checksum_verification=True)
+    meta = table.schema.metadata or {}
+    for key in (b"sahmr.schema", b"sahmr.schema_version"):
+        if meta.get(key) != target.metadata[key]:
+            raise SchemaError(
+                f"{path}: {key.decode()} is {meta.get(key)!r}, expected {target.metadata[key]!r}; "
+                "it was written by another version: run dvc repro"
+            )
+    if table.column_names != target.names:
+        raise SchemaError(f"{path}: columns {table.column_names}, expected {target.names}; run dvc repro")
+    return table
