@@ -1,0 +1,1 @@
+"""What the pipeline has made: entries, scan and report."""

@@ -1,0 +1,90 @@
+"""Look at what lies on disk and describe it: rows, bytes, hashes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from catalog.entries import CatalogEntry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """An output the pipeline may have made: where it would lie and which stage makes it."""
+
+    path: Path
+    stage: str
+    dataset: str | None
+    kind: str
+
+
+def scan(artifacts: Iterable[Artifact]) -> Iterator[CatalogEntry]:
+    """Describe every artifact that exists, in the order given; those that do not exist are left out."""
+    for artifact in artifacts:
+        if artifact.path.exists():
+            yield _describe(artifact)
+
+
+def _describe(artifact: Artifact) -> CatalogEntry:
+    files = _files(artifact.path)
+    name, rows = _count(artifact)
+    return CatalogEntry(
+        path=artifact.path.as_posix(),
+        stage=artifact.stage,
+        dataset=artifact.dataset,
+        kind=artifact.kind,
+        schema_name=name,
+        rows=rows,
+        files=len(files),
+        bytes=sum(file.stat().st_size for file in files),
+        sha256=_digest(artifact.path, files),
+    )
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path]
+    return sorted(file for file in path.rglob("*") if file.is_file())
+
+
+def _digest(path: Path, files: list[Path]) -> str:
+    """The sha256 of a file, or of the listing of a folder as ``sha256sum`` would print it."""
+    if path.is_file():
+        return _sha256(path)
+    lines = (f"{_sha256(file)}  {file.relative_to(path).as_posix()}\n" for file in files)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _count(artifact: Artifact) -> tuple[str | None, int | None]:
+    """Schema name and number of rows, where the kind has such a thing."""
+    if artifact.kind == "table":
+        return _table(artifact.path)
+    if artifact.kind == "shards":
+        return _table(artifact.path / "index.parquet")
+    if artifact.kind == "zarr":
+        return None, _groups(artifact.path)
+    return None, None
+
+
+def _table(path: Path) -> tuple[str | None, int | None]:
+    if not path.is_file():
+        return None, None
+    parquet = pq.read_metadata(path)
+    name = (parquet.metadata or {}).get(b"sahmr.schema")
+    return (name.decode() if name else None), parquet.num_rows
+
+
+def _groups(store: Path) -> int:
+    """Number of groups one level below the root of a Zarr v3 store."""
+    nodes = (json.loads(node.read_text()) for node in store.glob("*/zarr.json"))
+    return sum(node.get("node_type") == "group" for node in nodes)

@@ -1,0 +1,50 @@
+"""What every stage's command line shares: the dataset flag, logging, and errors told in one line."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import logging
+import sys
+from collections.abc import Sequence
+from typing import Protocol
+
+from sahmr.errors import SahmrError
+from schemas.fields import SchemaError
+
+DATASETS = ("rich", "prox")
+log = logging.getLogger("sahmr")
+
+
+def parse_dataset(argv: Sequence[str] | None = None, *, what: str = "") -> str:
+    """Read ``--dataset rich|prox``."""
+    parser = argparse.ArgumentParser(description=what)
+    parser.add_argument("--dataset", choices=DATASETS, required=True)
+    return str(parser.parse_args(argv).dataset)
+
+
+def set_up_logging() -> None:
+    """One line per message on standard error, time first."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", force=True)
+
+
+class Main(Protocol):
+    """A stage's entry point: the command line without the program's name, or None for ``sys.argv``."""
+
+    def __call__(self, argv: Sequence[str] | None = None) -> None:  # noqa: D102  # told by the class
+        ...
+
+
+def stage(main: Main) -> Main:
+    """Wrap a stage's ``main``: logging on; an error the input is to blame for is one message and exit code 1."""
+
+    @functools.wraps(main)
+    def run(argv: Sequence[str] | None = None) -> None:
+        set_up_logging()
+        try:
+            main(argv)
+        except (SahmrError, SchemaError) as error:
+            log.error("error: %s", error)
+            sys.exit(1)
+
+    return run
