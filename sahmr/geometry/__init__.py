@@ -1,0 +1,1 @@
+"""Pure torch geometry: cameras, frustums, voxels, alignment."""
