@@ -1,0 +1,53 @@
+"""Stage ``bodies``: the licensed SMPL files to clean arrays that later stages read without pickles or chumpy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipelines.stage import log, stage
+from sahmr.body.files import BodyFiles, find_body_files
+from sahmr.body.model import body_model, clean_path, read_official, write_clean
+from sahmr.body.topology import write_topology
+from sahmr.body.transfer import TRANSFER_FILE, read_transfer, write_transfer
+from sahmr.settings import Paths, Raw, load_section, settings
+
+
+@settings
+class Bodies:
+    """Section ``bodies`` of params.yaml.
+
+    Attributes:
+        num_betas: shape directions kept of every model; RICH and PROX store 10 coefficients.
+    """
+
+    num_betas: int
+
+
+def write_models(files: BodyFiles, folder: Path, params: Bodies) -> int:
+    """Write ``SMPLX_*.npz`` and, where present, ``SMPLH_*.npz``; returns how many."""
+    models = [("smplx", gender, path) for gender, path in files.smplx.items()]
+    models += [("smplh", gender, path) for gender, path in files.smplh.items()]
+    for kind, gender, path in models:
+        arrays = read_official(path, kind, num_betas=params.num_betas)
+        write_clean(clean_path(folder, kind, gender), kind, arrays, params.num_betas)
+    return len(models)
+
+
+@stage
+def main(argv: Sequence[str] | None = None) -> None:
+    """Check the raw body files, then write clean models, the transfer matrix and the topology tables."""
+    params, paths, raw = load_section("bodies", Bodies), load_section("paths", Paths), load_section("raw", Raw)
+    files = find_body_files(raw.bodies)
+    count = write_models(files, paths.bodies, params)
+    write_transfer(paths.bodies / TRANSFER_FILE, read_transfer(files.transfer))
+    arrays = read_official(files.smpl_neutral, "smpl", num_betas=params.num_betas)
+    neutral = body_model(arrays, "smpl", params.num_betas)
+    write_topology(
+        paths.bodies, neutral, regressor=files.joint_regressor, downsampling=files.downsampling, parts=files.parts
+    )
+    log.info("bodies: %d models, transfer matrix and topology -> %s", count, paths.bodies)
+
+
+if __name__ == "__main__":
+    main()

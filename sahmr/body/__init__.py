@@ -1,0 +1,1 @@
+"""Body models, regressors and the vertex hierarchies of SMPL topology."""

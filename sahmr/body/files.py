@@ -1,0 +1,109 @@
+"""Where users keep the licensed body files: every layout we know, and one list of what is missing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from sahmr.errors import BodyModelError
+
+GENDERS = ("male", "female", "neutral")
+_SMPLX_SITE = "https://smpl-x.is.tue.mpg.de"
+_SMPL_SITE = "https://smpl.is.tue.mpg.de (SMPLify) "
+_METRO = "https://github.com/microsoft/MeshGraphormer, folder src/modeling/data"
+_SAHMR = "among the body models of the SA-HMR release, https://github.com/zju3dv/SA-HMR"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BodyFiles:
+    """Found files; ``smplx`` and ``smplh`` map gender -> path, SMPL-H may be empty."""
+
+    smpl_neutral: Path
+    smplx: dict[str, Path]
+    smplh: dict[str, Path]
+    transfer: Path
+    joint_regressor: Path
+    downsampling: Path
+    parts: Path
+
+
+def model_candidates(kind: str, gender: str) -> tuple[str, ...]:
+    """Relative paths under which a model file may lie, the first being the documented one."""
+    name = f"{kind.upper()}_{gender.upper()}"
+    names = [f"{name}.npz", f"{name}.pkl"]
+    if kind == "smplh":  # the AMASS release
+        names += [f"{gender}/model.npz"]
+    return tuple(f"{folder}{kind}/{file}" for folder in ("models/", "") for file in names)
+
+
+_NEUTRAL = "basicModel_neutral_lbs_10_207_0_v1.0.0.pkl"
+_TRANSFER = "model_transfer/smplx2smplh_deftrafo_setup.pkl"
+_TABLES: dict[str, tuple[tuple[str, ...], str]] = {
+    "smpl_neutral": (
+        (_NEUTRAL, f"models/{_NEUTRAL}", f"smpl/{_NEUTRAL}", f"models/smpl/{_NEUTRAL}", "models/smpl/SMPL_NEUTRAL.pkl",
+         "smpl/SMPL_NEUTRAL.pkl"),
+        f"neutral SMPL model, {_SMPL_SITE}",
+    ),
+    "transfer": (
+        (f"models/{_TRANSFER}", _TRANSFER, "smplx2smplh_deftrafo_setup.pkl"),
+        f"SMPL-X to SMPL-H transfer, 'model correspondences' on {_SMPLX_SITE}",
+    ),
+    "joint_regressor": (
+        ("J_regressor_h36m_correct.npy", "J_regressor_h36m.npy", "models/J_regressor_h36m_correct.npy",
+         "models/J_regressor_h36m.npy"),
+        f"H36M joint regressor, {_METRO}",
+    ),
+    "downsampling": (("mesh_downsampling.npz", "models/mesh_downsampling.npz"), f"mesh hierarchy, {_METRO}"),
+    "parts": (("seg_part_info.npy", "models/seg_part_info.npy"), f"contact body parts, {_SAHMR}"),
+}  # fmt: skip
+
+
+def _first(root: Path, candidates: tuple[str, ...]) -> Path | None:
+    return next((root / name for name in candidates if (root / name).is_file()), None)
+
+
+def check_body_files(root: Path) -> list[str]:
+    """Every missing file, one line each: where it was expected, what it is, where to get it."""
+    if not root.is_dir():
+        return [f"{root}: no such folder; point raw.bodies of params.yaml at the body models"]
+    problems = [
+        f"{root / candidates[0]}: missing (also looked for {', '.join(candidates[1:]) or 'nothing else'}); {what}"
+        for candidates, what in _TABLES.values()
+        if _first(root, candidates) is None
+    ]
+    for gender in ("male", "female"):
+        candidates = model_candidates("smplx", gender)
+        if _first(root, candidates) is None:
+            where = ", ".join(candidates[1:])
+            problems.append(f"{root / candidates[0]}: missing (also looked for {where}); SMPL-X model, {_SMPLX_SITE}")
+    return problems
+
+
+def find_body_files(root: Path) -> BodyFiles:
+    """Locate the files.
+
+    Raises:
+        BodyModelError: listing every missing file.
+    """
+    if problems := check_body_files(root):
+        raise BodyModelError("\n".join([f"{len(problems)} body files are missing:", *problems]))
+    tables = {key: _located(root, candidates) for key, (candidates, _) in _TABLES.items()}
+    models = {
+        kind: {g: path for g in GENDERS if (path := _first(root, model_candidates(kind, g))) is not None}
+        for kind in ("smplx", "smplh")
+    }
+    return BodyFiles(
+        smpl_neutral=tables["smpl_neutral"],
+        smplx=models["smplx"],
+        smplh=models["smplh"],
+        transfer=tables["transfer"],
+        joint_regressor=tables["joint_regressor"],
+        downsampling=tables["downsampling"],
+        parts=tables["parts"],
+    )
+
+
+def _located(root: Path, candidates: tuple[str, ...]) -> Path:
+    found = _first(root, candidates)
+    assert found is not None, "checked by the caller"
+    return found

@@ -1,0 +1,151 @@
+"""Linear blend skinning in numpy: shape and pose parameters to vertices, the same bytes on every machine.
+
+Sums go through ``einsum`` and sparse products, never through BLAS, whose rounding depends on the processor.
+Source: Loper et al., "SMPL", 2015; Pavlakos et al., "SMPL-X", 2019. Parity with the `smplx` package is a test.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sahmr.body.model import BodyModel
+from sahmr.errors import BodyModelError
+
+Array = NDArray[np.float64]
+_HAND_JOINTS = 15
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class BodyParams:
+    """Parameters of one body: axis-angle radians, metres, in whatever frame ``global_orient`` and ``transl`` are.
+
+    Attributes:
+        betas: up to the model's number of shape coefficients.
+        global_orient, transl: [3].
+        body_pose: [63] (SMPL-H, SMPL-X) or [69] (SMPL).
+        left_hand_pose, right_hand_pose: fewer than 45 numbers: PCA coefficients about the *mean* hand (RICH, PROX);
+            45 numbers: axis-angles of the 15 joints about the *flat* hand (SMPL-H re-fits). None: the mean hand
+            of SMPL-X, the flat hand of SMPL-H.
+        jaw_pose, leye_pose, reye_pose: [3], SMPL-X only.
+        expression: [10], SMPL-X only.
+    """
+
+    betas: Array
+    global_orient: Array
+    transl: Array
+    body_pose: Array
+    left_hand_pose: Array | None = None
+    right_hand_pose: Array | None = None
+    jaw_pose: Array | None = None
+    leye_pose: Array | None = None
+    reye_pose: Array | None = None
+    expression: Array | None = None
+
+
+def rotation_matrix(axis_angle: Array) -> Array:
+    """[3] axis-angle, radians, to a [3, 3] rotation (Rodrigues)."""
+    x, y, z = (float(value) for value in axis_angle)
+    angle = math.sqrt(x * x + y * y + z * z)
+    if angle < 1e-12:
+        return np.eye(3)
+    x, y, z = x / angle, y / angle, z / angle
+    s, c = math.sin(angle), math.cos(angle)
+    k = 1.0 - c
+    return np.array(
+        [
+            [c + k * x * x, k * x * y - s * z, k * x * z + s * y],
+            [k * x * y + s * z, c + k * y * y, k * y * z - s * x],
+            [k * x * z - s * y, k * y * z + s * x, c + k * z * z],
+        ]
+    )
+
+
+def _hand(model: BodyModel, side: int, pose: Array | None) -> Array:
+    """[45] axis-angles of one hand; see :class:`BodyParams` for the two conventions."""
+    assert model.hand_components is not None and model.hand_means is not None
+    if pose is None:
+        return model.hand_means[side] if model.kind == "smplx" else np.zeros(_HAND_JOINTS * 3)
+    if len(pose) == _HAND_JOINTS * 3:
+        return pose
+    if len(pose) > _HAND_JOINTS * 3:
+        raise BodyModelError(f"a hand pose has {len(pose)} numbers; allowed: at most {_HAND_JOINTS * 3}")
+    offset: Array = np.einsum("i,ij->j", pose, model.hand_components[side][: len(pose)])
+    return model.hand_means[side] + offset
+
+
+def _full_pose(model: BodyModel, params: BodyParams) -> Array:
+    """[joints, 3] axis-angles in the model's joint order."""
+    zero = np.zeros(3)
+    parts = [params.global_orient, params.body_pose]
+    if model.kind == "smplx":
+        parts += [zero if part is None else part for part in (params.jaw_pose, params.leye_pose, params.reye_pose)]
+    if model.kind != "smpl":
+        parts += [_hand(model, 0, params.left_hand_pose), _hand(model, 1, params.right_hand_pose)]
+    pose = np.concatenate(parts)
+    if pose.size != len(model.parents) * 3:
+        raise BodyModelError(
+            f"the pose has {pose.size} numbers (body_pose {params.body_pose.size}), "
+            f"a {model.kind} model takes {len(model.parents) * 3}"
+        )
+    return pose.reshape(-1, 3)
+
+
+def shape_vertices(model: BodyModel, betas: Array, expression: Array | None = None) -> Array:
+    """[V, 3] rest vertices of one shape.
+
+    Raises:
+        BodyModelError: if there are more coefficients than directions in the model.
+    """
+    if len(betas) > model.num_betas:
+        raise BodyModelError(f"{len(betas)} betas, the model keeps {model.num_betas}; raise bodies.num_betas")
+    vertices: Array = model.v_template + np.einsum("vci,i->vc", model.shape_dirs[:, :, : len(betas)], betas)
+    if expression is not None and model.kind == "smplx":
+        dirs = model.shape_dirs[:, :, model.num_betas : model.num_betas + len(expression)]
+        vertices = vertices + np.einsum("vci,i->vc", dirs, expression)
+    return vertices
+
+
+def _pose_offsets(model: BodyModel, rotations: Array) -> Array:
+    """[V, 3] pose-dependent offsets; joints at rest cost nothing. Summed in float32, as the files store them."""
+    total = np.zeros(model.pose_dirs.shape[1], dtype=np.float32)
+    for joint in range(1, len(rotations)):
+        feature = (rotations[joint] - np.eye(3)).reshape(9).astype(np.float32)
+        if feature.any():
+            total += np.einsum("p,pv->v", feature, model.pose_dirs[(joint - 1) * 9 : joint * 9])
+    return total.reshape(-1, 3).astype(np.float64)
+
+
+def _joint_transforms(model: BodyModel, rotations: Array, joints: Array) -> Array:
+    """[joints, 3, 4]: what each joint does to points given in the rest pose."""
+    placed = np.empty((len(joints), 3, 4))
+    for joint, parent in enumerate(model.parents):
+        if parent < 0:
+            placed[joint, :, :3], placed[joint, :, 3] = rotations[joint], joints[joint]
+            continue
+        above = placed[parent]
+        placed[joint, :, :3] = np.einsum("ij,jk->ik", above[:, :3], rotations[joint])
+        placed[joint, :, 3] = above[:, 3] + np.einsum("ij,j->i", above[:, :3], joints[joint] - joints[parent])
+    placed[:, :, 3] -= np.einsum("nij,nj->ni", placed[:, :, :3], joints)
+    return placed
+
+
+def pose_body(model: BodyModel, params: BodyParams) -> Array:
+    """Vertices of a posed body.
+
+    Returns:
+        [V, 3] float64, metres, in the frame of ``global_orient`` and ``transl``.
+
+    Raises:
+        BodyModelError: if the parameters do not fit the model.
+    """
+    shaped = shape_vertices(model, params.betas, params.expression)
+    rotations = np.stack([rotation_matrix(axis_angle) for axis_angle in _full_pose(model, params)])
+    transforms = _joint_transforms(model, rotations, model.joint_regressor @ shaped)
+    blended = (model.weights @ transforms.reshape(len(transforms), 12)).reshape(-1, 3, 4)
+    posed = shaped + _pose_offsets(model, rotations)
+    vertices: Array = np.einsum("vij,vj->vi", blended[:, :, :3], posed) + blended[:, :, 3] + params.transl
+    return vertices
