@@ -1,0 +1,1 @@
+"""A licence-free dataset in the raw layouts of RICH, PROX and the SMPL family."""

@@ -1,0 +1,107 @@
+"""Makes the whole demo: body models, then RICH and PROX, one task per camera or scene; nothing partial is left."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sahmr.demo.body import build_body_models
+from sahmr.demo.body_files import write_body_models
+from sahmr.demo.prox_writer import ProxJob, prox_divisor, write_prox_common, write_prox_scene
+from sahmr.demo.rich_plan import SEQUENCES, DemoSize, ViewPlan, plan_rich
+from sahmr.demo.rich_writer import RichJob, write_rich_tables, write_rich_view
+from sahmr.settings import Raw, settings
+
+Job = RichJob | ProxJob
+# How jobs are run: takes the function and the jobs, gives the results in order.
+Mapper = Callable[[Callable[[Any], int], list[Any]], Iterable[int]]
+
+
+@settings
+class Demo:
+    """Section ``demo`` of params.yaml.
+
+    Attributes:
+        seed: people, poses and colours.
+        image_divisor: RICH pictures are 4112x3008 divided by this; PROX ones 1920x1080 by half of it.
+    """
+
+    seed: int
+    image_divisor: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoSummary:
+    """How much was made."""
+
+    rich_images: int
+    prox_images: int
+
+
+def plain_map(function: Callable[[Any], int], jobs: list[Any]) -> Iterator[int]:
+    """Work through the jobs in this process."""
+    yield from map(function, jobs)
+
+
+def generate(raw: Raw, params: Demo, *, size: DemoSize | None = None, run: Mapper = plain_map) -> DemoSummary:
+    """Write the three raw trees, replacing what was there.
+
+    Args:
+        raw: where they go.
+        params: seed and picture size.
+        size: how many pictures; the default is the demo's own.
+        run: maps jobs, in order; any worker count gives the same bytes.
+    """
+    size = size or DemoSize()
+    partial = {path: path.with_name(f".{path.name}.{os.getpid()}.partial") for path in (raw.rich, raw.prox, raw.bodies)}
+    try:
+        for path in partial.values():
+            shutil.rmtree(path, ignore_errors=True)
+            path.mkdir(parents=True)
+        rich, prox, bodies = (path.resolve() for path in partial.values())
+        write_body_models(bodies, build_body_models(params.seed))
+        summary = _write_trees(rich, prox, bodies / "models", params, size, run)
+        for path, made in partial.items():
+            shutil.rmtree(path, ignore_errors=True)
+            made.replace(path)
+    finally:
+        for path in partial.values():
+            shutil.rmtree(path, ignore_errors=True)
+    return summary
+
+
+def _write_trees(rich: Path, prox: Path, models: Path, params: Demo, size: DemoSize, run: Mapper) -> DemoSummary:
+    plans = plan_rich(size)
+    write_rich_tables(rich, plans)
+    divisor = prox_divisor(params.image_divisor)
+    write_prox_common(prox, models, divisor)
+    jobs: list[Job] = [
+        ProxJob(root=prox, models=models, scene=scene, divisor=divisor, seed=params.seed, size=size)
+        for scene in ("vicon", "N0Sofa", "MPH1Library")
+    ]
+    jobs += [_rich_job(rich, models, plan, params, size) for plan in plans]
+    counts = list(run(write_one, jobs))
+    return DemoSummary(rich_images=sum(counts[3:]), prox_images=sum(counts[:3]))
+
+
+def _rich_job(rich: Path, models: Path, plan: ViewPlan, params: Demo, size: DemoSize) -> RichJob:
+    moving = tuple(
+        s for s in SEQUENCES if s.moving_camera and (s.capture, s.scan) == (plan.capture.name, plan.capture.scan)
+    )
+    return RichJob(
+        root=rich,
+        models=models,
+        plan=plan,
+        divisor=params.image_divisor,
+        seed=params.seed,
+        size=size,
+        with_scan=plan.camera == 0,
+        moving=moving if plan.camera == 0 else (),
+    )
+
+
+def write_one(job: Job) -> int:
+    """Run one task; gives its number of pictures."""
+    return write_rich_view(job) if isinstance(job, RichJob) else write_prox_scene(job)
