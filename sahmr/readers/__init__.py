@@ -1,0 +1,1 @@
+"""One module per raw dataset layout."""

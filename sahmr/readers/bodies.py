@@ -1,0 +1,141 @@
+"""Ground-truth bodies of the raw datasets: parameter pickles and meshes to vertices of the SMPL topology."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from sahmr.body.model import BodyModel, clean_path, load_clean
+from sahmr.body.pickles import load_pickle
+from sahmr.body.skinning import BodyParams, pose_body
+from sahmr.body.transfer import NUM_SMPLX, TRANSFER_FILE, load_transfer, to_smpl_vertices
+from sahmr.errors import RawDataError
+from sahmr.readers.base import BodyUnusableError
+from sahmr.readers.meshfile import read_ply_vertices
+from sahmr.structures import NUM_VERTICES
+
+Array = NDArray[np.float64]
+
+# Sizes of the parameters by schema (formats a.1, b, c). RICH and PROX: SMPL-X with 12 hand PCA coefficients;
+# SA-HMR's re-fits: SMPL-H with full hands, 1-D arrays.
+_SMPLX = {
+    "betas": 10, "global_orient": 3, "transl": 3, "body_pose": 63, "left_hand_pose": 12, "right_hand_pose": 12,
+    "jaw_pose": 3, "leye_pose": 3, "reye_pose": 3, "expression": 10,
+}  # fmt: skip
+_SMPLH = {
+    "betas": (10, 16), "global_orient": 3, "transl": 3, "body_pose": 63, "left_hand_pose": 45, "right_hand_pose": 45,
+}  # fmt: skip
+# Left over from the fits, of no use here.
+_IGNORED = {"pose_embedding", "camera_rotation", "camera_translation", "camera_center", "gender"}
+
+
+@lru_cache(maxsize=4)
+def _model(path: Path) -> BodyModel:
+    return load_clean(path)
+
+
+@lru_cache(maxsize=1)
+def _transfer(path: Path) -> sp.csr_matrix:
+    return load_transfer(path)
+
+
+def _vectors(path: Path, content: Any) -> dict[str, Array]:
+    """Parameters as float64 vectors under their usual names; ``beta`` is an alias of ``betas``."""
+    if not isinstance(content, dict):
+        raise RawDataError(f"{path}: expected a dict of body parameters, found {type(content).__name__}")
+    named = {("betas" if key == "beta" else str(key)): value for key, value in content.items()}
+    unknown = sorted(set(named) - set(_SMPLX) - _IGNORED)
+    if unknown:
+        raise RawDataError(f"{path}: unknown body parameters {unknown}; allowed: {sorted({*_SMPLX, *_IGNORED})}")
+    try:
+        return {key: np.asarray(named[key], dtype=np.float64).ravel() for key in _SMPLX if key in named}
+    except (TypeError, ValueError):
+        raise RawDataError(f"{path}: a body parameter is not numeric; fetch the file again") from None
+
+
+def read_params(path: Path, *, nan_rule: str | None = None) -> tuple[str, BodyParams]:
+    """Read body parameters; the schema is told by keys and sizes, never by the folder's name.
+
+    Args:
+        path: pickle of the publisher.
+        nan_rule: drop rule for fits with NaN, where the publisher is known to ship some.
+
+    Returns:
+        Model kind (smplx | smplh) and the parameters.
+
+    Raises:
+        RawDataError: on unknown keys, missing keys, other sizes, or NaN.
+        BodyUnusableError: on NaN, if ``nan_rule`` is given.
+    """
+    vectors = _vectors(path, load_pickle(path))
+    kind = "smplh" if "left_hand_pose" in vectors and vectors["left_hand_pose"].size == 45 else "smplx"
+    sizes: dict[str, Any] = _SMPLH if kind == "smplh" else _SMPLX
+    missing = [key for key in sizes if key not in vectors]
+    if missing:
+        raise RawDataError(f"{path}: lacks {missing} of the {kind} parameters; found {sorted(vectors)}")
+    for key, size in sizes.items():
+        found = vectors[key].size
+        if found not in (size if isinstance(size, tuple) else (size,)):
+            raise RawDataError(f"{path}: '{key}' has {found} numbers, {kind} parameters of this dataset have {size}")
+    broken = [key for key in sizes if not np.isfinite(vectors[key]).all()]
+    if broken:
+        message = f"{path}: NaN or infinite values in {broken}; fetch the file again"
+        raise BodyUnusableError(nan_rule, message) if nan_rule else RawDataError(message)
+    return kind, BodyParams(**{key: vectors[key] for key in sizes})
+
+
+def smpl_vertices_of_mesh(path: Path, bodies: Path) -> Array:
+    """A mesh file with 10475 (SMPL-X) or 6890 vertices as [6890, 3]; metres, the file's frame.
+
+    Args:
+        path: PLY mesh.
+        bodies: output folder of the stage ``bodies``.
+
+    Raises:
+        RawDataError: on another number of vertices.
+    """
+    vertices = read_ply_vertices(path)
+    if len(vertices) == NUM_VERTICES:
+        return vertices
+    if len(vertices) != NUM_SMPLX:
+        raise RawDataError(f"{path}: {len(vertices)} vertices; a body mesh has {NUM_SMPLX} or {NUM_VERTICES}")
+    return to_smpl_vertices(_transfer(bodies / TRANSFER_FILE), vertices)
+
+
+def smpl_vertices_of_params(path: Path, bodies: Path, gender: str, *, nan_rule: str | None = None) -> Array:
+    """Evaluate a parameter pickle to [6890, 3]; metres, the frame of the parameters.
+
+    Raises:
+        RawDataError: as :func:`read_params`, or if the model for this kind and gender is not there.
+    """
+    kind, params = read_params(path, nan_rule=nan_rule)
+    model_file = clean_path(bodies, kind, gender)
+    if not model_file.is_file():
+        raise RawDataError(
+            f"{path}: holds {kind.upper()} parameters of a {gender} body, but {model_file} is not there; add the "
+            f"{kind.upper()} model to raw.bodies and run: dvc repro bodies"
+        )
+    vertices = pose_body(_model(model_file), params)
+    return vertices if len(vertices) == NUM_VERTICES else to_smpl_vertices(_transfer(bodies / TRANSFER_FILE), vertices)
+
+
+def read_contact(path: Path) -> NDArray[np.bool_]:
+    """``contact`` of a RICH human-scene-contact pickle: one label per SMPL vertex, [6890].
+
+    Raises:
+        RawDataError: if the key is missing, has another length, or holds anything but 0 and 1.
+    """
+    content = load_pickle(path)
+    if not isinstance(content, dict) or "contact" not in content:
+        found = sorted(map(str, content)) if isinstance(content, dict) else type(content).__name__
+        raise RawDataError(f"{path}: expected a dict with 'contact', found {found}")
+    labels = np.asarray(content["contact"])
+    if labels.shape != (NUM_VERTICES,) or labels.dtype.kind not in "biuf" or not np.isin(labels, (0, 1)).all():
+        found = f"{labels.dtype} {labels.shape}"
+        raise RawDataError(f"{path}: 'contact' must be {NUM_VERTICES} zeros and ones, found {found}")
+    return labels.astype(bool)

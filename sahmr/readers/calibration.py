@@ -1,0 +1,140 @@
+"""Camera calibrations: RICH's OpenCV XML, PROX's JSON, and rigid transforms in float64 without BLAS."""
+
+from __future__ import annotations
+
+import json
+import xml.etree.ElementTree as ElementTree
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sahmr.errors import RawDataError
+
+Array = NDArray[np.float64]
+_RIGID_TOLERANCE = 1e-3  # of R R^T against identity; published matrices are rounded to about 1e-5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibration:
+    """One calibrated camera: K row-major in pixels of the full image, rigid world-to-camera row-major in metres."""
+
+    intrinsics: tuple[float, ...]
+    camera_from_world: tuple[float, ...]
+
+
+def check_rigid(where: str, transform: Array) -> None:
+    """Raise RawDataError unless the [4, 4] matrix is a rotation and a translation."""
+    rotation = transform[:3, :3]
+    if not np.isfinite(transform).all():
+        raise RawDataError(f"{where}: holds NaN or infinite values; fetch it again")
+    off = float(np.abs(np.einsum("ij,kj->ik", rotation, rotation) - np.eye(3)).max())
+    handed = float(np.einsum("i,i->", np.cross(rotation[0], rotation[1]), rotation[2]))
+    if off > _RIGID_TOLERANCE or handed < 0 or not np.allclose(transform[3], [0, 0, 0, 1]):
+        raise RawDataError(
+            f"{where}: not a rigid transform (R R^T is {off:.2g} off identity, det R = {handed:.3f}); allowed: a "
+            f"rotation within {_RIGID_TOLERANCE:g}, det +1, last row 0 0 0 1"
+        )
+
+
+def invert_rigid(transform: Array) -> Array:
+    """Inverse of a [4, 4] affine transform by cofactors: exact arithmetic order, no LAPACK."""
+    a, b, c = transform[:3, :3]
+    rows = np.stack([np.cross(b, c), np.cross(c, a), np.cross(a, b)])
+    inverse = np.eye(4)
+    inverse[:3, :3] = rows.T / np.einsum("i,i->", a, rows[0])
+    inverse[:3, 3] = -np.einsum("ij,j->i", inverse[:3, :3], transform[:3, 3])
+    return inverse
+
+
+def apply_rigid(transform: Array, points: Array) -> Array:
+    """[4, 4] transform applied to points [n, 3]."""
+    moved: Array = np.einsum("ij,nj->ni", transform[:3, :3], points) + transform[:3, 3]
+    return moved
+
+
+def _xml_matrix(path: Path, root: ElementTree.Element, name: str, shape: tuple[int, int]) -> Array:
+    node = root.find(name)
+    data = node.findtext("data") if node is not None else None
+    if node is None or data is None:
+        found = sorted(child.tag for child in root)
+        raise RawDataError(f"{path}: no node '{name}' with 'data'; found {found}")
+    try:
+        values = np.array(data.split(), dtype=np.float64)
+        stated = (int(node.findtext("rows") or 0), int(node.findtext("cols") or 0))
+    except ValueError:
+        raise RawDataError(f"{path}: '{name}' holds something that is not a number") from None
+    if values.size != shape[0] * shape[1] or stated != shape or not np.isfinite(values).all():
+        raise RawDataError(f"{path}: '{name}' is {stated[0]}x{stated[1]} with {values.size} numbers, expected {shape}")
+    return values.reshape(shape)
+
+
+def read_rich_calibration(path: Path) -> Calibration:
+    """Read ``CCC.xml``: ``CameraMatrix`` = [R t] world to camera, ``Intrinsics`` = K; distortion is not applied.
+
+    Raises:
+        RawDataError: if nodes are missing, R is no rotation, or K is not fx = fy without skew.
+    """
+    if not path.is_file():
+        raise RawDataError(f"{path}: no such file")
+    try:
+        root = ElementTree.fromstring(path.read_bytes())
+    except ElementTree.ParseError as problem:
+        raise RawDataError(f"{path}: not an XML file ({problem}); fetch it again") from None
+    extrinsics = np.concatenate([_xml_matrix(path, root, "CameraMatrix", (3, 4)), [[0.0, 0.0, 0.0, 1.0]]])
+    check_rigid(f"{path}, CameraMatrix", extrinsics)
+    intrinsics = _xml_matrix(path, root, "Intrinsics", (3, 3))
+    fx, fy, skew = intrinsics[0, 0], intrinsics[1, 1], intrinsics[0, 1]
+    if not (fx > 0 and abs(fx - fy) <= 1e-3 * fx and abs(skew) <= 1e-6 and np.allclose(intrinsics[2], [0, 0, 1])):
+        raise RawDataError(f"{path}: Intrinsics must be fx = fy > 0 without skew; found {intrinsics.tolist()}")
+    return Calibration(intrinsics=_flat(intrinsics), camera_from_world=_flat(extrinsics))
+
+
+def check_first_camera(path: Path, calibration: Calibration) -> None:
+    """Camera 0 spans the world frame of its capture: raise RawDataError unless it is identity within 1e-4."""
+    off = float(np.abs(np.array(calibration.camera_from_world).reshape(4, 4) - np.eye(4)).max())
+    if off > 1e-4:
+        raise RawDataError(f"{path}: camera 0 defines the capture's frame and must be identity, it is {off:.2g} off")
+
+
+def read_json(path: Path) -> Any:
+    """A JSON file, or RawDataError."""
+    if not path.is_file():
+        raise RawDataError(f"{path}: no such file")
+    try:
+        return json.loads(path.read_text())
+    except (ValueError, UnicodeDecodeError) as problem:
+        raise RawDataError(f"{path}: not a JSON file ({problem}); fetch it again") from None
+
+
+def read_json_transform(path: Path) -> Array:
+    """A rigid 4x4 matrix stored as nested lists (``cam2world``, ``vicon2scene``)."""
+    try:
+        matrix = np.array(read_json(path), dtype=np.float64)
+    except (ValueError, TypeError):
+        matrix = np.zeros(0)
+    if matrix.shape != (4, 4):
+        raise RawDataError(f"{path}: expected a 4x4 matrix as nested lists, found shape {matrix.shape}")
+    check_rigid(str(path), matrix)
+    return matrix
+
+
+def read_prox_intrinsics(path: Path) -> Array:
+    """K [3, 3] of ``calibration/Color.json`` from ``f`` and ``c``; it belongs to the *flipped* image.
+
+    Raises:
+        RawDataError: if either is missing or not two positive numbers.
+    """
+    content = read_json(path)
+    values = [content.get(key) if isinstance(content, dict) else None for key in ("f", "c")]
+    flat = [v for pair in values if isinstance(pair, list) for v in pair]
+    if len(flat) != 4 or not all(isinstance(v, int | float) and v > 0 for v in flat):
+        raise RawDataError(f"{path}: expected 'f': [fx, fy] and 'c': [cx, cy] in pixels, found {values}")
+    fx, fy, cx, cy = map(float, flat)
+    return np.array([[fx, 0.0, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]])
+
+
+def _flat(matrix: Array) -> tuple[float, ...]:
+    return tuple(float(value) for value in matrix.ravel())
