@@ -1,0 +1,74 @@
+"""Stage ``verify``: read every shard back and compare it with its index, the frame table and the scenes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import partial
+from itertools import groupby
+
+from pipelines.parallel import map_ordered, worker_count
+from pipelines.stage import log, parse_dataset, stage
+from sahmr.data.publish import publish_text
+from sahmr.data.scene_store import list_scenes
+from sahmr.data.shard_files import read_index
+from sahmr.data.verify import Verify, verify_index, verify_shard
+from sahmr.errors import ShardError
+from sahmr.settings import Paths, load_section
+from schemas.fields import from_table, read_table
+from schemas.frame import FRAME_SCHEMA, FrameRecord
+
+
+@stage
+def main(argv: Sequence[str] | None = None) -> None:
+    """Write ``verify_<dataset>.json``; every problem found ends up in one error."""
+    dataset = parse_dataset(argv, what=__doc__ or "")
+    section, paths = load_section("verify", Verify), load_section("paths", Paths)
+    folder, scenes, table = (
+        paths.shards / dataset,
+        paths.scenes / f"{dataset}.zarr",
+        paths.frames / f"{dataset}.parquet",
+    )
+    if not table.is_file():
+        raise ShardError(f"{table}: no frame table; make it with: dvc repro frames")
+    records = from_table(read_table(table, FRAME_SCHEMA), FrameRecord)
+    entries = read_index(folder)
+    problems = verify_index(entries, records)
+    known = set(list_scenes(scenes))
+    problems += [f"{scenes}: lacks the scene {key}" for key in sorted({entry.scene_key for entry in entries} - known)]
+    if problems:
+        raise ShardError(_tell(dataset, problems))
+    by_place = sorted(entries, key=lambda entry: (entry.shard, entry.offset))
+    shards = [tuple(rows) for _, rows in groupby(by_place, key=lambda entry: entry.shard)]
+    by_key = {record.key: record for record in records}
+    check = partial(verify_shard, folder=folder, scenes=scenes, records=by_key, tolerance=section.box_tolerance)
+    label = f"verify {dataset}"
+    findings = list(map_ordered(check, shards, workers=worker_count(), label=label, unit="shard"))
+    problems = [line for finding in findings for line in finding.problems]
+    samples = sum(finding.samples for finding in findings)
+    report = {
+        "contact_labels": sum(finding.with_contact for finding in findings),
+        "dataset": dataset,
+        "empty_frustum": sum(finding.empty_frustum for finding in findings),
+        "problems": problems,
+        "samples": samples,
+        "scenes": sorted({entry.scene_key for entry in entries}),
+        "shards": len(shards),
+        "vertices_behind_surface": sum(f.vertices_behind for f in findings) / max(1, 6890 * samples),
+    }
+    publish_text(paths.reports / f"verify_{dataset}.json", json.dumps(report, indent=2, sort_keys=True) + "\n")
+    if problems:
+        raise ShardError(_tell(dataset, problems))
+    log.info(
+        "verify %s: %d samples in %d shards are sound; %d with contact labels, %d see no scene point",
+        dataset, samples, len(shards), report["contact_labels"], report["empty_frustum"],
+    )  # fmt: skip
+
+
+def _tell(dataset: str, problems: Sequence[str]) -> str:
+    lines = [f"{dataset}: {len(problems)} problems in the shards; rebuild with: dvc repro shards", *problems]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

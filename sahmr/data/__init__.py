@@ -1,0 +1,1 @@
+"""Shards, scene stores, crops, targets and the loader."""

@@ -1,0 +1,43 @@
+"""Samples of one step, put together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from sahmr.structures import NUM_VERTICES, Batch, Camera, Sample, Targets, pack_points
+
+
+def collate(samples: Sequence[Sample]) -> Batch:
+    """Stack samples; images become 0..1, scene points are packed, targets are None unless every sample has them.
+
+    Raises:
+        ValueError: if there are no samples.
+    """
+    if not samples:
+        raise ValueError("collate needs at least one sample, got 0")
+    return Batch(
+        keys=tuple(sample.key for sample in samples),
+        image=torch.stack([sample.image for sample in samples]).float() / 255,
+        camera=Camera(
+            intrinsics=torch.stack([sample.intrinsics for sample in samples]),
+            camera_from_world=torch.stack([sample.camera_from_world for sample in samples]),
+            crop_box=torch.stack([sample.crop_box for sample in samples]),
+        ),
+        scene=pack_points([sample.scene_camera for sample in samples]),
+        targets=_targets(samples),
+    )
+
+
+def _targets(samples: Sequence[Sample]) -> Targets | None:
+    vertices = [sample.vertices_camera for sample in samples if sample.vertices_camera is not None]
+    if len(vertices) < len(samples):
+        return None
+    unknown = torch.zeros(NUM_VERTICES, dtype=torch.bool)
+    contact = [unknown if sample.vertex_contact is None else sample.vertex_contact for sample in samples]
+    return Targets(
+        vertices_camera=torch.stack(vertices),
+        vertex_contact=torch.stack(contact),
+        has_contact=torch.tensor([sample.has_contact for sample in samples]),
+    )

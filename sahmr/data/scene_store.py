@@ -1,0 +1,262 @@
+"""Scans as Zarr: occupied voxels and a signed distance field per scene; the only module that knows zarr."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import trimesh
+import zarr
+from jaxtyping import Float
+from numpy import ndarray
+from torch import Tensor
+from zarr.codecs import BytesCodec, ZstdCodec
+
+from sahmr.data.signed_distance import SIGN_CONVENTION, DistanceGrid, grid_spacing, signed_distance_grid
+from sahmr.data.surface import occupied_voxels
+from sahmr.errors import RawDataError, StoreError
+from sahmr.settings import settings
+from schemas.scene import SceneRecord
+
+STORE_VERSION = 1
+LICENCE_NOTICE = {
+    "rich": "derived from RICH; research use only, redistribution forbidden by the RICH licence",
+    "prox": "derived from PROX; research use only, redistribution forbidden by the PROX licence",
+}
+_POINT_CHUNK, _SDF_CHUNK = 1 << 16, 64  # 768 kB and 1 MB of float32
+_NO_DATA = float("nan")  # fill value: a lost chunk shows as NaN and not as zeros
+
+
+@settings
+class Scenes:
+    """Section ``scenes`` of params.yaml.
+
+    Attributes:
+        voxel_pitch_m: side of the scene's voxels.
+        sdf_spacing_m, sdf_margin_m: step and reach of the distance field computed for scans that ship none.
+        sdf_max_samples: a field needing more samples gets a coarser step, which its attributes then state.
+    """
+
+    voxel_pitch_m: float
+    sdf_spacing_m: float
+    sdf_margin_m: float
+    sdf_max_samples: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """A scene as the stages after ``scenes`` see it. World frame, metres.
+
+    Attributes:
+        points: centres of the occupied voxels, in Morton order.
+        sdf: signed distance, index order [x][y][z], negative inside or behind the surface.
+        sdf_min, sdf_max: centres of its first and last sample (align-corners convention).
+        attributes: what the store says about it: pitch, sources, licence.
+    """
+
+    points: Float[Tensor, "points 3"]
+    sdf: Float[Tensor, "nx ny nz"]
+    sdf_min: Float[Tensor, "3"]
+    sdf_max: Float[Tensor, "3"]
+    attributes: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SceneReceipt:
+    """What ``write_scene`` made, for the stage's summary; ``is_coarsened``: the grid step asked for was too fine."""
+
+    scene_key: str
+    num_points: int
+    num_samples: int
+    is_coarsened: bool
+
+
+def read_scan(path: Path) -> Float[ndarray, "faces 3 3"]:
+    """Corners of a scan's triangles exactly as stored, metres.
+
+    Raises:
+        RawDataError: if the file is missing, empty, unreadable, has no faces, or holds non-finite coordinates.
+    """
+    if not path.is_file() or path.stat().st_size == 0:
+        found = "is empty" if path.is_file() else "no such file"
+        raise RawDataError(f"{path}: {found}; a scan must be a PLY mesh with faces: fetch it again")
+    try:
+        mesh = trimesh.load(path, process=False, force="mesh")
+    except Exception as problem:  # trimesh raises whatever the damaged bytes provoke
+        raise RawDataError(f"{path}: not a readable PLY mesh ({problem}); fetch it again") from None
+    faces = np.asarray(getattr(mesh, "faces", ()))
+    if faces.ndim != 2 or len(faces) == 0:
+        raise RawDataError(f"{path}: has no faces; voxels and distances need the scanned mesh, not a point cloud")
+    vertices = np.asarray(getattr(mesh, "vertices", ()), dtype=np.float64)
+    if faces.min() < 0 or faces.max() >= len(vertices):
+        raise RawDataError(f"{path}: a face names vertex {faces.max()} of {len(vertices)}; fetch it again")
+    if not np.isfinite(vertices).all():
+        raise RawDataError(f"{path}: holds NaN or infinite coordinates; fetch it again")
+    triangles: Float[ndarray, "faces 3 3"] = vertices[faces]
+    return triangles
+
+
+def read_shipped_distance(values_file: Path, info_file: Path) -> DistanceGrid:
+    """A distance field as PROX ships it: a flat array beside a JSON with ``min``, ``max`` and ``dim``.
+
+    Raises:
+        RawDataError: if a file is missing or damaged, the length is not dim cubed, or a value is not finite.
+    """
+    try:
+        info = json.loads(info_file.read_text())
+        lower, upper = (np.array(info[key], dtype=np.float64) for key in ("min", "max"))
+        side = int(info["dim"])
+        values = np.load(values_file, allow_pickle=False)
+    except (OSError, ValueError, KeyError, TypeError, EOFError) as problem:
+        raise RawDataError(
+            f"{values_file} with {info_file.name}: not a readable distance field ({problem}); "
+            "expected a .npy of dim^3 numbers and a .json with min, max, dim"
+        ) from None
+    if values.size != side**3:
+        raise RawDataError(f"{values_file}: holds {values.size} numbers, {info_file.name} promises {side}^3={side**3}")
+    if lower.shape != (3,) or upper.shape != (3,) or not (upper > lower).all():
+        raise RawDataError(f"{info_file}: min {lower.tolist()} and max {upper.tolist()} must be 3 numbers, min < max")
+    if not np.isfinite(values).all():
+        raise RawDataError(f"{values_file}: holds NaN or infinite distances; fetch it again")
+    return DistanceGrid(values=values.reshape(side, side, side).astype(np.float32), lower=lower, upper=upper)
+
+
+def create_store(store: Path, dataset: str) -> None:
+    """Start an empty store; scenes join it through :func:`write_scene`."""
+    attributes = {"dataset": dataset, "licence": LICENCE_NOTICE[dataset], "store_version": STORE_VERSION}
+    zarr.create_group(str(store), overwrite=True, zarr_format=3, attributes=dict(sorted(attributes.items())))
+
+
+def write_scene(record: SceneRecord, *, store: Path, raw_root: Path, settings: Scenes) -> SceneReceipt:
+    """Turn one scan into the group ``scene_key`` of a store made by :func:`create_store`.
+
+    Same scan and settings, same bytes. Scenes of one store may be written side by side.
+
+    Raises:
+        RawDataError: as :func:`read_scan` and :func:`read_shipped_distance`.
+    """
+    triangles = read_scan(raw_root / record.scan_file)
+    points = occupied_voxels(triangles, settings.voxel_pitch_m)
+    if record.sdf_file is not None and record.sdf_info_file is not None:
+        source = "shipped by the publisher"
+        grid = read_shipped_distance(raw_root / record.sdf_file, raw_root / record.sdf_info_file)
+    else:
+        source = "computed from the scan: nearest face, angle-weighted pseudo-normals"
+        extent = triangles.max(axis=(0, 1)) - triangles.min(axis=(0, 1))
+        spacing = grid_spacing(extent, settings.sdf_spacing_m, settings.sdf_margin_m, settings.sdf_max_samples)
+        try:
+            grid = signed_distance_grid(triangles, spacing_m=spacing, margin_m=settings.sdf_margin_m)
+        except ValueError as problem:
+            raise RawDataError(f"{raw_root / record.scan_file}: {problem}; fetch it again") from None
+    step = (grid.upper - grid.lower) / (np.array(grid.values.shape) - 1)
+    attributes = {
+        "dataset": record.dataset,
+        "frame": "world",
+        "licence": LICENCE_NOTICE[record.dataset],
+        "points": "centres of the voxels the scan passes through, Morton order",
+        "scan_sha256": record.scan_sha256,
+        "scene_key": record.scene_key,
+        "sdf_max": grid.upper.tolist(),
+        "sdf_min": grid.lower.tolist(),
+        "sdf_order": "[x][y][z]; sdf_min and sdf_max are centres of the first and last sample (align corners)",
+        "sdf_sign": SIGN_CONVENTION,
+        "sdf_source": source,
+        "sdf_spacing_m": step.tolist(),
+        "store_version": STORE_VERSION,
+        "unit": "m",
+        "voxel_pitch_m": settings.voxel_pitch_m,
+    }
+    _write_group(store, record.scene_key, points, grid.values, attributes)
+    return SceneReceipt(
+        scene_key=record.scene_key,
+        num_points=len(points),
+        num_samples=grid.values.size,
+        is_coarsened=record.sdf_file is None and bool(step.max() > 1.01 * settings.sdf_spacing_m),
+    )
+
+
+def _write_group(store: Path, name: str, points: ndarray, sdf: ndarray, attributes: dict[str, Any]) -> None:
+    group = zarr.create_group(
+        str(store), path=name, overwrite=True, zarr_format=3, attributes=dict(sorted(attributes.items()))
+    )
+    for key, values, chunks in (
+        ("points", points, (min(_POINT_CHUNK, len(points)), 3)),
+        ("sdf", sdf, tuple(min(_SDF_CHUNK, side) for side in sdf.shape)),
+    ):
+        array = group.create_array(
+            key,
+            shape=values.shape,
+            dtype="float32",
+            chunks=chunks,
+            filters=[],
+            serializer=BytesCodec(endian="little"),
+            compressors=[ZstdCodec(level=3, checksum=True)],
+            fill_value=_NO_DATA,
+        )
+        array[...] = values
+
+
+def list_scenes(store: Path) -> list[str]:
+    """Sorted keys of the scenes in a store.
+
+    Raises:
+        StoreError: if there is no store, or another version wrote it.
+    """
+    return sorted(_open(store).group_keys())
+
+
+def _open(store: Path) -> zarr.Group:
+    if not (store / "zarr.json").is_file():
+        raise StoreError(f"{store}: no scene store; make it with: dvc repro scenes")
+    try:
+        group = zarr.open_group(str(store), mode="r", zarr_format=3)
+    except (ValueError, KeyError, OSError) as problem:
+        raise StoreError(f"{store}: damaged scene store ({problem}); rebuild with: dvc repro scenes") from None
+    version = group.attrs.get("store_version")
+    if version != STORE_VERSION:
+        raise StoreError(f"{store}: store version {version}, expected {STORE_VERSION}; run: dvc repro scenes")
+    return group
+
+
+def _read_array(store: Path, scene_key: str, name: str) -> Float[Tensor, "..."]:
+    """One array of a scene, checked for lost and damaged chunks."""
+    place = f"{store}: {scene_key}/{name}"
+    try:
+        array = _open(store)[f"{scene_key}/{name}"]
+        values = np.asarray(array[...])  # type: ignore[index]  # an array by construction
+    except KeyError:
+        raise StoreError(f"{place}: not there; the store has {list_scenes(store)}; run: dvc repro scenes") from None
+    except (ValueError, RuntimeError, OSError) as problem:
+        raise StoreError(f"{place}: damaged ({problem}); rebuild with: dvc repro scenes") from None
+    if not np.isfinite(values).all():
+        raise StoreError(f"{place}: a chunk is missing (its values read as NaN); rebuild with: dvc repro scenes")
+    return torch.from_numpy(values)
+
+
+@lru_cache(maxsize=32)
+def load_points(store: Path, scene_key: str) -> Float[Tensor, "points 3"]:
+    """Voxel centres of a scene, world frame, metres; kept per process. Errors as :func:`load_scene`."""
+    return _read_array(store, scene_key, "points")
+
+
+@lru_cache(maxsize=32)
+def load_scene(store: Path, scene_key: str) -> Scene:
+    """A whole scene, kept per process: treat it as read-only.
+
+    Raises:
+        StoreError: if store or scene are missing, damaged, or of another version.
+    """
+    sdf = _read_array(store, scene_key, "sdf")
+    attributes = dict(sorted(_open(store)[scene_key].attrs.asdict().items()))
+    return Scene(
+        points=load_points(store, scene_key),
+        sdf=sdf,
+        sdf_min=torch.tensor(attributes["sdf_min"], dtype=torch.float32),
+        sdf_max=torch.tensor(attributes["sdf_max"], dtype=torch.float32),
+        attributes=attributes,
+    )

@@ -1,0 +1,111 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+
+from sahmr.data import scene_store
+from sahmr.data.scene_store import create_store, list_scenes, load_points, load_scene, write_scene
+from sahmr.errors import RawDataError, StoreError
+from sahmr.geometry.distance_field import sample_distance
+from tests.data import small
+
+
+def write(folder: Path, raw: Path, record=None) -> Path:
+    store = folder / "rich.zarr"
+    create_store(store, "rich")
+    write_scene(record or small.scene_record(), store=store, raw_root=raw, settings=small.SCENES)
+    return store
+
+
+def test_what_is_written_is_read(small_world: Path) -> None:
+    store = small_world / "scenes/rich.zarr"
+    assert list_scenes(store) == ["Room_scan"]
+    scene = load_scene(store, "Room_scan")
+    assert scene is load_scene(store, "Room_scan")
+    assert scene.points is load_points(store, "Room_scan")
+    assert scene.points.dtype == torch.float32
+    assert scene.attributes["frame"] == "world"
+    assert scene.attributes["sdf_source"].startswith("computed")
+    assert list(scene.attributes) == sorted(scene.attributes)
+    inside = torch.tensor([[0.0, 0, 0], [0, 1.35, 0], [0, 1.2, 0]])
+    distance = sample_distance(scene.sdf, scene.sdf_min, scene.sdf_max, inside)
+    torch.testing.assert_close(distance, torch.tensor([1.25, -0.1, 0.05]), atol=0.051, rtol=0)  # half a grid step
+
+
+def test_same_scan_same_bytes(small_world: Path, tmp_path: Path) -> None:
+    first, second = (write(tmp_path / name, small_world / "raw") for name in ("a", "b"))
+    assert small.hashes(first) == small.hashes(second) == small.hashes(small_world / "scenes/rich.zarr")
+
+
+def test_shipped_distance_is_taken_as_it_is(tmp_path: Path) -> None:
+    small.room().export(tmp_path / "room.ply")
+    values = np.random.default_rng(0).normal(size=5**3)
+    np.save(tmp_path / "sdf.npy", values)
+    (tmp_path / "sdf.json").write_text(json.dumps({"min": [-1, -2, -3], "max": [1, 2, 3], "dim": 5}))
+    record = replace(small.scene_record(), sdf_file="sdf.npy", sdf_info_file="sdf.json")
+    scene = load_scene(write(tmp_path, tmp_path, record), "Room_scan")
+    np.testing.assert_array_equal(scene.sdf.numpy(), values.reshape(5, 5, 5).astype(np.float32))
+    assert scene.attributes["sdf_source"] == "shipped by the publisher"
+    assert scene.sdf_max.tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("dim", "values", "told"),
+    [(5, np.zeros(124), r"124 numbers.*5\^3=125"), (2, np.full(8, np.nan), "NaN"), ("x", np.zeros(8), "readable")],
+)
+def test_bad_shipped_distance_is_refused(tmp_path: Path, dim: object, values: np.ndarray, told: str) -> None:
+    np.save(tmp_path / "sdf.npy", values)
+    (tmp_path / "sdf.json").write_text(json.dumps({"min": [0, 0, 0], "max": [1, 1, 1], "dim": dim}))
+    with pytest.raises(RawDataError, match=told):
+        scene_store.read_shipped_distance(tmp_path / "sdf.npy", tmp_path / "sdf.json")
+
+
+def broken_scan(path: Path, damage: str) -> None:
+    if damage == "no faces":
+        trimesh.PointCloud(np.random.default_rng(0).random((9, 3))).export(path)
+    elif damage == "is empty":
+        path.write_bytes(b"")
+    elif damage == "NaN":
+        mesh = small.room()
+        content = mesh.export(file_type="ply", encoding="ascii")
+        path.write_bytes(content.replace(b"2.00000000", b"nan", 1))
+    elif damage == "not a readable":
+        small.room().export(path)
+        path.write_bytes(path.read_bytes()[:-200])
+
+
+@pytest.mark.parametrize("damage", ["no such file", "is empty", "no faces", "NaN", "not a readable"])
+def test_damaged_scan_is_refused(tmp_path: Path, damage: str) -> None:
+    broken_scan(tmp_path / "room.ply", damage)
+    with pytest.raises(RawDataError, match=rf"room\.ply: .*{damage}"):
+        scene_store.read_scan(tmp_path / "room.ply")
+
+
+def test_lost_and_damaged_chunks_are_found(small_world: Path, tmp_path: Path) -> None:
+    store = write(tmp_path / "a", small_world / "raw")
+    chunk = next(path for path in (store / "Room_scan/points/c").rglob("*") if path.is_file())
+    content = bytearray(chunk.read_bytes())
+    content[len(content) // 2] ^= 1
+    chunk.write_bytes(content)
+    with pytest.raises(StoreError, match=r"points: damaged .*dvc repro scenes"):
+        load_points(store, "Room_scan")
+    chunk.unlink()
+    with pytest.raises(StoreError, match="chunk is missing"):
+        load_points(store, "Room_scan")
+
+
+def test_missing_store_scene_and_version_are_told(small_world: Path, tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="dvc repro scenes"):
+        load_scene(tmp_path / "none.zarr", "Room_scan")
+    with pytest.raises(StoreError, match=r"the store has \['Room_scan'\]"):
+        load_scene(small_world / "scenes/rich.zarr", "Other")
+    store = write(tmp_path, small_world / "raw")
+    meta = json.loads((store / "zarr.json").read_text())
+    meta["attributes"]["store_version"] = 0
+    (store / "zarr.json").write_text(json.dumps(meta))
+    with pytest.raises(StoreError, match="store version 0"):
+        list_scenes(store)
