@@ -1,0 +1,1 @@
+"""The SA-HMR network."""

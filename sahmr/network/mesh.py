@@ -1,0 +1,195 @@
+"""The mesh network: METRO with contact points that talk to the vertex tokens (method 7)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sahmr.network.attention import BertLayer, LinearAttentionLayer
+from sahmr.network.hrnet import Hrnet, normalize_image
+from sahmr.network.size import Behaviour, NetworkSize, TransformerSize
+from sahmr.structures import (
+    CROP_SIZE,
+    NUM_COARSE,
+    NUM_JOINTS,
+    NUM_MIDDLE,
+    NUM_PARTS,
+    NUM_VERTICES,
+    BodyTopology,
+    ContactPoints,
+    MeshPrediction,
+)
+
+_NUM_TOKENS = NUM_JOINTS + NUM_COARSE
+_NUM_CELLS = (CROP_SIZE // 32) ** 2  # of the backbone's last map
+_INIT_STD = 0.02  # of linear and embedding weights
+
+
+def part_mean_matrix(part: Int[Tensor, " vertices"]) -> Float[Tensor, "8 vertices"]:
+    """Matrix that averages vertex tokens per part; row 0 and rows of parts without a vertex are zero."""
+    member = F.one_hot(part.long(), NUM_PARTS).t().float()
+    member[0] = 0
+    return member / member.sum(dim=1, keepdim=True).clamp(min=1)
+
+
+class _Encoder(nn.Module):
+    """The layers of one block, under the reference's names."""
+
+    def __init__(self, width: int, size: TransformerSize) -> None:
+        super().__init__()
+        self.layer = nn.ModuleList(BertLayer(width, size.heads, size.ffn, size.dropout) for _ in range(size.layers))
+        self.linear_cp = nn.ModuleList(LinearAttentionLayer(width, size.heads) for _ in range(size.point_layers))
+        self.loftr_layer = LinearAttentionLayer(width, size.heads)
+        self.dropout = nn.Dropout(size.dropout)
+
+    def forward(self, tokens: Tensor, points: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        for layer in self.layer:
+            tokens = layer(tokens)
+        for layer in self.linear_cp:
+            points = points + layer(points, points, mask)
+        return tokens + self.dropout(self.loftr_layer(tokens, points, mask)), points
+
+
+class _Bert(nn.Module):
+    """Input embedding, position codes and layers of one block."""
+
+    def __init__(self, width_in: int, width: int, size: TransformerSize, *, shift_parts: bool) -> None:
+        super().__init__()
+        self.position_embeddings = nn.Embedding(size.positions, width)
+        self.img_embedding = nn.Linear(width_in, width)
+        self.encoder = _Encoder(width, size)
+        self.dropout = nn.Dropout(size.dropout)
+        self.first_vertex = 0 if shift_parts else NUM_JOINTS
+
+    def forward(
+        self, tokens: Tensor, points: Tensor, part: Tensor, mask: Tensor, part_mean: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        codes = self.position_embeddings.weight[:_NUM_TOKENS]
+        part_codes = part_mean @ codes[self.first_vertex : self.first_vertex + NUM_COARSE]
+        tokens = self.dropout(self.img_embedding(tokens) + codes)
+        points = self.dropout(self.img_embedding(points) + F.embedding(part, part_codes))
+        hidden: tuple[Tensor, Tensor] = self.encoder(tokens, points, mask)
+        return hidden
+
+
+class TransformerBlock(nn.Module):
+    """One of the three blocks; embedding, output and residual layers are shared by tokens and points."""
+
+    def __init__(self, width_in: int, width: int, width_out: int, size: TransformerSize, *, shift_parts: bool) -> None:
+        super().__init__()
+        self.bert = _Bert(width_in, width, size, shift_parts=shift_parts)
+        self.cls_head = nn.Linear(width, width_out)
+        self.residual = nn.Linear(width_in, width_out)
+
+    def forward(
+        self,
+        tokens: Float[Tensor, "batch tokens width_in"],
+        points: Float[Tensor, "batch contacts width_in"],
+        part: Int[Tensor, "batch contacts"],
+        mask: Bool[Tensor, "batch contacts"],
+        part_mean: Float[Tensor, "8 431"],
+    ) -> tuple[Float[Tensor, "batch tokens width_out"], Float[Tensor, "batch contacts width_out"]]:
+        """Transform tokens and points; only unmasked points are listened to."""
+        hidden_tokens, hidden_points = self.bert(tokens, points, part, mask, part_mean)
+        new_tokens: Tensor = self.cls_head(hidden_tokens) + self.residual(tokens)
+        new_points: Tensor = self.cls_head(hidden_points) + self.residual(points)
+        return new_tokens, new_points
+
+
+class MeshNet(nn.Module):
+    """Image and contact points in, SMPL-topology mesh out.
+
+    Args:
+        size: widths and depths.
+        behaviour: of which it reads ``part_position_shift``.
+        topology: template and part ids, held as buffers that are not saved.
+    """
+
+    template: Tensor
+    part_mean: Tensor
+
+    def __init__(self, size: NetworkSize, behaviour: Behaviour, topology: BodyTopology) -> None:
+        super().__init__()
+        transformer = size.transformer
+        widths_in = (size.mesh_hrnet.head_width + 3, *transformer.output[:-1])
+        shift = behaviour.part_position_shift
+        blocks: Sequence[nn.Module] = [
+            TransformerBlock(*widths, transformer, shift_parts=shift)
+            for widths in zip(widths_in, transformer.hidden, transformer.output, strict=True)
+        ]
+        self.trans_encoder = nn.ModuleList(blocks)
+        self.upsampling = nn.Linear(NUM_COARSE, NUM_MIDDLE)
+        self.upsampling2 = nn.Linear(NUM_MIDDLE, NUM_VERTICES)
+        self.conv_learn_tokens = nn.Conv1d(_NUM_CELLS, _NUM_TOKENS, 1)
+        self.trans_encoder.apply(_initialize)
+        self.backbone = Hrnet(size.mesh_hrnet, with_head=True)
+        template = torch.cat([topology.template_joints, topology.template_coarse]).float()
+        self.register_buffer("template", template, persistent=False)
+        self.register_buffer("part_mean", part_mean_matrix(topology.part_coarse), persistent=False)
+
+    def forward(
+        self,
+        image: Float[Tensor, "batch 3 height width"],
+        root: Float[Tensor, "batch 3"],
+        contacts: ContactPoints,
+    ) -> MeshPrediction:
+        """Predict the mesh round a root.
+
+        Args:
+            image: RGB in 0..1, not normalised.
+            root: camera frame, metres.
+            contacts: contact points, camera frame; a sample may have none.
+        """
+        # Padding becomes -root as in the reference; the mask keeps it from having any effect.
+        contacts_anchor = contacts.xyz_camera - root[:, None]
+        vertices, points, _ = self.reconstruct(
+            normalize_image(image), contacts_anchor, contacts.part.long(), contacts.mask
+        )
+        return MeshPrediction(
+            root=root,
+            vertices_anchor=vertices,
+            vertices_camera=vertices + root[:, None],
+            contacts_anchor=points,
+            contacts_input_anchor=contacts_anchor,
+            contacts_mask=contacts.mask,
+        )
+
+    def reconstruct(
+        self,
+        image: Float[Tensor, "batch 3 height width"],
+        contacts_anchor: Float[Tensor, "batch contacts 3"],
+        part: Int[Tensor, "batch contacts"],
+        mask: Bool[Tensor, "batch contacts"],
+    ) -> tuple[
+        Float[Tensor, "batch 6890 3"], Float[Tensor, "batch contacts 3"], list[Float[Tensor, "batch 445 width"]]
+    ]:
+        """Run backbone, transformer and up-sampling on a *normalised* image.
+
+        Returns:
+            Vertices and contact points, origin at the root, metres; and the tokens after each block (joints first).
+        """
+        tokens = self.conv_learn_tokens(self.backbone(image).flatten(2).transpose(1, 2))
+        points = torch.cat([contacts_anchor, self._part_tokens(tokens, part)], dim=2)
+        tokens = torch.cat([self.template.expand(len(image), -1, -1), tokens], dim=2)
+        outputs = []
+        for block in self.trans_encoder:
+            tokens, points = block(tokens, points, part, mask, self.part_mean)
+            outputs.append(tokens)
+        coarse = tokens[:, NUM_JOINTS:].transpose(1, 2)
+        vertices = self.upsampling2(self.upsampling(coarse)).transpose(1, 2)
+        return vertices, points, outputs
+
+    def _part_tokens(self, tokens: Tensor, part: Tensor) -> Tensor:
+        means = self.part_mean @ tokens[:, NUM_JOINTS:]
+        return means.gather(1, part[..., None].expand(-1, -1, means.shape[2]))
+
+
+def _initialize(module: nn.Module) -> None:
+    if isinstance(module, (nn.Linear, nn.Embedding)):
+        nn.init.normal_(module.weight, std=_INIT_STD)
+        if isinstance(module, nn.Linear) and module.bias is not None:
+            nn.init.zeros_(module.bias)

@@ -1,0 +1,249 @@
+"""The root-and-contact network: image and scene points -> root and contact points (method 4-6)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sahmr.geometry.camera import image_to_unit, project
+from sahmr.geometry.voxel import unique_voxels, voxel_center, voxel_index
+from sahmr.network.contact import ContactNet
+from sahmr.network.contact_points import rank_in_sample, select_contacts
+from sahmr.network.hrnet import normalize_image
+from sahmr.network.root import RootNet, decode_root
+from sahmr.network.size import Behaviour, NetworkSize, Region, Vote
+from sahmr.structures import NUM_PARTS, Batch, Camera, PackedPoints, RootContact
+
+_BEHIND = 1e-3  # metres; nearer than this to the image plane a point has no pixel
+
+
+def check_batch(batch: Batch) -> None:
+    """Refuse numbers that would spread through the whole batch.
+
+    Raises:
+        ValueError: naming the first sample whose image, camera or scene points are not finite, or whose crop box
+            or focal length is not positive.
+    """
+    camera = batch.camera
+    finite = {
+        "image": batch.image.flatten(1).isfinite().all(dim=1),
+        "intrinsics": camera.intrinsics.flatten(1).isfinite().all(dim=1),
+        "camera_from_world": camera.camera_from_world.flatten(1).isfinite().all(dim=1),
+        "crop_box": camera.crop_box.isfinite().all(dim=1),
+    }
+    for name, good in finite.items():
+        if not bool(good.all()):
+            key = batch.keys[int((~good).nonzero()[0, 0])]
+            raise ValueError(f"sample {key!r}: {name} holds NaN or infinity; drop the sample or rebuild its shard")
+    bad_points = ~batch.scene.xyz.isfinite().all(dim=1)
+    if bool(bad_points.any()):
+        key = batch.keys[int(batch.scene.sample[bad_points][0])]
+        raise ValueError(f"sample {key!r}: scene points hold NaN or infinity; rebuild its scene store")
+    flat = (camera.crop_box[:, 2:] <= camera.crop_box[:, :2]).any(dim=1) | (camera.intrinsics[:, 0, 0] <= 0)
+    if bool(flat.any()):
+        key = batch.keys[int(flat.nonzero()[0, 0])]
+        raise ValueError(f"sample {key!r}: the crop box or the focal length is not positive")
+
+
+def substitute_far_roots(
+    root: Float[Tensor, "batch 3"],
+    target: Float[Tensor, "batch 3"],
+    distance: float,
+    noise_std: tuple[float, float, float],
+    generator: torch.Generator | None,
+) -> Float[Tensor, "batch 3"]:
+    """Replace roots farther than ``distance`` from the truth by the truth plus Gaussian noise.
+
+    Args:
+        root, target: camera frame, metres.
+        distance: metres.
+        noise_std: per camera axis, metres.
+        generator: source of the noise (on the CPU), which is drawn for every sample, used or not.
+    """
+    noise = torch.randn(target.shape, generator=generator).to(target) * target.new_tensor(noise_std)
+    far = (root - target).norm(dim=1, keepdim=True) > distance
+    return torch.where(far, target + noise, root)
+
+
+def crop_to_region(scene: PackedPoints, anchor: Float[Tensor, "batch 3"], region: Region) -> PackedPoints:
+    """Keep the points near the root or its two companions before and behind it (along camera z).
+
+    A sample without any such point keeps all its points; a sample without points stays empty.
+    """
+    gap = scene.xyz - anchor[scene.sample]
+    steps = (gap[:, 2] / region.anchor_spacing).round().clamp(-1, 1)  # to the nearest of the three anchors
+    gap[:, 2] -= steps * region.anchor_spacing
+    near = gap.square().sum(dim=1) < region.roi_radius**2
+    has_near = torch.zeros(len(anchor), dtype=torch.bool, device=near.device)
+    has_near[scene.sample[near]] = True
+    keep = near | ~has_near[scene.sample]
+    return PackedPoints(xyz=scene.xyz[keep], sample=scene.sample[keep])
+
+
+def sample_maps(
+    maps: Float[Tensor, "batch channels h w"], points: PackedPoints, camera: Camera
+) -> Float[Tensor, "points channels"]:
+    """Read a map bilinearly (align-corners) at each point's projection; zero outside the crop or behind the camera.
+
+    Args:
+        maps: maps that cover the crop.
+        points: camera frame, metres; sorted by sample.
+        camera: one per sample.
+    """
+    sample = points.sample
+    place = rank_in_sample(sample, len(maps))
+    in_front = points.xyz[:, 2:] > _BEHIND
+    safe = torch.where(in_front, points.xyz, torch.ones_like(points.xyz))
+    unit = image_to_unit(project(safe, camera.intrinsics[sample]), camera.crop_box[sample])
+    grid = torch.where(in_front, unit * 2 - 1, torch.full_like(unit, -3.0))
+    if len(sample) == 0:
+        return maps.new_zeros(0, maps.shape[1])
+    longest = int(place.max()) + 1
+    padded = grid.new_full((len(maps), longest, 2), -3.0)
+    padded[sample, place] = grid
+    read = F.grid_sample(maps, padded[:, None], mode="bilinear", padding_mode="zeros", align_corners=True)
+    return F.embedding(sample * longest + place, read[:, :, 0].transpose(1, 2).flatten(0, 1))
+
+
+def vote_root(
+    voxels: PackedPoints,
+    offset: Float[Tensor, "voxels 3"],
+    confidence: Float[Tensor, " voxels"],
+    anchor: Float[Tensor, "batch 3"],
+    vote: Vote,
+) -> Float[Tensor, "batch 3"]:
+    """Let every voxel of a sample vote for its root and average the votes by confidence.
+
+    Args:
+        voxels: centres, camera frame, metres; sorted by sample or not.
+        offset: predicted vector from centre to root.
+        confidence: raw network output.
+        anchor: what a sample without voxels gets.
+        vote: weight of a vote, see :class:`Behaviour`.
+
+    Source: Shen et al., CVPR 2023 and the reference code, which takes the softmax over *sigmoids*.
+    """
+    sample = voxels.sample
+    score = confidence.sigmoid() if vote == "softmax_sigmoid" else confidence
+    top = score.new_full((len(anchor),), -torch.inf)
+    top = top.scatter_reduce(0, sample, score.detach(), "amax")
+    weight = (score - top[sample]).exp()
+    total = score.new_zeros(len(anchor)).scatter_add(0, sample, weight)
+    votes = (voxels.xyz + offset) * (weight / total[sample])[:, None]
+    summed = score.new_zeros(len(anchor), 3).scatter_add(0, sample[:, None].expand(-1, 3), votes)
+    return torch.where((total > 0)[:, None], summed, anchor)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Voxels:
+    """Occupied voxels of the region of interest.
+
+    Attributes:
+        coords: (x, y, z, sample).
+        centers: camera frame, metres.
+        points: the scene points they were made from.
+        voxel_of_point: which voxel each point lies in.
+    """
+
+    coords: Int[Tensor, "voxels 4"]
+    centers: PackedPoints
+    points: PackedPoints
+    voxel_of_point: Int[Tensor, " points"]
+
+
+def voxelize(points: PackedPoints, voxel_size: float) -> Voxels:
+    """List the occupied voxels, sorted by (sample, x, y, z)."""
+    coords, row = unique_voxels(voxel_index(points.xyz, voxel_size), points.sample)
+    centers = PackedPoints(xyz=voxel_center(coords[:, :3], voxel_size).to(points.xyz), sample=coords[:, 3])
+    return Voxels(coords=coords, centers=centers, points=points, voxel_of_point=row)
+
+
+class RootContactNet(nn.Module):
+    """Root network, contact network and what lies between.
+
+    Args:
+        size: widths and depths.
+        behaviour: switches and geometry of the region of interest.
+        backend: sparse convolution backend.
+    """
+
+    def __init__(self, size: NetworkSize, behaviour: Behaviour, *, backend: str = "native") -> None:
+        super().__init__()
+        self.behaviour = behaviour
+        self.max_contacts = size.max_contacts
+        self.voxel_size = size.voxel_size
+        self.root_net = RootNet(size)
+        self.contact_net = ContactNet(
+            3 + size.image_features, 4 + NUM_PARTS, size.contact, behaviour.rounding, backend=backend
+        )
+
+    def part_maps_of(self, image: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 7 h w"]:
+        """Predict only the 2D contact-part maps of an image (RGB in 0..1); the sparse network does not run."""
+        maps: Tensor = self.root_net(normalize_image(image)).part_maps
+        return maps
+
+    def forward(
+        self,
+        batch: Batch,
+        *,
+        targets_root: Float[Tensor, "batch 3"] | None = None,
+        generator: torch.Generator | None = None,
+    ) -> RootContact:
+        """Predict root and contact points.
+
+        Samples for which there is little to go by still get finite results: no scene points near the root: all of
+        its points are used; no points at all: the root stays at its anchor and there is no contact; a predicted
+        root behind the camera: kept as it is, so usually all points are used; no voxel in contact: all contact
+        points are padding.
+
+        Args:
+            batch: images, cameras and scene points.
+            targets_root: true pelvis, camera frame, metres; in training mode replaces anchors that are far off.
+            generator: source of every random draw; a fixed seed when None.
+
+        Raises:
+            ValueError: if an image, camera or scene holds NaN or infinity, naming the sample; or if scene points
+                are kilometres away.
+        """
+        check_batch(batch)
+        region = self.behaviour.region
+        maps = self.root_net(normalize_image(batch.image))
+        root_map, initial_root = decode_root(maps.heatmap, maps.scaled_depth, batch.camera)
+        generator = generator or torch.Generator().manual_seed(0)
+        anchor = initial_root
+        if self.training and targets_root is not None:
+            anchor = substitute_far_roots(
+                anchor, targets_root, region.substitution_distance, region.root_noise_std, generator
+            )
+        voxels = voxelize(crop_to_region(batch.scene, anchor, region), self.voxel_size)
+        centers = voxels.centers
+        sampled = sample_maps(maps.features, centers, batch.camera)
+        features = torch.cat([anchor[centers.sample] - centers.xyz, sampled], dim=1)
+        out = self.contact_net(voxels.coords, features)
+        confidence, offset, part_logits = out[:, 0], out[:, 1:4], out[:, 4:]
+        part = part_logits.argmax(dim=1) if len(out) else out.new_zeros(0, dtype=torch.long)
+        return RootContact(
+            heatmap=maps.heatmap,
+            scaled_depth=maps.scaled_depth,
+            part_maps=maps.part_maps,
+            root_map=root_map,
+            initial_root=initial_root,
+            anchor_root=anchor,
+            voxel_centers=centers,
+            voxel_confidence=confidence,
+            voxel_offset=offset,
+            voxel_part=part_logits,
+            root=vote_root(centers, offset, confidence, anchor, self.behaviour.vote),
+            contacts=select_contacts(
+                voxels.points,
+                part[voxels.voxel_of_point],
+                len(anchor),
+                self.max_contacts,
+                self.behaviour.contact_sampling,
+                generator,
+            ),
+        )
