@@ -21,23 +21,38 @@ _WORKER_ENVIRONMENT = {
     "OPENBLAS_NUM_THREADS": "1",
     "OPENBLAS_CORETYPE": "Haswell",
     "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL",
+    "DASK_LOGGING__DISTRIBUTED": "critical",  # a failed task is told once, by the stage, not by every worker
 }
 
 
 @settings
 class Parallel:
-    """Section ``parallel`` of params.yaml. It cannot change a result, so no stage tracks it.
+    """Section ``parallel`` of params.yaml: this machine, not the experiment, so no stage tracks it.
 
     Attributes:
         workers: local processes; 0 does the work in the stage's own process.
+        loaders: processes that decode samples for a training or prediction; cannot change the batches.
+        threads: CPU threads of trainings and predictions; their last bits depend on it.
     """
 
     workers: int
+    loaders: int
+    threads: int
 
 
 def worker_count() -> int:
     """How many local processes ``params.yaml`` allows."""
     return load_section("parallel", Parallel).workers
+
+
+def loader_count() -> int:
+    """How many processes decode samples beside a training or prediction."""
+    return load_section("parallel", Parallel).loaders
+
+
+def thread_count() -> int:
+    """How many CPU threads torch may use."""
+    return load_section("parallel", Parallel).threads
 
 
 def map_ordered(
@@ -78,7 +93,7 @@ def _run(function: Callable[[_Item], _Result], items: Iterable[_Item], workers: 
     environment = {"distributed.nanny.pre-spawn-environ": _WORKER_ENVIRONMENT}
     with (
         dask.config.set(environment),
-        LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=":0") as cluster,
         Client(cluster) as client,
     ):
         yield from _stream(client, function, items)

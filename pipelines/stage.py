@@ -5,12 +5,17 @@ from __future__ import annotations
 import argparse
 import functools
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from typing import Protocol
 
 from sahmr.errors import SahmrError
 from schemas.fields import SchemaError
+
+# Read when torch loads, so it stands before any stage imports torch: OpenMP threads that spin while they wait for work
+# slow a training down many times over as soon as anything else (a loader process, say) wants the same cores.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 DATASETS = ("rich", "prox")
 log = logging.getLogger("sahmr")
@@ -25,7 +30,8 @@ def parse_dataset(argv: Sequence[str] | None = None, *, what: str = "") -> str:
 
 def set_up_logging() -> None:
     """One line per message on standard error, time first."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", force=True)
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", force=True)
+    log.setLevel(logging.INFO)  # ours alone: Dask would report every worker's comings and goings
 
 
 class Main(Protocol):

@@ -131,19 +131,29 @@ class SampleDataset(Dataset[Sample]):
         split: train | val | test.
         is_training: move and zoom the crop; the numbers depend on seed, epoch and key alone.
         seed: of that augmentation.
+        zoom_range: the crop is widened by up to this share of the person box's larger side.
 
     Raises:
         ShardError: if there is no index or the split has no samples.
     """
 
-    def __init__(self, shards: Path, scenes: Path, split: str, *, is_training: bool = False, seed: int = 0) -> None:
+    def __init__(
+        self,
+        shards: Path,
+        scenes: Path,
+        split: str,
+        *,
+        is_training: bool = False,
+        seed: int = 0,
+        zoom_range: float = ZOOM_RANGE,
+    ) -> None:
         index = read_index(shards)
         self.reader = ShardReader(shards)
         self.entries = [entry for entry in index if entry.split == split]
         if not self.entries:
             found = sorted({entry.split for entry in index})
             raise ShardError(f"{shards}: no samples of split '{split}', the index has {found}; choose one of these")
-        self.scenes, self.is_training, self.seed = scenes, is_training, seed
+        self.scenes, self.is_training, self.seed, self.zoom_range = scenes, is_training, seed, zoom_range
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -156,7 +166,7 @@ class SampleDataset(Dataset[Sample]):
         if self.is_training:
             draws = draw(self.seed, epoch, stored.key)
             jitter = max_jitter_px(*stored.image_size)
-            box = crop_box(stored.person_box, zoom_range=ZOOM_RANGE, jitter_px=jitter, draws=draws)
+            box = crop_box(stored.person_box, zoom_range=self.zoom_range, jitter_px=jitter, draws=draws)
         return make_sample(stored, box, self.scenes)
 
 

@@ -12,6 +12,7 @@ from sahmr.structures import MAP_SIZE, NUM_PARTS, Batch, BodyTopology, Camera, P
 
 CONTACT_DISTANCE_M = 0.07  # reference: a scene point nearer than this to a contact-prone vertex has its part
 _JITTER = 0.3  # of the scene's voxel pitch; reference, training only
+_PREFILTER_M = 0.12  # scene points farther than this from the box of the contact vertices are not jittered
 _STAMP = ((0.25, 0.5, 0.25), (0.5, 1.0, 0.5), (0.25, 0.5, 0.25))
 
 
@@ -91,12 +92,15 @@ def label_points(
 
 
 def _inside(
-    xyz: Float[Tensor, "points 3"], sample: Int[Tensor, " points"], vertices: Float[Tensor, "batch some 3"]
+    xyz: Float[Tensor, "points 3"],
+    sample: Int[Tensor, " points"],
+    vertices: Float[Tensor, "batch some 3"],
+    margin_m: float = CONTACT_DISTANCE_M,
 ) -> Bool[Tensor, " points"]:
-    """Which points lie in the box of their own sample's vertices, widened by the contact distance."""
+    """Which points lie in the box of their own sample's vertices, widened by a margin."""
     if vertices.shape[1] == 0:
         return torch.zeros(len(xyz), dtype=torch.bool, device=xyz.device)
-    low, high = vertices.amin(dim=1) - CONTACT_DISTANCE_M, vertices.amax(dim=1) + CONTACT_DISTANCE_M
+    low, high = vertices.amin(dim=1) - margin_m, vertices.amax(dim=1) + margin_m
     return ((xyz >= low[sample]) & (xyz <= high[sample])).all(dim=1)
 
 
@@ -109,7 +113,8 @@ def part_maps(
     generator: torch.Generator | None,
 ) -> Float[Tensor, "batch 7 56 56"]:
     """Cells of the crop where scene points close to each contact part appear, blurred by the stamp, at most 1."""
-    xyz, sample = batch.scene.xyz, batch.scene.sample
+    close = _inside(batch.scene.xyz, batch.scene.sample, vertices[:, part > 0], _PREFILTER_M)
+    xyz, sample = batch.scene.xyz[close], batch.scene.sample[close]
     if generator is not None:
         noise = torch.rand(xyz.shape, generator=generator, device=generator.device).to(xyz.device)
         xyz = xyz + (2 * noise - 1) * _JITTER * pitch_m

@@ -57,13 +57,13 @@ class Sequence:
 _PLAIN, _CHAIR, _YOGA = "scan_camcoord", "scan_chair_scene_camcoord", "scan_yoga_scene_camcoord"
 SEQUENCES = (
     Sequence(split="train", capture="BBQ", scan=_PLAIN, subjects=(1,), action="guitar"),
-    Sequence(split="train", capture="BBQ", scan=_PLAIN, subjects=(14,), action="juggle"),
+    Sequence(split="train", capture="BBQ", scan=_PLAIN, subjects=(13,), action="juggle"),
     Sequence(split="train", capture="LectureHall", scan=_CHAIR, subjects=(3,), action="wipingchairs1"),
     Sequence(split="train", capture="ParkingLot1", scan=_PLAIN, subjects=(2,), action="overfence1"),
     Sequence(split="train", capture="ParkingLot1", scan=_PLAIN, subjects=(4, 5), action="greetingchattingeating1",
              kinds=_ACTIVE),
-    Sequence(split="train", capture="ParkingLot1", scan=_PLAIN, subjects=(5,), action="pushup2", moving_camera=True),
-    Sequence(split="train", capture="ParkingLot2", scan=_PLAIN, subjects=(8,), action="eating1"),
+    Sequence(split="train", capture="ParkingLot1", scan=_PLAIN, subjects=(19,), action="pushup2", moving_camera=True),
+    Sequence(split="train", capture="ParkingLot2", scan=_PLAIN, subjects=(17,), action="eating1"),
     Sequence(split="train", capture="ParkingLot2", scan=_PLAIN, subjects=(16,), action="phonetalk1"),
     Sequence(split="train", capture="Pavallion", scan=_PLAIN, subjects=(0,), action="plankjack"),
     Sequence(split="train", capture="Pavallion", scan=_PLAIN, subjects=(18,), action="sidebalancerun"),

@@ -136,7 +136,7 @@ def write_params(folder: Path, *, workers: int = 0) -> None:
         "scenes": SCENES.__dict__,
         "shards": SHARDS.__dict__,
         "verify": {"box_tolerance": 0.02},
-        "parallel": {"workers": workers},
+        "parallel": {"workers": workers, "loaders": 0, "threads": 1},
     }
     (folder / "params.yaml").write_text(yaml.safe_dump(sections))
 

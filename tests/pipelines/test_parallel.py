@@ -6,8 +6,8 @@ from fractions import Fraction
 from operator import neg
 
 import pytest
-from pipelines.parallel import map_ordered
 
+from pipelines.parallel import map_ordered
 from sahmr.errors import RawDataError
 
 

@@ -1,0 +1,66 @@
+"""Stage ``predict``: run a trained network over a split."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import pyarrow as pa
+from tqdm import tqdm
+
+from pipelines.parallel import loader_count, thread_count
+from pipelines.stage import log, parse_dataset, stage
+from sahmr.body.topology import load_topology
+from sahmr.data.loader import SampleDataset, make_loader
+from sahmr.inference import predict_records
+from sahmr.settings import Paths, load_section, settings
+from sahmr.training.build import network_of, prepare_torch
+from sahmr.training.checkpoint import file_sha256, read_checkpoint
+from schemas.fields import to_table, write_table
+from schemas.prediction import PREDICTION_SCHEMA
+
+
+@settings
+class Predict:
+    """Section ``predict`` of params.yaml.
+
+    Attributes:
+        checkpoint: of train_sahmr, or a released one.
+        split: which samples.
+        batch_size: as usual; changes the last bits of a prediction at most.
+        sparse_backend: which code runs the sparse convolutions.
+    """
+
+    checkpoint: Path
+    split: str
+    batch_size: int
+    sparse_backend: Literal["native", "torchsparse", "auto"]
+
+
+@stage
+def main(argv: Sequence[str] | None = None) -> None:
+    """Write ``predictions/<dataset>.parquet``."""
+    dataset = parse_dataset(argv, what=__doc__ or "")
+    section, paths = load_section("predict", Predict), load_section("paths", Paths)
+    device = prepare_torch(thread_count())
+    checkpoint = read_checkpoint(section.checkpoint)
+    network = network_of(
+        checkpoint, load_topology(paths.bodies), backend=section.sparse_backend, source=str(section.checkpoint)
+    ).to(device)
+    samples = SampleDataset(paths.shards / dataset, paths.scenes / f"{dataset}.zarr", section.split)
+    loader = make_loader(samples, batch_size=section.batch_size, num_workers=loader_count())
+    bar = tqdm(loader, desc=f"predict {dataset}", unit="batch", disable=None)
+    table = pa.concat_tables(to_table(records, PREDICTION_SCHEMA) for records in predict_records(network, bar))
+    target = paths.predictions / f"{dataset}.parquet"
+    extra = {"sahmr.split": section.split, "sahmr.checkpoint_sha256": file_sha256(section.checkpoint)}
+    write_table(target, table, extra=extra)
+    counts = table.column("contact_count").to_pylist()
+    log.info(
+        "predict %s: %d person-images of split %s, %.1f contact points each, %d without any",
+        dataset, len(counts), section.split, sum(counts) / len(counts), counts.count(0),
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

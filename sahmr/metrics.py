@@ -1,0 +1,148 @@
+"""Errors of predicted roots, contacts and meshes, one value per sample (method 9.2)."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from sahmr.geometry.procrustes import align_similarity
+from sahmr.structures import NUM_PARTS
+
+_MM = 1000.0  # metres to millimetres
+
+
+def mesh_errors(
+    predicted: Float[Tensor, "batch 6890 3"],
+    true: Float[Tensor, "batch 6890 3"],
+    joint_regressor: Float[Tensor, "17 6890"],
+    joints: tuple[int, ...],
+) -> dict[str, Float[Tensor, " batch"]]:
+    """``global_mpjpe_mm global_mpve_mm mpjpe_mm mpve_mm pa_mpjpe_mm``.
+
+    Args:
+        predicted, true: vertices in one common frame (world or camera: distances do not depend on it), metres.
+        joint_regressor: H36M regressor, row 0 the pelvis that the non-global errors are aligned by.
+        joints: which of its rows are compared.
+
+    Source: the reference's evaluation script; PA-MPJPE from its validator.
+    """
+    predicted_joints = torch.einsum("jv,bvc->bjc", joint_regressor, predicted)
+    true_joints = torch.einsum("jv,bvc->bjc", joint_regressor, true)
+    shift = true_joints[:, :1] - predicted_joints[:, :1]
+    rows = list(joints)
+    chosen, goal = predicted_joints[:, rows], true_joints[:, rows]
+    return {
+        "global_mpjpe_mm": mean_distance_mm(chosen, goal),
+        "global_mpve_mm": mean_distance_mm(predicted, true),
+        "mpjpe_mm": mean_distance_mm(chosen + shift, goal),
+        "mpve_mm": mean_distance_mm(predicted + shift, true),
+        "pa_mpjpe_mm": mean_distance_mm(align_similarity(chosen, goal), goal),
+    }
+
+
+def scene_errors(
+    distance: Float[Tensor, "batch 6890"], contact: Bool[Tensor, "batch 6890"]
+) -> dict[str, Float[Tensor, " batch"]]:
+    """``penetration_m contact_m penetration_mean_mm penetrating_ratio`` of predicted meshes.
+
+    Args:
+        distance: signed distance of every predicted vertex to the scene, metres, negative inside.
+        contact: *true* contact labels of the same vertices; all False (unknown) makes ``contact_m`` equal to
+            ``penetration_m``, as published for PROX.
+
+    Source: PenE and ConFE of the reference's evaluation script: sums over the vertices, in metres.
+    """
+    depth = distance.clamp(max=0).abs()
+    penetration = depth.sum(dim=1)
+    return {
+        "penetration_m": penetration,
+        "contact_m": torch.where(contact, distance.abs(), depth).sum(dim=1),
+        "penetration_mean_mm": penetration / distance.shape[1] * _MM,
+        "penetrating_ratio": (distance < 0).float().mean(dim=1),
+    }
+
+
+def mean_distance_mm(
+    predicted: Float[Tensor, "batch points 3"], true: Float[Tensor, "batch points 3"]
+) -> Float[Tensor, " batch"]:
+    """Mean Euclidean distance of corresponding points, metres in, millimetres out."""
+    distance: Tensor = (predicted - true).norm(dim=2)
+    return distance.mean(dim=1) * _MM
+
+
+def root_errors(predicted: Float[Tensor, "batch 3"], true: Float[Tensor, "batch 3"]) -> Float[Tensor, " batch"]:
+    """Distance of two roots, metres in, millimetres out."""
+    distance: Tensor = (predicted - true).norm(dim=1)
+    return distance * _MM
+
+
+def cell_errors(predicted: Int[Tensor, "batch 2"], true: Int[Tensor, "batch 2"]) -> Float[Tensor, " batch"]:
+    """Distance of two heat-map cells, in cells."""
+    distance: Tensor = (predicted - true).float().norm(dim=1)
+    return distance
+
+
+def contact_vertex_error_mm(
+    predicted: Float[Tensor, "batch 6890 3"],
+    true: Float[Tensor, "batch 6890 3"],
+    contact: Bool[Tensor, "batch 6890"],
+    joint_regressor: Float[Tensor, "17 6890"],
+) -> Float[Tensor, " batch"]:
+    """Pelvis-aligned error of the touching vertices, summed over them and divided by all 6890, millimetres.
+
+    Source: C_HSCP_L2 of the reference's validator.
+    """
+    pelvis = joint_regressor[0]
+    shift = torch.einsum("v,bvc->bc", pelvis, true) - torch.einsum("v,bvc->bc", pelvis, predicted)
+    error: Tensor = (predicted + shift[:, None] - true).norm(dim=2)
+    return (error * contact).mean(dim=1) * _MM
+
+
+def voxel_part_scores(
+    predicted: Int[Tensor, " voxels"], true: Int[Tensor, " voxels"], sample: Int[Tensor, " voxels"], count: int
+) -> dict[str, Float[Tensor, " batch"]]:
+    """``voxel_precision voxel_recall voxel_iou`` of the parts 1..7, pooled; a voxel is right if its id is.
+
+    Args:
+        predicted, true: part id 0..7 of each voxel.
+        sample: which of the ``count`` samples each voxel belongs to.
+
+    Returns:
+        Ratios 0..1; a ratio of nothing to nothing is 0.
+
+    Source: VoxSeg of the reference's validator.
+    """
+    cell = (sample * NUM_PARTS + true) * NUM_PARTS + predicted
+    table = torch.bincount(cell, minlength=count * NUM_PARTS**2).view(count, NUM_PARTS, NUM_PARTS)
+    right = table.diagonal(dim1=1, dim2=2)[:, 1:].sum(dim=1)
+    claimed, present = table[:, :, 1:].sum(dim=(1, 2)), table[:, 1:].sum(dim=(1, 2))
+    return {
+        "voxel_precision": right / claimed.clamp(min=1),
+        "voxel_recall": right / present.clamp(min=1),
+        "voxel_iou": right / (claimed + present - right).clamp(min=1),
+    }
+
+
+def part_map_errors(
+    predicted: Float[Tensor, "batch 7 56 56"], true: Float[Tensor, "batch 7 56 56"]
+) -> dict[str, Float[Tensor, " batch"]]:
+    """``part_map_recall_error part_map_precision_error``: 1 - recall and 1 - precision of the 2D part maps.
+
+    A cell is claimed where the prediction exceeds 0.5 and present where the target is exactly 1. Means run over the
+    parts that have such cells; 0 if none has.
+
+    Source: HmSeg of the reference's validator.
+    """
+    claimed, present = predicted > 0.5, true >= 1
+    right = (claimed & present).sum(dim=(2, 3))
+    return {
+        "part_map_recall_error": _mean_miss(right, present.sum(dim=(2, 3))),
+        "part_map_precision_error": _mean_miss(right, claimed.sum(dim=(2, 3))),
+    }
+
+
+def _mean_miss(right: Int[Tensor, "batch 7"], total: Int[Tensor, "batch 7"]) -> Float[Tensor, " batch"]:
+    """Mean of 1 - right / total over the parts whose total is not 0."""
+    miss = (1 - right / total.clamp(min=1)) * (total > 0)
+    return miss.sum(dim=1) / (total > 0).sum(dim=1).clamp(min=1)

@@ -1,0 +1,129 @@
+"""First weights: from a METRO checkpoint, or, without one, a network that starts out as the template body."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from sahmr.body.pickles import load_npz_member
+from sahmr.body.topology import TOPOLOGY_FILE
+from sahmr.errors import BodyModelError, CheckpointError
+from sahmr.network.mesh import MeshNet, TransformerBlock
+from sahmr.network.root_contact import RootContactNet
+from sahmr.network.sahmr import SahmrNet
+from sahmr.structures import NUM_PARTS
+from sahmr.training.checkpoint import load_plain
+
+log = logging.getLogger("sahmr")
+
+_NEIGHBOURS = 6  # coarse vertices each finer vertex is interpolated from
+_RIDGE = 1e-3  # share of the trace added to the local Gram matrix; six neighbours of a plane are degenerate
+
+
+def load_metro(network: SahmrNet, path: Path) -> None:
+    """Copy what fits from METRO's 3DPW state dict: both trunks and the mesh transformer.
+
+    What stays random is logged; with the published file that is the sparse network, the root network's output layer and
+    the layers SA-HMR added to the transformer (``linear_cp``, ``loftr``).
+
+    Raises:
+        CheckpointError: if the file is no flat state dict, or nothing in it fits.
+    """
+    metro = load_plain(path)
+    for prefix, source in (("rcnet.root_net.hrnet.", "backbone."), ("metro_enhanced.", "")):
+        own = {name: value for name, value in network.state_dict().items() if name.startswith(prefix)}
+        fitting = {name: metro.get(source + name[len(prefix) :]) for name in own}
+        taken = {
+            name: value
+            for name, value in fitting.items()
+            if isinstance(value, Tensor) and value.shape == own[name].shape
+        }
+        if not taken:
+            raise CheckpointError(
+                f"{path}: no entry fits {prefix}*; expected METRO's state dict ('backbone.conv1.weight', ...) and "
+                "network.size: paper in params.yaml"
+            )
+        network.load_state_dict(taken, strict=False)
+        rest = sorted({".".join(name.split(".")[:4]) for name in own.keys() - taken.keys()})
+        log.info("%s: %d of %d entries of %s* taken; random: %s", path, len(taken), len(own), prefix, rest)
+
+
+@torch.no_grad()
+def start_calmly(network: RootContactNet, scaled_depth: float) -> None:
+    """Let heat-map and part maps start at 0 and the depth map at the training data's mean.
+
+    Summed over whole maps, the random start of these channels would outweigh every other loss by orders of magnitude.
+    Only where there is no METRO checkpoint; the voxels' feature channels stay random.
+    """
+    head = network.root_net.out_conv
+    assert head.bias is not None
+    for channels in (slice(0, 2), slice(1 - NUM_PARTS, None)):
+        head.weight[channels] = 0
+        head.bias[channels] = 0
+    head.bias[1] = scaled_depth
+
+
+@torch.no_grad()
+def start_as_template(network: MeshNet, bodies: Path) -> None:
+    """Make a random mesh network put out the template body, and every contact point as it was put in.
+
+    The first three channels of each block carry the coordinates: its residual passes them on, its head adds nothing
+    at first. The two up-sampling layers interpolate from neighbours on the template. Only where there is no METRO
+    checkpoint to start from; none of this changes the architecture.
+
+    Args:
+        network: freshly made.
+        bodies: folder of the stage ``bodies``.
+    """
+
+    def table(name: str) -> Tensor:
+        return torch.from_numpy(load_npz_member(bodies / TOPOLOGY_FILE, name, error=BodyModelError))
+
+    template, middle, coarse = (table(name) for name in ("template_full", "middle_to_full", "coarse_to_full"))
+    for layer, fine, known in (
+        (network.upsampling, template[middle], template[coarse]),
+        (network.upsampling2, template, template[middle]),
+    ):
+        layer.weight.copy_(interpolation(fine, known))
+        layer.bias.zero_()
+    for block in network.trans_encoder:
+        assert isinstance(block, TransformerBlock)
+        block.residual.weight[:3] = torch.eye(3, block.residual.in_features)
+        block.residual.bias[:3] = 0
+        block.cls_head.weight[:3] = 0
+        block.cls_head.bias[:3] = 0
+
+
+@torch.no_grad()
+def share_trunk(network: SahmrNet) -> None:
+    """Let the mesh network's backbone start as the trained trunk of the root network.
+
+    Both trunks of the reference start from the same METRO backbone; without METRO this is the nearest thing. The
+    classification head stays random.
+    """
+    trunk = network.rcnet.root_net.hrnet.state_dict()
+    own = network.metro_enhanced.backbone.state_dict()
+    fitting = {name: value for name, value in trunk.items() if name in own and own[name].shape == value.shape}
+    network.metro_enhanced.backbone.load_state_dict(fitting, strict=False)
+
+
+def interpolation(fine: Float[Tensor, "fine 3"], known: Float[Tensor, "known 3"]) -> Float[Tensor, "fine known"]:
+    """Matrix whose rows sum to 1 and rebuild each fine point from its six nearest known ones.
+
+    Weights are those of local linear embedding (Roweis and Saul, Science 2000): least squared error under the sum of 1.
+
+    Args:
+        fine, known: points on the template, metres.
+    """
+    nearest: Int[Tensor, "fine 6"] = torch.cdist(fine.double(), known.double()).topk(_NEIGHBOURS, largest=False).indices
+    difference = known.double()[nearest] - fine.double()[:, None]
+    gram = difference @ difference.transpose(1, 2)
+    trace = gram.diagonal(dim1=1, dim2=2).sum(dim=1).clamp(min=1e-12)
+    gram = gram + torch.eye(_NEIGHBOURS, dtype=torch.double) * (_RIDGE * trace)[:, None, None]
+    weight = torch.linalg.solve(gram, torch.ones(len(fine), _NEIGHBOURS, 1, dtype=torch.double))[..., 0]
+    weight = weight / weight.sum(dim=1, keepdim=True)
+    return torch.zeros(len(fine), len(known), dtype=torch.double).scatter(1, nearest, weight).float()

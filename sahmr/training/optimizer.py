@@ -1,0 +1,103 @@
+"""How the weights move: Adam, the learning-rate rule, clipping by value, and an optional running average."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+_CANONICAL_BATCH = 32  # reference: lr = canonical_lr * batch_size / 32
+_CLIP_VALUE = 0.5  # reference: every gradient element is cut to +-0.5
+
+Schedule = Literal["halve", "cosine"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Everything that decides the course of a training besides the data.
+
+    Attributes:
+        seed: of initial weights, order, augmentation, dropout and noise.
+        epochs, batch_size: as usual.
+        canonical_lr: learning rate per 32 images.
+        schedule: ``halve`` halves the rate after half the epochs (reference); ``cosine`` lets it fall to zero.
+        warmup_steps: the rate rises linearly over this many steps first.
+        average_decay: d of the running average ``a = d a + (1 - d) w`` of the weights, which is then what is validated
+            and saved; 0 turns it off (reference).
+    """
+
+    seed: int
+    epochs: int
+    batch_size: int
+    canonical_lr: float
+    schedule: Schedule = "halve"
+    warmup_steps: int = 0
+    average_decay: float = 0.0
+
+
+def make_optimizer(parameters: Iterable[nn.Parameter], plan: Plan) -> torch.optim.Adam:
+    """Adam without weight decay over the parameters that want gradients."""
+    wanted = [p for p in parameters if p.requires_grad]
+    return torch.optim.Adam(wanted, lr=peak_rate(plan), weight_decay=0.0, fused=True)
+
+
+def peak_rate(plan: Plan) -> float:
+    """Learning rate after the warm-up: ``canonical_lr * batch_size / 32``."""
+    return plan.canonical_lr * plan.batch_size / _CANONICAL_BATCH
+
+
+def learning_rate(plan: Plan, epoch: int, step: int, steps_per_epoch: int) -> float:
+    """Rate of one step.
+
+    Args:
+        plan: schedule and lengths.
+        epoch: from 0.
+        step: of this epoch, from 0.
+        steps_per_epoch: steps in every epoch.
+    """
+    done = epoch * steps_per_epoch + step
+    warmth = min(1.0, (done + 1) / plan.warmup_steps) if plan.warmup_steps else 1.0
+    if plan.schedule == "cosine":
+        factor = 0.5 + 0.5 * math.cos(math.pi * done / (plan.epochs * steps_per_epoch))
+    else:
+        factor = 0.5 if plan.epochs > 1 and epoch >= plan.epochs // 2 else 1.0
+    return peak_rate(plan) * warmth * factor
+
+
+def descend(optimizer: torch.optim.Optimizer, loss: Tensor, rate: float) -> None:
+    """One step down: gradients, clipping by value, update."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    nn.utils.clip_grad_value_(parameters, _CLIP_VALUE)
+    optimizer.step()
+
+
+class WeightAverage:
+    """Running average of a module's floating-point state; its first steps average over what there is.
+
+    Args:
+        module: whose state is copied as the first value.
+        decay: see :class:`Plan`.
+    """
+
+    def __init__(self, module: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.updates = 0
+        self.state = {name: value.detach().clone() for name, value in module.state_dict().items()}
+
+    def update(self, module: nn.Module) -> None:
+        """Take in the module's present state; integer entries (counters) are copied."""
+        self.updates += 1
+        share = 1.0 - min(self.decay, (1 + self.updates) / (10 + self.updates))
+        for name, value in module.state_dict().items():
+            if value.is_floating_point():
+                self.state[name].lerp_(value.detach(), share)
+            else:
+                self.state[name].copy_(value)

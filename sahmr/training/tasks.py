@@ -1,0 +1,199 @@
+"""The two trainings: what is trained, which losses drive it, which scores are logged (method 8)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Protocol
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from sahmr.body.joints import H36M_TO_14
+from sahmr.data.targets import make_targets
+from sahmr.losses import mesh_losses, root_contact_losses
+from sahmr.metrics import cell_errors, mesh_errors, part_map_errors, root_errors, voxel_part_scores
+from sahmr.network.sahmr import SahmrNet
+from sahmr.settings import settings
+from sahmr.structures import Batch, BodyTopology, MeshPrediction, RootContact, RootContactTargets, Targets
+
+PerSample = dict[str, Float[Tensor, " batch"]]
+
+
+@settings
+class RootContactWeights:
+    """Weights of stage A's losses; the defaults are the reference's."""
+
+    heatmap: float = 1.0
+    scaled_depth: float = 10.0
+    voxel_part: float = 1.0
+    voxel_offset: float = 1.0
+    root: float = 1.0
+    part_maps: float = 1.0
+    part_maps_flipped: float = 1.0
+
+
+@settings
+class MeshWeights:
+    """Weights of stage B's losses; the defaults are the reference's."""
+
+    vertices: float = 1.0
+    joints: float = 1.0
+    contacts: float = 1.0
+    global_vertices: float = 1.0
+
+
+class Task(Protocol):
+    """One training, as the trainer sees it."""
+
+    @property
+    def stage(self) -> str:
+        """Name of the stage."""
+        ...
+
+    @property
+    def weights(self) -> Mapping[str, float]:
+        """Weight of each loss."""
+        ...
+
+    def trained(self, network: SahmrNet) -> nn.Module:
+        """The part of the network that learns; the rest is frozen, in evaluation mode."""
+        ...
+
+    def losses(self, network: SahmrNet, batch: Batch, generator: torch.Generator) -> PerSample:
+        """Loss terms of a training step; every random draw comes from the generator or torch's global one."""
+        ...
+
+    def judge(self, network: SahmrNet, batch: Batch) -> PerSample:
+        """Loss terms without noise, and the scores that validation logs."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RootContactTask:
+    """Stage A: the root-and-contact network.
+
+    Attributes:
+        topology: joint regressor and part ids.
+        loss_weights: weight 0 for ``part_maps_flipped`` also saves computing it.
+        pitch_m: spacing of the scene's points.
+        ignored_parts: see :func:`sahmr.data.targets.make_targets`.
+        contact_voxel_weight: see :func:`sahmr.losses.root_contact_losses`.
+    """
+
+    topology: BodyTopology
+    loss_weights: RootContactWeights
+    pitch_m: float
+    ignored_parts: tuple[int, ...] = ()
+    contact_voxel_weight: float = 1.0
+    stage: str = "train_rcnet"
+
+    @property
+    def weights(self) -> Mapping[str, float]:
+        """Weight of each loss."""
+        return asdict(self.loss_weights)
+
+    def trained(self, network: SahmrNet) -> nn.Module:
+        """The root-and-contact network."""
+        return network.rcnet
+
+    def losses(self, network: SahmrNet, batch: Batch, generator: torch.Generator) -> PerSample:
+        """Terms of :func:`sahmr.losses.root_contact_losses`, the mirrored image included."""
+        root = true_root(batch, self.topology)
+        prediction: RootContact = network.rcnet(batch, targets_root=root, generator=generator)
+        mirrored = network.rcnet.part_maps_of(batch.image.flip(3)) if self.loss_weights.part_maps_flipped else None
+        targets = self._targets(batch, prediction, generator)
+        return root_contact_losses(prediction, targets, mirrored, contact_voxel_weight=self.contact_voxel_weight)
+
+    def judge(self, network: SahmrNet, batch: Batch) -> PerSample:
+        """Losses but for the mirrored image; errors of both roots, of the voxels' parts and of the part maps."""
+        prediction: RootContact = network.rcnet(batch)
+        targets = self._targets(batch, prediction, None)
+        part = prediction.voxel_part.argmax(dim=1)
+        sample = prediction.voxel_centers.sample
+        return {
+            **root_contact_losses(prediction, targets, None, contact_voxel_weight=self.contact_voxel_weight),
+            "root_cells": cell_errors(prediction.root_map, targets.root_map),
+            "initial_root_mm": root_errors(prediction.initial_root, targets.root),
+            "root_mm": root_errors(prediction.root, targets.root),
+            **voxel_part_scores(part, targets.voxel_part, sample, len(batch.keys)),
+            **part_map_errors(prediction.part_maps, targets.part_maps),
+        }
+
+    def _targets(self, batch: Batch, prediction: RootContact, generator: torch.Generator | None) -> RootContactTargets:
+        """Targets for the voxels the network chose."""
+        return make_targets(
+            batch,
+            prediction.voxel_centers,
+            self.topology,
+            pitch_m=self.pitch_m,
+            ignored_parts=self.ignored_parts,
+            generator=generator,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeshTask:
+    """Stage B: the mesh network on a frozen root-and-contact network.
+
+    Attributes:
+        topology: joint regressor.
+        loss_weights: of the four terms.
+        mean_over_valid_contacts: see :func:`sahmr.losses.mesh_losses`; False is the reference's way.
+    """
+
+    topology: BodyTopology
+    loss_weights: MeshWeights
+    mean_over_valid_contacts: bool = False
+    stage: str = "train_sahmr"
+
+    @property
+    def weights(self) -> Mapping[str, float]:
+        """Weight of each loss."""
+        return asdict(self.loss_weights)
+
+    def trained(self, network: SahmrNet) -> nn.Module:
+        """The mesh network."""
+        return network.metro_enhanced
+
+    def losses(self, network: SahmrNet, batch: Batch, generator: torch.Generator) -> PerSample:
+        """Terms of :func:`sahmr.losses.mesh_losses`; far-off roots are replaced in training."""
+        root = true_root(batch, self.topology)
+        _, prediction = network(batch, targets_root=root, generator=generator)
+        return self._terms(batch, prediction)
+
+    def judge(self, network: SahmrNet, batch: Batch) -> PerSample:
+        """Losses on the predicted roots, and the mesh errors of the result tables."""
+        _, prediction = network(batch)
+        true = known(batch).vertices_camera
+        return {
+            **self._terms(batch, prediction),
+            **mesh_errors(prediction.vertices_camera, true, self.topology.joint_regressor, H36M_TO_14),
+        }
+
+    def _terms(self, batch: Batch, prediction: MeshPrediction) -> PerSample:
+        """The four losses."""
+        return mesh_losses(
+            prediction,
+            known(batch).vertices_camera,
+            self.topology.joint_regressor,
+            H36M_TO_14,
+            mean_over_valid_contacts=self.mean_over_valid_contacts,
+        )
+
+
+def known(batch: Batch) -> Targets:
+    """The batch's ground truth.
+
+    Raises:
+        ValueError: if it has none.
+    """
+    if batch.targets is None:
+        raise ValueError(f"training needs ground truth, the batch starting at {batch.keys[0]!r} has none")
+    return batch.targets
+
+
+def true_root(batch: Batch, topology: BodyTopology) -> Float[Tensor, "batch 3"]:
+    """H36M pelvis of the true meshes, camera frame, metres."""
+    return torch.einsum("v,bvc->bc", topology.joint_regressor[0], known(batch).vertices_camera)

@@ -1,0 +1,215 @@
+"""The epochs: steps, validation, history, and resuming after a kill."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from tqdm import tqdm
+
+from sahmr.errors import SahmrError
+from sahmr.losses import weighted_sum
+from sahmr.network.sahmr import SahmrNet
+from sahmr.structures import Batch, move_to
+from sahmr.training.checkpoint import load_plain, save_atomically
+from sahmr.training.optimizer import Plan, WeightAverage, descend, learning_rate, make_optimizer
+from sahmr.training.tasks import Task
+
+log = logging.getLogger("sahmr")
+
+Row = dict[str, float]
+_SEED_STRIDE = 1_000_003  # keeps the seeds of neighbouring epochs apart for any usual seed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingData:
+    """Where the batches come from.
+
+    Attributes:
+        epoch: epoch number -> its batches; the same number gives the same batches.
+        steps: batches per epoch.
+        validation: the validation batches, always the same.
+    """
+
+    epoch: Callable[[int], Iterable[Batch]]
+    steps: int
+    validation: Callable[[], Iterable[Batch]]
+
+
+def train(
+    network: SahmrNet, task: Task, plan: Plan, data: TrainingData, *, resume_file: Path, digest: str
+) -> list[Row]:
+    """Train one part of the network in place.
+
+    All randomness of an epoch comes from (seed, epoch), so a training that was killed and resumed ends with the same
+    weights as one that ran through.
+
+    Args:
+        network: on its device; afterwards holds the trained (or averaged) weights, in evaluation mode.
+        task: what to train and how.
+        plan: lengths and rates.
+        data: batches on the CPU.
+        resume_file: rewritten after every epoch, removed by the caller once the result is stored.
+        digest: identifies settings and data; a resume file with another one is ignored.
+
+    Returns:
+        One row per epoch: ``epoch``, ``lr``, ``train_loss`` and ``train_`` each loss term, ``val_loss`` and ``val_``
+        each loss term and score.
+
+    Raises:
+        SahmrError: if a loss is not finite; names epoch, step and samples.
+    """
+    module = task.trained(network)
+    network.requires_grad_(False)
+    module.requires_grad_(True)
+    optimizer = make_optimizer(module.parameters(), plan)
+    average = WeightAverage(module, plan.average_decay) if plan.average_decay else None
+    state = _State(module=module, optimizer=optimizer, average=average, history=[])
+    first = state.restore(resume_file, digest)
+    for epoch in range(first, plan.epochs):
+        row: Row = {"epoch": epoch + 1, **_train_epoch(network, task, plan, data, epoch, state)}
+        with _Averaged(module, average):
+            row |= validate(network, task, data.validation())
+        state.history.append(row)
+        state.store(resume_file, digest)
+        log.info("%s: epoch %d/%d  %s", task.stage, epoch + 1, plan.epochs, _brief(row))
+    if average is not None:
+        module.load_state_dict(average.state)
+    network.eval()
+    return state.history
+
+
+@torch.no_grad()
+def validate(network: SahmrNet, task: Task, batches: Iterable[Batch]) -> Row:
+    """Means over all validation samples of ``val_loss``, each loss term and each score; without noise."""
+    network.eval()
+    means = _Means()
+    device = next(network.parameters()).device
+    for batch in tqdm(batches, desc="validate", unit="batch", disable=None, leave=False):
+        here = move_to(batch, device)
+        values = task.judge(network, here)
+        losses = {name: value for name, value in values.items() if name in task.weights}
+        means.add({"loss": weighted_sum(losses, task.weights), **values})
+    return {f"val_{name}": value for name, value in means.result().items()}
+
+
+def _train_epoch(network: SahmrNet, task: Task, plan: Plan, data: TrainingData, epoch: int, state: _State) -> Row:
+    """All steps of one epoch; returns the rate and the mean losses."""
+    network.eval()
+    state.module.train()
+    seed = plan.seed * _SEED_STRIDE + epoch
+    torch.manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
+    device = next(network.parameters()).device
+    means, rate = _Means(), 0.0
+    bar = tqdm(data.epoch(epoch), total=data.steps, desc=f"epoch {epoch + 1}", unit="batch", disable=None, leave=False)
+    for step, batch in enumerate(bar):
+        losses = task.losses(network, move_to(batch, device), generator)
+        total = weighted_sum(losses, task.weights)
+        if not bool(total.isfinite().all()):
+            raise SahmrError(
+                f"{task.stage}: a loss is not finite in epoch {epoch + 1}, step {step + 1}, samples "
+                f"{list(batch.keys)}; look at these samples, or lower canonical_lr"
+            )
+        rate = learning_rate(plan, epoch, step, data.steps)
+        descend(state.optimizer, total.mean(), rate)
+        if state.average is not None:
+            state.average.update(state.module)
+        means.add({"loss": total.detach(), **{name: value.detach() for name, value in losses.items()}})
+        bar.set_postfix(loss=f"{float(total.mean().detach()):.3f}")
+    return {"lr": rate, **{f"train_{name}": value for name, value in means.result().items()}}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _State:
+    """What has to survive a kill."""
+
+    module: torch.nn.Module
+    optimizer: torch.optim.Optimizer
+    average: WeightAverage | None
+    history: list[Row]
+
+    def store(self, path: Path, digest: str) -> None:
+        content: dict[str, Any] = {
+            "digest": digest,
+            "module": self.module.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "history": self.history,
+        }
+        if self.average is not None:
+            content |= {"average": self.average.state, "updates": self.average.updates}
+        save_atomically(path, content)
+
+    def restore(self, path: Path, digest: str) -> int:
+        """Take up a matching resume file; returns the number of epochs already done."""
+        if not path.is_file():
+            return 0
+        content = load_plain(path)
+        if content.get("digest") != digest:
+            log.info("%s belongs to other settings or data; training starts anew", path)
+            return 0
+        self.module.load_state_dict(content["module"])
+        self.optimizer.load_state_dict(content["optimizer"])
+        self.history.extend(content["history"])
+        if self.average is not None:
+            for name, value in content["average"].items():
+                self.average.state[name].copy_(value)
+            self.average.updates = content["updates"]
+        log.info("%s: resumed after %d epochs", path, len(self.history))
+        return len(self.history)
+
+
+class _Averaged:
+    """Context in which the module bears its averaged weights."""
+
+    def __init__(self, module: torch.nn.Module, average: WeightAverage | None) -> None:
+        self.module, self.average = module, average
+
+    def __enter__(self) -> None:
+        if self.average is not None:
+            self.kept = {name: value.clone() for name, value in self.module.state_dict().items()}
+            self.module.load_state_dict(self.average.state)
+
+    def __exit__(self, *_: object) -> None:
+        if self.average is not None:
+            self.module.load_state_dict(self.kept)
+
+
+class _Means:
+    """Means over all samples seen."""
+
+    def __init__(self) -> None:
+        self.totals: dict[str, float] = {}
+        self.count = 0
+
+    def add(self, values: dict[str, Float[Tensor, " batch"]]) -> None:
+        for name, value in values.items():
+            self.totals[name] = self.totals.get(name, 0.0) + float(value.double().sum())
+        self.count += len(next(iter(values.values())))
+
+    def result(self) -> Row:
+        return {name: total / self.count for name, total in self.totals.items()}  # empty if nothing was seen
+
+
+def _brief(row: Row) -> str:
+    """The row's main numbers for the log."""
+    shown = [name for name in row if name in ("train_loss", "val_loss") or name.endswith("_mm")]
+    return "  ".join(f"{name} {row[name]:.4g}" for name in shown)
+
+
+def history_csv(rows: Sequence[Row]) -> str:
+    """The history as CSV, one line per epoch, columns in order of first appearance."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    lines = [",".join(names)]
+    lines += [",".join(_number(row.get(name)) for name in names) for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.6g}"

@@ -1,0 +1,95 @@
+"""dvc.yaml, params.yaml, the stage modules and the README tell the same story."""
+
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests import imports
+
+ROOT = imports.ROOT
+STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+DEMO = yaml.safe_load((ROOT / "pipelines/demo/dvc.yaml").read_text())["stages"]
+PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
+MODULES = imports.modules()
+# These cannot change a result (how work is spread, how errors are told), so no stage depends on them.
+EXEMPT = {"pipelines", "pipelines.parallel", "pipelines.stage", "sahmr", "sahmr.settings", "sahmr.errors"}
+UNTRACKED_SECTIONS = {"raw", "paths", "parallel"}
+SHARED_SECTIONS = {"network"}  # read by the two trainings
+
+
+def body(name: str) -> dict:
+    stage = {**STAGES, **DEMO}[name]
+    return stage.get("do", stage)
+
+
+def module_of(name: str) -> str:
+    return re.search(r"python -m (\S+)", body(name)["cmd"]).group(1)
+
+
+@pytest.mark.parametrize("name", [*STAGES, *DEMO])
+def test_stage_declares_the_code_it_runs(name: str) -> None:
+    module = module_of(name)
+    module = f"{module}.__main__" if f"{module}.__main__" in MODULES else module
+    declared = [dep for dep in body(name)["deps"] if not dep.startswith("$")]
+    for needed in imports.closure(module, MODULES) - EXEMPT:
+        path = MODULES[needed].relative_to(ROOT).as_posix()
+        if path.endswith("__init__.py"):
+            continue
+        assert any(path == dep or path.startswith(dep + "/") for dep in declared), f"{name} lacks the dep {path}"
+    for dep in declared:
+        assert (ROOT / dep).exists(), f"{name} depends on {dep}, which does not exist"
+
+
+@pytest.mark.parametrize("name", [*STAGES, *DEMO])
+def test_stage_has_a_main(name: str) -> None:
+    module = module_of(name)
+    module = f"{module}.__main__" if f"{module}.__main__" in MODULES else module
+    assert callable(importlib.import_module(module).main)
+
+
+def test_stage_modules_and_sections_match() -> None:
+    tracked = {section for name in [*STAGES, *DEMO] for section in body(name).get("params", [])}
+    assert tracked == set(PARAMS) - UNTRACKED_SECTIONS
+    for name in STAGES:
+        own = name.removesuffix("_rich").removesuffix("_prox")
+        assert set(body(name).get("params", [])) <= {own} | SHARED_SECTIONS, name
+
+
+def test_readme_tells_every_stage_and_every_path_exists() -> None:
+    readme = (ROOT / "README.md").read_text()
+    for name in [*STAGES, *DEMO]:
+        assert f"`{name}`" in readme, f"README does not mention the stage {name}"
+    for path in set(re.findall(r"`((?:pipelines|sahmr|catalog|schemas|tests)/[\w./]*)`", readme)):
+        assert (ROOT / path).exists(), f"README names {path}, which does not exist"
+
+
+@pytest.mark.parametrize("section", sorted(set(PARAMS) - {"demo"}))
+def test_unknown_key_is_an_error_naming_it(section: str, tmp_path: Path) -> None:
+    from sahmr.errors import SettingsError
+    from sahmr.settings import load_section
+
+    changed = {**PARAMS, section: {**PARAMS[section], "tpyo": 1}}
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(changed))
+    kind = settings_class(section)
+    load_section(section, kind)
+    with pytest.raises(SettingsError, match=rf"{section}\.tpyo"):
+        load_section(section, kind, path)
+
+
+def settings_class(section: str) -> type:
+    """The class a section is checked with: found by its docstring, so that each section has exactly one."""
+    found = set()
+    for name, path in MODULES.items():
+        if f"Section ``{section}``" in path.read_text():
+            module = importlib.import_module(name)
+            found |= {
+                item
+                for item in vars(module).values()
+                if isinstance(item, type) and (item.__doc__ or "").startswith(f"Section ``{section}``")
+            }
+    assert len(found) == 1, f"section {section} has the classes {found}"
+    return found.pop()

@@ -1,0 +1,117 @@
+"""The four stages from shards to scores, on nine made-up samples."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+from pipelines import evaluate, predict, train_rcnet, train_sahmr
+from sahmr.training import build
+from sahmr.training.checkpoint import load_plain, read_checkpoint, save_atomically
+from schemas.fields import from_table, read_table
+from schemas.metric import METRIC_SCHEMA, MetricRecord
+from schemas.prediction import PREDICTION_SCHEMA
+from tests.data import small
+from tests.training.made_up import TINY, write_topology
+
+
+def write_params(folder: Path) -> None:
+    params = yaml.safe_load((Path(__file__).parents[2] / "params.yaml").read_text())
+    params["paths"] = {name: str(folder / name) for name in params["paths"]}
+    params["parallel"] = {"workers": 0, "loaders": 0, "threads": 1}
+    for stage in ("train_rcnet", "train_sahmr"):
+        params[stage] |= {"epochs": 1, "batch_size": 4}
+    params["train_sahmr"]["rcnet_checkpoint"] = str(folder / "models/rcnet.pt")
+    params["predict"] |= {"checkpoint": str(folder / "models/sahmr.pt")}
+    params["evaluate"]["sheet_frames"] = 2
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+
+
+@pytest.fixture(scope="module")
+def patch() -> Iterator[pytest.MonkeyPatch]:
+    with pytest.MonkeyPatch.context() as patch:
+        yield patch
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory, patch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Everything up to scores, made by the stages in their order."""
+    folder = tmp_path_factory.mktemp("stages") / "world"
+    small.write_world(folder)
+    write_topology(folder / "bodies")
+    write_params(folder)
+    patch.chdir(folder)
+    patch.setitem(build.SIZES, "demo", TINY)
+    threads = torch.get_num_threads()
+    train_rcnet.main([])
+    train_sahmr.main([])
+    predict.main(["--dataset", "rich"])
+    evaluate.main(["--dataset", "rich"])
+    yield folder
+    torch.use_deterministic_algorithms(False)
+    torch.set_num_threads(threads)
+
+
+def test_checkpoints_and_histories(world: Path) -> None:
+    first, both = (read_checkpoint(world / f"models/{name}.pt") for name in ("rcnet", "sahmr"))
+    assert all(torch.equal(value, both.network[name]) for name, value in first.network.items())  # frozen to the bit
+    assert both.extra.keys() == {"baseline_mesh", "baseline_scaled_depth"}
+    lines = (world / "models/sahmr_history.csv").read_text().splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith("epoch,lr,train_loss,")
+    assert sorted(path.name for path in (world / "models").iterdir()) == [
+        "rcnet.pt", "rcnet_history.csv", "sahmr.pt", "sahmr_history.csv",
+    ]  # fmt: skip
+
+
+def test_predictions_cover_the_split_and_repeat(world: Path) -> None:
+    path = world / "predictions/rich.parquet"
+    table = read_table(path, PREDICTION_SCHEMA)
+    assert table.column("key").to_pylist() == [f"Room_test_{number:05d}" for number in range(6, 9)]
+    before = path.read_bytes()
+    predict.main(["--dataset", "rich"])
+    assert path.read_bytes() == before
+
+
+def test_scores_and_their_summary(world: Path) -> None:
+    rows = from_table(read_table(world / "reports/rich_frames.parquet", METRIC_SCHEMA), MetricRecord)
+    assert [row.predictor for row in rows] == ["sahmr", "baseline"] * 3
+    summary = json.loads((world / "reports/rich_metrics.json").read_text())
+    mean = np.mean([row.mpve_mm for row in rows if row.predictor == "baseline"])
+    assert summary["baseline"]["mpve_mm"] == pytest.approx(mean, abs=1e-3)
+    gain = 100 * (1 - summary["sahmr"]["mpve_mm"] / summary["baseline"]["mpve_mm"])
+    assert summary["improvement_percent"]["mpve_mm"] == pytest.approx(gain, abs=0.01)
+    assert (world / "reports/rich_plot.csv").read_text().startswith("predictor,sequence,frames,global_mpjpe_mm")
+    with Image.open(world / "reports/rich_sheet.png") as sheet:
+        assert sheet.size[0] > 1000
+
+
+def test_checkpoint_without_baseline_is_scored_alone(world: Path, tmp_path: Path, patch: pytest.MonkeyPatch) -> None:
+    copy = tmp_path / "world"
+    shutil.copytree(world, copy)
+    content = {name: value for name, value in load_plain(world / "models/sahmr.pt").items() if "baseline" not in name}
+    save_atomically(copy / "models/sahmr.pt", content)
+    write_params(copy)
+    with pytest.MonkeyPatch.context() as there:
+        there.chdir(copy)
+        evaluate.main(["--dataset", "rich"])
+    assert json.loads((copy / "reports/rich_metrics.json").read_text()).keys() == {"sahmr"}
+
+
+def test_predictions_of_another_split_are_refused(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    params = yaml.safe_load((world / "params.yaml").read_text())
+    with pytest.MonkeyPatch.context() as there, pytest.raises(SystemExit):
+        params["evaluate"]["split"] = "train"
+        (world / "other").mkdir()
+        (world / "other/params.yaml").write_text(yaml.safe_dump(params))
+        there.chdir(world / "other")
+        evaluate.main(["--dataset", "rich"])
+    assert "different data or splits" in capsys.readouterr().err

@@ -1,0 +1,70 @@
+"""Imports point down, and each outside library has one door."""
+
+import pytest
+
+from tests import imports
+
+LAYERS = (  # lowest first; modules on one line never import each other
+    ("schemas", "sahmr.errors", "sahmr.structures", "sahmr.settings"),
+    ("sahmr.geometry",),
+    ("sahmr.body", "sahmr.sparse"),
+    ("sahmr.readers", "sahmr.data", "sahmr.network", "sahmr.losses", "sahmr.metrics"),
+    ("sahmr.demo", "sahmr.inference", "sahmr.evaluation", "sahmr.overlay", "sahmr.training"),
+    ("catalog",),
+    ("pipelines",),
+)
+ALLOWED_SIDEWAYS = {
+    ("sahmr.settings", "sahmr.errors"),  # settings raise SettingsError
+    ("sahmr.evaluation", "sahmr.overlay"),
+}
+DOORS = {
+    "dask": "pipelines/parallel.py",
+    "distributed": "pipelines/parallel.py",
+    "webdataset": "sahmr/data",
+    "zarr": "sahmr/data/scene_store.py",
+    "torchsparse": "sahmr/sparse/torchsparse_backend.py",
+    "pydantic": "sahmr/settings.py",
+    "embreex": "sahmr/demo",
+}
+MODULES = imports.modules()
+
+
+def layer_of(name: str) -> tuple[int, str]:
+    for level, group in enumerate(LAYERS):
+        for prefix in group:
+            if name == prefix or name.startswith(prefix + "."):
+                return level, prefix
+    raise AssertionError(f"{name} belongs to no layer: add it to LAYERS")
+
+
+@pytest.mark.parametrize("name", sorted(set(MODULES) - {"sahmr"}))
+def test_imports_point_down(name: str) -> None:
+    level, group = layer_of(name)
+    for other in imports.internal_imports(MODULES[name], MODULES) - {"sahmr"}:
+        other_level, other_group = layer_of(other)
+        if other_group == group or (group, other_group) in ALLOWED_SIDEWAYS:
+            continue
+        assert other_level < level, f"{name} imports {other}: sideways or up"
+        if group == "catalog":
+            assert other_group == "schemas", f"{name} imports {other}: the catalog stands on schemas only"
+        if other_group == "sahmr.demo":
+            assert group == "pipelines", f"{name} imports {other}: only pipelines may know the demo"
+
+
+def test_each_library_has_one_door() -> None:
+    for name, path in MODULES.items():
+        where = path.relative_to(imports.ROOT).as_posix()
+        for library in {found.split(".")[0] for found in imports.imported_names(path)} & set(DOORS):
+            assert where.startswith(DOORS[library]), f"{name} imports {library}; its door is {DOORS[library]}"
+
+
+def test_schemas_know_no_torch() -> None:
+    for name, path in MODULES.items():
+        if name.split(".")[0] in ("schemas", "catalog"):
+            assert not {found.split(".")[0] for found in imports.imported_names(path)} & {"torch", "sahmr"}, name
+
+
+def test_init_files_are_empty() -> None:
+    for path in MODULES.values():
+        if path.name == "__init__.py":
+            assert len(path.read_text().splitlines()) <= 1, f"{path}: a docstring at most"
