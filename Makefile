@@ -1,0 +1,38 @@
+# make repro: the whole road on the demo data.  make test: the suite.  Each sets up .venv when it has to.
+PYTHON ?= python3
+BIN := .venv/bin
+export DVC_NO_ANALYTICS := 1
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: repro test lint format bench lock clean
+
+.venv.stamp: requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+repro: .venv.stamp
+	$(BIN)/dvc repro
+	$(BIN)/dvc metrics show
+
+test: .venv.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest -q
+
+lint: .venv.stamp
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/mypy
+
+bench: .venv.stamp
+	$(BIN)/python -m tests.benchmarks.run
+
+lock: .venv.stamp
+	(head -n 1 requirements.lock; $(BIN)/pip freeze --all --exclude-editable | grep -v '^pip==' | sed 's/+cpu//') > .lock.new
+	mv .lock.new requirements.lock
+
+clean:
+	rm -rf .venv .venv.stamp data reports dvc.lock .dvc/cache .dvc/tmp
