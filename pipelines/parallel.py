@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sized
@@ -86,6 +87,7 @@ def _run(function: Callable[[_Item], _Result], items: Iterable[_Item], workers: 
     import dask
     from distributed import Client, LocalCluster
 
+    logging.getLogger("distributed").setLevel(logging.ERROR)  # Dask sets INFO when it is imported
     if address:
         with Client(address) as client:
             yield from _stream(client, function, items)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Protocol
 
@@ -61,6 +61,10 @@ class Task(Protocol):
         """The part of the network that learns; the rest is frozen, in evaluation mode."""
         ...
 
+    def fixed(self, network: SahmrNet) -> Iterable[nn.Module]:
+        """Modules inside ``trained`` that stay as they are."""
+        ...
+
     def losses(self, network: SahmrNet, batch: Batch, generator: torch.Generator) -> PerSample:
         """Loss terms of a training step; every random draw comes from the generator or torch's global one."""
         ...
@@ -97,6 +101,10 @@ class RootContactTask:
     def trained(self, network: SahmrNet) -> nn.Module:
         """The root-and-contact network."""
         return network.rcnet
+
+    def fixed(self, network: SahmrNet) -> Iterable[nn.Module]:
+        """Nothing: all of it learns."""
+        return ()
 
     def losses(self, network: SahmrNet, batch: Batch, generator: torch.Generator) -> PerSample:
         """Terms of :func:`sahmr.losses.root_contact_losses`, the mirrored image included."""
@@ -141,11 +149,13 @@ class MeshTask:
         topology: joint regressor.
         loss_weights: of the four terms.
         mean_over_valid_contacts: see :func:`sahmr.losses.mesh_losses`; False is the reference's way.
+        train_upsampling: whether the layers from 431 to 6890 vertices learn; True is the reference's way.
     """
 
     topology: BodyTopology
     loss_weights: MeshWeights
     mean_over_valid_contacts: bool = False
+    train_upsampling: bool = True
     stage: str = "train_sahmr"
 
     @property
@@ -156,6 +166,11 @@ class MeshTask:
     def trained(self, network: SahmrNet) -> nn.Module:
         """The mesh network."""
         return network.metro_enhanced
+
+    def fixed(self, network: SahmrNet) -> Iterable[nn.Module]:
+        """The two up-sampling layers, unless they are to learn."""
+        mesh = network.metro_enhanced
+        return () if self.train_upsampling else (mesh.upsampling, mesh.upsampling2)
 
     def losses(self, network: SahmrNet, batch: Batch, generator: torch.Generator) -> PerSample:
         """Terms of :func:`sahmr.losses.mesh_losses`; far-off roots are replaced in training."""
