@@ -13,6 +13,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 	touch $@
 
 repro: .venv.stamp
+	$(BIN)/python -m pipelines.raw_check
 	$(BIN)/dvc repro
 	$(BIN)/dvc metrics show
 
