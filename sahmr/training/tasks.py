@@ -61,8 +61,8 @@ class Task(Protocol):
         """The part of the network that learns; the rest is frozen, in evaluation mode."""
         ...
 
-    def fixed(self, network: SahmrNet) -> Iterable[nn.Module]:
-        """Modules inside ``trained`` that stay as they are."""
+    def slower(self, network: SahmrNet) -> Iterable[tuple[nn.Module, float]]:
+        """Modules inside ``trained`` that learn at a share of the learning rate."""
         ...
 
     def losses(self, network: SahmrNet, batch: Batch, generator: torch.Generator) -> PerSample:
@@ -102,8 +102,8 @@ class RootContactTask:
         """The root-and-contact network."""
         return network.rcnet
 
-    def fixed(self, network: SahmrNet) -> Iterable[nn.Module]:
-        """Nothing: all of it learns."""
+    def slower(self, network: SahmrNet) -> Iterable[tuple[nn.Module, float]]:
+        """None: all of it learns at the same rate."""
         return ()
 
     def losses(self, network: SahmrNet, batch: Batch, generator: torch.Generator) -> PerSample:
@@ -149,13 +149,14 @@ class MeshTask:
         topology: joint regressor.
         loss_weights: of the four terms.
         mean_over_valid_contacts: see :func:`sahmr.losses.mesh_losses`; False is the reference's way.
-        train_upsampling: whether the layers from 431 to 6890 vertices learn; True is the reference's way.
+        upsampling_rate: share of the learning rate at which the layers from 431 to 6890 vertices learn; the
+            reference: 1.
     """
 
     topology: BodyTopology
     loss_weights: MeshWeights
     mean_over_valid_contacts: bool = False
-    train_upsampling: bool = True
+    upsampling_rate: float = 1.0
     stage: str = "train_sahmr"
 
     @property
@@ -167,10 +168,10 @@ class MeshTask:
         """The mesh network."""
         return network.metro_enhanced
 
-    def fixed(self, network: SahmrNet) -> Iterable[nn.Module]:
-        """The two up-sampling layers, unless they are to learn."""
+    def slower(self, network: SahmrNet) -> Iterable[tuple[nn.Module, float]]:
+        """The two up-sampling layers."""
         mesh = network.metro_enhanced
-        return () if self.train_upsampling else (mesh.upsampling, mesh.upsampling2)
+        return ((mesh.upsampling, self.upsampling_rate), (mesh.upsampling2, self.upsampling_rate))
 
     def losses(self, network: SahmrNet, batch: Batch, generator: torch.Generator) -> PerSample:
         """Terms of :func:`sahmr.losses.mesh_losses`; far-off roots are replaced in training."""

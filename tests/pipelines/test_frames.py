@@ -35,7 +35,7 @@ def write_params(root: Path, workers: int) -> None:
         "raw": {"rich": "RICH", "prox": "PROX", "bodies": "body_models"},
         "paths": {name: f"out/{name}" for name in NAMES},
         "frames": json.loads(json.dumps(rules)),
-        "parallel": {"workers": workers},
+        "parallel": {"workers": workers, "loaders": 0, "threads": 1},
     }
     (root / "params.yaml").write_text(yaml.safe_dump(params))
 

@@ -30,6 +30,7 @@ TINY = NetworkSize(
         hidden=(16, 8, 8), output=(8, 8, 3), ffn=16, layers=1, point_layers=1, heads=4, positions=445, dropout=0.1
     ),
     max_contacts=20,
+    voxel_size=0.05,
 )
 
 
