@@ -33,7 +33,6 @@ class TrainSahmr:
         zoom_range: training crops are widened by up to this share of the person box's larger side.
         seed, epochs, batch_size, canonical_lr, schedule, warmup_steps, average_decay: as in
             :class:`sahmr.training.optimizer.Plan`.
-        upsampling_rate: share of the learning rate at which the layers from 431 to 6890 vertices learn.
         loss_weights: of each term.
         mean_over_valid_contacts: divide the contact loss by the number of real contact points, not of all places.
         rcnet_checkpoint: the root-and-contact network to freeze.
@@ -48,7 +47,6 @@ class TrainSahmr:
     schedule: Literal["halve", "cosine"]
     warmup_steps: int
     average_decay: float
-    upsampling_rate: float
     zoom_range: float
     loss_weights: MeshWeights
     mean_over_valid_contacts: bool
@@ -84,7 +82,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     task = MeshTask(
         topology=move_to(topology, device),
         loss_weights=section.loss_weights,
-        upsampling_rate=section.upsampling_rate,
         mean_over_valid_contacts=section.mean_over_valid_contacts,
     )
     files = [shards / INDEX_NAME, paths.bodies / TOPOLOGY_FILE, section.rcnet_checkpoint]

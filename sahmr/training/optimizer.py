@@ -39,23 +39,10 @@ class Plan:
     average_decay: float = 0.0
 
 
-def make_optimizer(
-    parameters: Iterable[nn.Parameter], plan: Plan, slower: Iterable[tuple[nn.Module, float]] = ()
-) -> torch.optim.Adam:
-    """Adam without weight decay over the parameters that want gradients.
-
-    Args:
-        parameters: of the part that learns.
-        plan: gives the rate.
-        slower: modules whose parameters learn at a share of that rate.
-    """
-    share = {id(parameter): factor for module, factor in slower for parameter in module.parameters()}
-    groups: dict[float, list[nn.Parameter]] = {}
-    for parameter in parameters:
-        if parameter.requires_grad:
-            groups.setdefault(share.get(id(parameter), 1.0), []).append(parameter)
-    listed = [{"params": group, "share": factor} for factor, group in groups.items()]
-    return torch.optim.Adam(listed, lr=peak_rate(plan), weight_decay=0.0, fused=True)
+def make_optimizer(parameters: Iterable[nn.Parameter], plan: Plan) -> torch.optim.Adam:
+    """Adam without weight decay over the parameters that want gradients."""
+    wanted = [p for p in parameters if p.requires_grad]
+    return torch.optim.Adam(wanted, lr=peak_rate(plan), weight_decay=0.0, fused=True)
 
 
 def peak_rate(plan: Plan) -> float:
@@ -84,7 +71,7 @@ def learning_rate(plan: Plan, epoch: int, step: int, steps_per_epoch: int) -> fl
 def descend(optimizer: torch.optim.Optimizer, loss: Tensor, rate: float) -> None:
     """One step down: gradients, clipping by value, update."""
     for group in optimizer.param_groups:
-        group["lr"] = rate * group["share"]
+        group["lr"] = rate
     optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
     parameters = [p for group in optimizer.param_groups for p in group["params"]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Protocol
 
@@ -61,10 +61,6 @@ class Task(Protocol):
         """The part of the network that learns; the rest is frozen, in evaluation mode."""
         ...
 
-    def slower(self, network: SahmrNet) -> Iterable[tuple[nn.Module, float]]:
-        """Modules inside ``trained`` that learn at a share of the learning rate."""
-        ...
-
     def losses(self, network: SahmrNet, batch: Batch, generator: torch.Generator) -> PerSample:
         """Loss terms of a training step; every random draw comes from the generator or torch's global one."""
         ...
@@ -101,10 +97,6 @@ class RootContactTask:
     def trained(self, network: SahmrNet) -> nn.Module:
         """The root-and-contact network."""
         return network.rcnet
-
-    def slower(self, network: SahmrNet) -> Iterable[tuple[nn.Module, float]]:
-        """None: all of it learns at the same rate."""
-        return ()
 
     def losses(self, network: SahmrNet, batch: Batch, generator: torch.Generator) -> PerSample:
         """Terms of :func:`sahmr.losses.root_contact_losses`, the mirrored image included."""
@@ -149,14 +141,11 @@ class MeshTask:
         topology: joint regressor.
         loss_weights: of the four terms.
         mean_over_valid_contacts: see :func:`sahmr.losses.mesh_losses`; False is the reference's way.
-        upsampling_rate: share of the learning rate at which the layers from 431 to 6890 vertices learn; the
-            reference: 1.
     """
 
     topology: BodyTopology
     loss_weights: MeshWeights
     mean_over_valid_contacts: bool = False
-    upsampling_rate: float = 1.0
     stage: str = "train_sahmr"
 
     @property
@@ -167,11 +156,6 @@ class MeshTask:
     def trained(self, network: SahmrNet) -> nn.Module:
         """The mesh network."""
         return network.metro_enhanced
-
-    def slower(self, network: SahmrNet) -> Iterable[tuple[nn.Module, float]]:
-        """The two up-sampling layers."""
-        mesh = network.metro_enhanced
-        return ((mesh.upsampling, self.upsampling_rate), (mesh.upsampling2, self.upsampling_rate))
 
     def losses(self, network: SahmrNet, batch: Batch, generator: torch.Generator) -> PerSample:
         """Terms of :func:`sahmr.losses.mesh_losses`; far-off roots are replaced in training."""

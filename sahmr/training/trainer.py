@@ -68,7 +68,7 @@ def train(
     module = task.trained(network)
     network.requires_grad_(False)
     module.requires_grad_(True)
-    optimizer = make_optimizer(module.parameters(), plan, task.slower(network))
+    optimizer = make_optimizer(module.parameters(), plan)
     average = WeightAverage(module, plan.average_decay) if plan.average_decay else None
     state = _State(module=module, optimizer=optimizer, average=average, history=[])
     first = state.restore(resume_file, digest)
