@@ -10,6 +10,7 @@ from catalog.entries import CATALOG_SCHEMA
 from catalog.report import readable_size, render
 from catalog.scan import Artifact, scan
 from pipelines.stage import DATASETS, log, stage
+from sahmr.data.publish import publish_text
 from sahmr.settings import Paths, load_section
 from schemas.fields import to_table, write_table
 
@@ -47,11 +48,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     paths = load_section("paths", Paths)
     entries = list(scan(artifacts(paths)))
     write_table(paths.catalog / "catalog.parquet", to_table(entries, CATALOG_SCHEMA))
-    page = paths.reports / "catalog.md"
-    page.parent.mkdir(parents=True, exist_ok=True)
-    partial = page.with_name(f".{page.name}.partial")
-    partial.write_text(render(entries))
-    partial.replace(page)
+    publish_text(paths.reports / "catalog.md", render(entries))
     log.info("catalog: %d artifacts, %s", len(entries), readable_size(sum(entry.bytes for entry in entries)))
 
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 from pipelines.parallel import map_ordered, worker_count
 from pipelines.raw_check import check_raw
 from pipelines.stage import log, parse_dataset, stage
+from sahmr.data.publish import publish_text
 from sahmr.errors import RawDataError
 from sahmr.readers.base import Frames, Tally, add_tallies
 from sahmr.readers.registry import open_reader
@@ -40,14 +39,6 @@ def _nested(tallies: Iterable[Tally]) -> dict[str, dict[str, int]]:
     return nested
 
 
-def write_report(path: Path, report: dict[str, Any]) -> None:
-    """Write JSON; appears under its name only when complete."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    partial.write_text(json.dumps(report, indent=2, sort_keys=True) + "\n")
-    partial.replace(path)
-
-
 @stage
 def main(argv: Sequence[str] | None = None) -> None:
     """Check the raw files, list the bodies, measure them in parallel, write tables and counts."""
@@ -71,7 +62,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     records.sort(key=lambda record: record.key)
     write_table(paths.frames / f"{dataset}_scenes.parquet", to_table(reader.scenes(), SCENE_SCHEMA))
     write_table(paths.frames / f"{dataset}.parquet", to_table(records, FRAME_SCHEMA))
-    write_report(paths.reports / f"frames_{dataset}.json", report)
+    text = json.dumps(report, indent=2, sort_keys=True) + "\n"
+    publish_text(paths.reports / f"frames_{dataset}.json", text)
     log.info("frames %s: kept %s, dropped %s, notes %s", dataset, report["kept"], report["dropped"], report["notes"])
 
 

@@ -81,6 +81,8 @@ def map_ordered(
 
 def _run(function: Callable[[_Item], _Result], items: Iterable[_Item], workers: int) -> Iterator[_Result]:
     address = os.environ.get("DASK_SCHEDULER_ADDRESS")
+    if isinstance(items, Sized):
+        workers = min(workers, len(items))  # a worker without work only costs its start
     if workers <= 0 and not address:
         yield from map(function, items)
         return
