@@ -23,7 +23,7 @@ class DemoSize:
     """
 
     train: int = 8
-    val: int = 2
+    val: int = 4
     test: int = 6
     quantitative: int = 12
     qualitative: int = 10
