@@ -6,7 +6,7 @@ import logging
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sized
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
@@ -109,10 +109,10 @@ def _stream(client: object, function: Callable[[_Item], _Result], items: Iterabl
 
     assert isinstance(client, Client)
     window = _IN_FLIGHT * max(1, len(client.scheduler_info()["workers"]))
-    waiting: deque[object] = deque()
+    waiting: deque[Any] = deque()  # futures; distributed has no type hints
     for item in items:
         waiting.append(client.submit(function, item, pure=False))
         if len(waiting) >= window:
-            yield waiting.popleft().result()  # type: ignore[attr-defined]  # distributed has no type hints
+            yield waiting.popleft().result()
     while waiting:
-        yield waiting.popleft().result()  # type: ignore[attr-defined]
+        yield waiting.popleft().result()
