@@ -16,7 +16,7 @@ from sahmr.data.loader import SampleDataset, make_loader
 from sahmr.inference import predict_records
 from sahmr.settings import Paths, load_section, settings
 from sahmr.training.build import network_of, prepare_torch
-from sahmr.training.checkpoint import file_sha256, read_checkpoint
+from sahmr.training.checkpoint import behaviour_values, file_sha256, read_checkpoint
 from schemas.fields import to_table, write_table
 from schemas.prediction import PREDICTION_SCHEMA
 
@@ -26,7 +26,7 @@ class Predict:
     """Section ``predict`` of params.yaml.
 
     Attributes:
-        checkpoint: of train_sahmr, or a released one.
+        checkpoint: of train_sahmr, or a released one, raw or converted; runs with the behaviour stored in it.
         split: which samples.
         batch_size: as usual; changes the last bits of a prediction at most.
         sparse_backend: which code runs the sparse convolutions.
@@ -48,6 +48,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     network = network_of(
         checkpoint, load_topology(paths.bodies), backend=section.sparse_backend, source=str(section.checkpoint)
     ).to(device)
+    told = ", ".join(f"{name} {value}" for name, value in behaviour_values(checkpoint.behaviour).items())
+    log.info(
+        "predict %s: %s, stage %s, size %s; %s", dataset, section.checkpoint, checkpoint.stage, checkpoint.size, told
+    )
     samples = SampleDataset(paths.shards / dataset, paths.scenes / f"{dataset}.zarr", section.split)
     loader = make_loader(samples, batch_size=section.batch_size, num_workers=loader_count())
     bar = tqdm(loader, desc=f"predict {dataset}", unit="batch", disable=None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -12,7 +13,7 @@ from pipelines.stage import log, stage
 from sahmr.body.topology import TOPOLOGY_FILE, load_topology
 from sahmr.data.publish import publish_text
 from sahmr.data.shard_files import INDEX_NAME
-from sahmr.network.size import Region
+from sahmr.network.size import OWN, Region
 from sahmr.settings import Paths, load_section, settings
 from sahmr.structures import move_to
 from sahmr.training.baseline import split_means
@@ -42,7 +43,7 @@ class TrainRcnet:
         root_noise_m: standard deviation of that noise along camera x, y, z.
         contact_voxel_weight: how many times more a voxel in contact counts; reference: 1.
         loss_weights: of each term.
-        metro_checkpoint: METRO's 3DPW state dict to start the trunk from; null: random, with calm maps.
+        metro_checkpoint: METRO's 3DPW weights, raw or converted, to start the trunk from; null: random, calm maps.
     """
 
     dataset: Literal["rich", "prox"]
@@ -79,12 +80,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     device = prepare_torch(thread_count(), section.seed)
     topology = load_topology(paths.bodies)
     region = Region(substitution_distance=section.substitution_distance_m, root_noise_std=section.root_noise_m)
-    network = build_network(size.size, "own", topology, backend=size.sparse_backend, region=region)
+    behaviour = replace(OWN, region=region)
+    network = build_network(size.size, behaviour, topology, backend=size.sparse_backend)
     if section.metro_checkpoint is None:
         means = split_means(source.plain("train", plan.batch_size), topology)
         start_calmly(network.rcnet, float(means.scaled_depth))
     else:
-        load_metro(network, section.metro_checkpoint)
+        load_metro(network, section.metro_checkpoint, under="rcnet.")
     task = RootContactTask(
         topology=move_to(topology, device),
         loss_weights=section.loss_weights,
@@ -92,13 +94,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         contact_voxel_weight=section.contact_voxel_weight,
         ignored_parts=_IGNORED_PARTS[section.dataset],
     )
-    files = [shards / INDEX_NAME, paths.bodies / TOPOLOGY_FILE]
-    files += [section.metro_checkpoint] if section.metro_checkpoint else []
+    files = [shards / INDEX_NAME, paths.bodies / TOPOLOGY_FILE, *filter(None, [section.metro_checkpoint])]
     resume = paths.models / ".train_rcnet.resume.pt"
     digest = digest_of(section, size, files=files)
     history = train(network.to(device), task, plan, training_data(source, plan), resume_file=resume, digest=digest)
     state = {f"rcnet.{name}": value.cpu() for name, value in network.rcnet.state_dict().items()}
-    made = Checkpoint(network=state, stage="train_rcnet", epoch=plan.epochs, size=size.size, behaviour="own")
+    made = Checkpoint(network=state, stage="train_rcnet", epoch=plan.epochs, size=size.size, behaviour=behaviour)
     save_checkpoint(paths.models / "rcnet.pt", made)
     publish_text(paths.models / "rcnet_history.csv", history_csv(history))
     resume.unlink(missing_ok=True)

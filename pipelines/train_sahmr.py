@@ -12,8 +12,9 @@ from pipelines.stage import log, stage
 from sahmr.body.topology import TOPOLOGY_FILE, load_topology
 from sahmr.data.publish import publish_text
 from sahmr.data.shard_files import INDEX_NAME
+from sahmr.network.sahmr import SahmrNet
 from sahmr.settings import Paths, load_section, settings
-from sahmr.structures import move_to
+from sahmr.structures import BodyTopology, move_to
 from sahmr.training.baseline import split_means
 from sahmr.training.build import Network, build_network, prepare_torch
 from sahmr.training.checkpoint import Checkpoint, load_state, read_checkpoint, save_checkpoint
@@ -36,7 +37,7 @@ class TrainSahmr:
         loss_weights: of each term.
         mean_over_valid_contacts: divide the contact loss by the number of real contact points, not of all places.
         rcnet_checkpoint: the root-and-contact network to freeze.
-        metro_checkpoint: METRO's 3DPW state dict to start from; null: start as the template body.
+        metro_checkpoint: METRO's 3DPW weights, raw or converted, to start from; null: start as the template body.
     """
 
     dataset: Literal["rich", "prox"]
@@ -70,14 +71,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     device = prepare_torch(thread_count(), section.seed)
     topology = load_topology(paths.bodies)
-    first = read_checkpoint(section.rcnet_checkpoint)
-    network = build_network(size.size, first.behaviour, topology, backend=size.sparse_backend)
-    if section.metro_checkpoint is not None:
-        load_metro(network, section.metro_checkpoint)
-    load_state(network, first.network, source=str(section.rcnet_checkpoint), under="rcnet.")
-    if section.metro_checkpoint is None:
-        start_as_template(network.metro_enhanced, paths.bodies)
-        share_trunk(network)
+    network = _untrained(section, size, topology, paths)
     means = split_means(source.plain("train", plan.batch_size), topology)
     task = MeshTask(
         topology=move_to(topology, device),
@@ -94,13 +88,26 @@ def main(argv: Sequence[str] | None = None) -> None:
         stage="train_sahmr",
         epoch=plan.epochs,
         size=size.size,
-        behaviour=first.behaviour,
+        behaviour=network.behaviour,
         extra={"baseline_mesh": means.mesh, "baseline_scaled_depth": means.scaled_depth},
     )
     save_checkpoint(paths.models / "sahmr.pt", made)
     publish_text(paths.models / "sahmr_history.csv", history_csv(history))
     resume.unlink(missing_ok=True)
     log.info("train_sahmr: %d epochs on %s, %d tensors", plan.epochs, section.dataset, len(made.network))
+
+
+def _untrained(section: TrainSahmr, size: Network, topology: BodyTopology, paths: Paths) -> SahmrNet:
+    """The given root-and-contact network, and a mesh network that starts from METRO or as the template body."""
+    first = read_checkpoint(section.rcnet_checkpoint)
+    network = build_network(size.size, first.behaviour, topology, backend=size.sparse_backend)
+    if section.metro_checkpoint is not None:
+        load_metro(network, section.metro_checkpoint, under="metro_enhanced.")
+    load_state(network, first.network, source=str(section.rcnet_checkpoint), under="rcnet.")
+    if section.metro_checkpoint is None:
+        start_as_template(network.metro_enhanced, paths.bodies)
+        share_trunk(network)
+    return network
 
 
 if __name__ == "__main__":

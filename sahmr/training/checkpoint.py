@@ -1,19 +1,26 @@
-"""Checkpoints of our own trainings, and the state a killed training is resumed from."""
+"""Checkpoints: our own, and those of the authors of SA-HMR and METRO, read without running code from them."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
+import warnings
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
 
 from sahmr.errors import CheckpointError
-from sahmr.network.checkpoint_keys import is_dead, strip_prefix
+from sahmr.network.checkpoint_keys import compare_keys, is_dead, strip_prefix
+from sahmr.network.size import REFERENCE, Behaviour, ContactSampling, Region, Rounding, Vote
+
+RELEASED, METRO = "released", "metro"
+"""What stands for the stage in checkpoints that the authors trained."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,52 +28,145 @@ class Checkpoint:
     """A trained network as stored: plain tensors, strings and numbers.
 
     Attributes:
-        network: state by the full network's names, e.g. ``rcnet.root_net...``.
-        stage: which stage trained it.
-        epoch: how many epochs it was trained.
+        network: state by the full network's names, e.g. ``rcnet.root_net...``; of METRO: by METRO's own names.
+        stage: which stage trained it, or ``released`` or ``metro``.
+        epoch: how many epochs it was trained; 0: not known.
         size: name of the network size.
-        behaviour: name of the behaviour it was trained with.
+        behaviour: what it was trained with. Of its region only what inference reads is stored.
         extra: further tensors by name, e.g. the baseline's.
+        dropped: names of the authors' entries that nothing reads and that were therefore left out.
+        source_sha256: of the authors' file that it was converted from; empty: not converted.
     """
 
     network: dict[str, Tensor]
     stage: str
     epoch: int
     size: str
-    behaviour: str
+    behaviour: Behaviour
     extra: dict[str, Tensor] = field(default_factory=dict)
+    dropped: tuple[str, ...] = ()
+    source_sha256: str = ""
 
 
 _KEYS = ("network", "stage", "epoch", "size", "behaviour")
+_ORIGIN = ("dropped", "source_sha256")  # only in converted files
+_TYPES = {"stage": str, "epoch": int, "size": str, "dropped": tuple, "source_sha256": str}
+_CHOICES: dict[str, tuple[object, ...]] = {
+    "rounding": get_args(Rounding),
+    "vote": get_args(Vote),
+    "part_position_shift": (False, True),
+    "contact_sampling": get_args(ContactSampling),
+}
+_REGION = ("anchor_spacing", "roi_radius")  # metres
+# How the keys of each kind of file begin, the prefix ``net.`` aside.
+_AUTHORS = {RELEASED: ("rcnet.", "metro_enhanced."), METRO: ("backbone.", "trans_encoder.")}
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Write with ``torch.save``; appears under its name only when complete."""
+    """Write with ``torch.save``; appears under its name only when complete. Same content, same bytes."""
     content = {name: getattr(checkpoint, name) for name in _KEYS}
+    content["behaviour"] = behaviour_values(checkpoint.behaviour)
+    if checkpoint.source_sha256:
+        content |= {name: getattr(checkpoint, name) for name in _ORIGIN}
     save_atomically(path, content | dict(sorted(checkpoint.extra.items())))
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Read a checkpoint, ours or a released one of the reference, without running code from it.
+    """Read a checkpoint, ours or one of the authors', without running code from it.
 
-    A released file holds ``network`` (names behind ``net.``, unused entries among them) and perhaps ``epoch``; it is of
-    the published size and expects the reference's behaviour.
+    ``sahmr_rich_e30.pth`` and ``sahmr_prox_e30.pth`` hold ``network`` (names behind ``net.``) and ``epoch``;
+    ``metro_3dpw_state_dict.bin`` is a bare state dict. They are told apart by names, are of the published size and
+    expect the reference's behaviour. Entries that nothing reads are left out and listed in ``dropped``; whether all
+    others fit a network is for :func:`load_state`.
 
     Raises:
         CheckpointError: if the file is missing, not a checkpoint, or lacks an entry.
     """
     content = load_plain(path)
-    if isinstance(content.get("network"), dict) and "stage" not in content:
-        state = {name: value for name, value in strip_prefix(content["network"]).items() if not is_dead(name)}
-        epoch = int(content.get("epoch", 0))
-        return Checkpoint(network=state, stage="released", epoch=epoch, size="paper", behaviour="reference")
+    if "stage" not in content:
+        return _read_authors(content, path)
     missing = [name for name in _KEYS if name not in content]
     if missing:
+        raise CheckpointError(f"{path}: lacks {missing}; train it again, or convert the authors' file again")
+    _require_types(content, path)
+    known = {*_KEYS, *_ORIGIN}
+    return Checkpoint(
+        network=_tensors(content["network"], path),
+        stage=content["stage"],
+        epoch=content["epoch"],
+        size=content["size"],
+        behaviour=_read_behaviour(content["behaviour"], path),
+        extra={name: value for name, value in content.items() if name not in known and isinstance(value, Tensor)},
+        dropped=content.get("dropped", ()),
+        source_sha256=content.get("source_sha256", ""),
+    )
+
+
+def _read_authors(content: dict[str, Any], path: Path) -> Checkpoint:
+    """A file of the authors, whole or as bare state dict."""
+    wrapped = isinstance(content.get("network"), dict)
+    given = content["network"] if wrapped else content
+    names = [str(name).removeprefix("net.") for name in given]
+    stage = next((kind for kind, begins in _AUTHORS.items() if any(n.startswith(begins) for n in names)), None)
+    if stage is None:
+        found = ", ".join(sorted(names)[:8])
         raise CheckpointError(
-            f"{path}: lacks {missing}; expected a file of the stages train_rcnet or train_sahmr with {list(_KEYS)}"
+            f"{path}: lacks what every checkpoint has; expected {list(_KEYS)}, or a released file of SA-HMR "
+            f"('net.rcnet...'), or METRO's state dict ('backbone...'); found {len(names)} entries: {found}"
         )
-    extra = {name: value for name, value in content.items() if name not in _KEYS and isinstance(value, Tensor)}
-    return Checkpoint(**{name: content[name] for name in _KEYS}, extra=extra)
+    state = strip_prefix(_tensors(given, path), str(path))
+    beside = [str(name) for name in content if name not in ("network", "epoch")] if wrapped else []
+    epoch = content.get("epoch", 0) if wrapped else 0
+    _require_types({"epoch": epoch}, path)
+    return Checkpoint(
+        network={name: value for name, value in state.items() if not is_dead(name)},
+        stage=stage,
+        epoch=epoch,
+        size="paper",
+        behaviour=REFERENCE,
+        dropped=(*filter(is_dead, state), *beside),
+    )
+
+
+def _require_types(content: Mapping[str, object], path: Path) -> None:
+    for name, kind in _TYPES.items():
+        if name in content and not isinstance(content[name], kind):
+            raise CheckpointError(f"{path}: '{name}' is {content[name]!r}, expected a value of type {kind.__name__}")
+
+
+def _tensors(state: object, path: Path) -> dict[str, Tensor]:
+    """Check that a state dict is one: names and ordinary tensors, nothing else."""
+    if not isinstance(state, dict):
+        raise CheckpointError(f"{path}: 'network' is a {type(state).__name__}, expected a dict of tensors")
+    for name, value in state.items():
+        plain = isinstance(value, Tensor) and value.layout == torch.strided and value.device.type == "cpu"
+        if not isinstance(name, str) or not plain or value.is_quantized:
+            raise CheckpointError(f"{path}: entry {name!r} is no ordinary tensor but {type(value).__name__}")
+    return dict(state)
+
+
+def behaviour_values(behaviour: Behaviour) -> dict[str, Any]:
+    """A behaviour as it is stored: every switch by its name, and the region of interest in metres."""
+    choices = {name: getattr(behaviour, name) for name in _CHOICES}
+    return choices | {name: getattr(behaviour.region, name) for name in _REGION}
+
+
+def _read_behaviour(values: object, path: Path) -> Behaviour:
+    wanted = (*_CHOICES, *_REGION)
+    if not isinstance(values, dict) or set(values) != set(wanted):
+        found = sorted(map(str, values)) if isinstance(values, dict) else repr(values)
+        raise CheckpointError(
+            f"{path}: behaviour has {found}, expected {list(wanted)}; an older or newer version wrote it: "
+            "train it again, or convert the authors' file again"
+        )
+    for name, allowed in _CHOICES.items():
+        if values[name] not in allowed:
+            raise CheckpointError(f"{path}: behaviour has {name} {values[name]!r}, allowed are {list(allowed)}")
+    for name in _REGION:
+        if not isinstance(values[name], float) or not 0 < values[name] < float("inf"):
+            raise CheckpointError(f"{path}: behaviour has {name} {values[name]!r}, expected metres above 0")
+    region = Region(**{name: values[name] for name in _REGION})
+    return Behaviour(**{name: values[name] for name in _CHOICES}, region=region)
 
 
 def load_state(network: nn.Module, state: Mapping[str, Tensor], *, source: str, under: str = "") -> None:
@@ -79,54 +179,84 @@ def load_state(network: nn.Module, state: Mapping[str, Tensor], *, source: str, 
         under: e.g. ``rcnet.``.
 
     Raises:
-        CheckpointError: naming the first missing, unknown or misshapen entry.
+        CheckpointError: listing all missing, unknown, misshapen and non-finite entries.
     """
     own = {name: value for name, value in network.state_dict().items() if name.startswith(under)}
     given = {name: value for name, value in state.items() if name.startswith(under)}
-    for word, names in (("lacks", own.keys() - given.keys()), ("has the unknown", given.keys() - own.keys())):
-        if names:
-            raise CheckpointError(
-                f"{source}: {word} entry {min(names)!r} and {len(names) - 1} more; "
-                "it was made for another network size (params.yaml: network.size) or another stage"
-            )
-    for name, value in given.items():
-        if value.shape != own[name].shape:
-            raise CheckpointError(
-                f"{source}: {name!r} is {list(value.shape)}, this network has {list(own[name].shape)}; "
-                "set network.size in params.yaml to the size it was trained with"
-            )
-    network.load_state_dict(given, strict=False)
+    network.load_state_dict(compare_keys(given, own).require_complete(source), strict=False)
 
 
 def save_atomically(path: Path, content: Mapping[str, Any]) -> None:
-    """``torch.save`` to a temporary name, flush to disk, rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """``torch.save`` to a temporary name, flush to disk, rename.
+
+    Raises:
+        CheckpointError: if the file cannot be written; nothing is left of it.
+    """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        with partial.open("wb") as file:
-            torch.save(dict(content), file)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with partial.open("wb") as file:
+                torch.save(dict(content), file)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+    except (OSError, RuntimeError) as error:  # torch reports a full disk as either
+        reason = str(error).split("\n")[0]
+        raise CheckpointError(
+            f"{path}: cannot be written ({reason}); is the disk full, or the folder not yours?"
+        ) from error
 
 
 def load_plain(path: Path) -> dict[str, Any]:
-    """Read a ``torch.save`` file of plain content on the CPU.
+    """Read a ``torch.save`` file of plain content on the CPU; old (before torch 1.6) and new containers.
 
     Raises:
         CheckpointError: if the file is missing, damaged, or holds anything but tensors and plain values.
     """
     if not path.is_file():
-        raise CheckpointError(f"{path}: no such file; train it with dvc repro, or correct the path in params.yaml")
+        found = "is a folder, expected a file" if path.is_dir() else "no such file"
+        raise CheckpointError(f"{path}: {found}; train it with dvc repro, or correct the path")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Detected pickle protocol")  # told below, if it is a problem
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many types for damaged or foreign files
-        raise CheckpointError(f"{path}: not a readable checkpoint ({type(error).__name__}: {error})") from error
+        raise CheckpointError(f"{path}: not a readable checkpoint: {_why_unreadable(path, error)}") from error
     if not isinstance(content, dict):
         raise CheckpointError(f"{path}: holds a {type(content).__name__}, expected a dict of tensors and plain values")
     return content
+
+
+def _why_unreadable(path: Path, error: Exception) -> str:
+    """Torch's own text advises to switch the protection off; say what was found instead."""
+    if path.stat().st_size == 0:
+        return "the file is empty; fetch it again"
+    forbidden = re.search(r"GLOBAL (\S+)", str(error))
+    if forbidden:
+        return (
+            f"it wants to call '{forbidden[1]}'; only tensors and plain values are read, nothing was run. "
+            "Fetch it again from its authors, or save its bare state dict"
+        )
+    reason = "no file of torch.save" if "Weights only load failed" in str(error) else str(error).split("\n")[0][:200]
+    return (
+        f"{reason} ({type(error).__name__}, {path.stat().st_size} bytes); it is damaged or incomplete: fetch it again"
+    )
+
+
+def check_sums(path: Path) -> None:
+    """Compare the content of a zip container with the check sums inside, which torch does not do; others have none.
+
+    Raises:
+        CheckpointError: naming the first damaged member.
+    """
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+        if damaged is not None:
+            raise CheckpointError(f"{path}: member '{damaged}' does not have its check sum; fetch the file again")
 
 
 def file_sha256(path: Path) -> str:

@@ -12,11 +12,12 @@ from torch import Tensor
 from sahmr.body.pickles import load_npz_member
 from sahmr.body.topology import TOPOLOGY_FILE
 from sahmr.errors import BodyModelError, CheckpointError
+from sahmr.network.checkpoint_keys import compare_keys, group_keys, metro_sources
 from sahmr.network.mesh import MeshNet, TransformerBlock
 from sahmr.network.root_contact import RootContactNet
 from sahmr.network.sahmr import SahmrNet
 from sahmr.structures import NUM_PARTS
-from sahmr.training.checkpoint import load_plain
+from sahmr.training.checkpoint import METRO, read_checkpoint
 
 log = logging.getLogger("sahmr")
 
@@ -24,32 +25,40 @@ _NEIGHBOURS = 6  # coarse vertices each finer vertex is interpolated from
 _RIDGE = 1e-3  # share of the trace added to the local Gram matrix; six neighbours of a plane are degenerate
 
 
-def load_metro(network: SahmrNet, path: Path) -> None:
-    """Copy what fits from METRO's 3DPW state dict: both trunks and the mesh transformer.
+def load_metro(network: SahmrNet, path: Path, *, under: str = "") -> None:
+    """Start from METRO's 3DPW weights: both trunks and the mesh transformer.
 
-    What stays random is logged; with the published file that is the sparse network, the root network's output layer and
-    the layers SA-HMR added to the transformer (``linear_cp``, ``loftr``).
+    What is taken and what stays random is logged by name; with the published file random stay the sparse network, the
+    root network's output layer and the layers SA-HMR added to the transformer (``linear_cp``, ``loftr``).
+
+    Args:
+        network: freshly made.
+        path: ``metro_3dpw_state_dict.bin``, or what convert_checkpoint made of it.
+        under: load only the part of that name, e.g. ``rcnet.``.
 
     Raises:
-        CheckpointError: if the file is no flat state dict, or nothing in it fits.
+        CheckpointError: if the file is not METRO's, nothing in it fits, or something does not fit.
     """
-    metro = load_plain(path)
-    for prefix, source in (("rcnet.root_net.hrnet.", "backbone."), ("metro_enhanced.", "")):
-        own = {name: value for name, value in network.state_dict().items() if name.startswith(prefix)}
-        fitting = {name: metro.get(source + name[len(prefix) :]) for name in own}
-        taken = {
-            name: value
-            for name, value in fitting.items()
-            if isinstance(value, Tensor) and value.shape == own[name].shape
-        }
-        if not taken:
-            raise CheckpointError(
-                f"{path}: no entry fits {prefix}*; expected METRO's state dict ('backbone.conv1.weight', ...) and "
-                "network.size: paper in params.yaml"
-            )
-        network.load_state_dict(taken, strict=False)
-        rest = sorted({".".join(name.split(".")[:4]) for name in own.keys() - taken.keys()})
-        log.info("%s: %d of %d entries of %s* taken; random: %s", path, len(taken), len(own), prefix, rest)
+    metro = read_checkpoint(path)
+    if metro.stage != METRO:
+        raise CheckpointError(
+            f"{path}: holds a network of '{metro.stage}', expected METRO's weights (metro_checkpoint)"
+        )
+    own = network.state_dict()
+    sources = metro_sources(own, metro.network)
+    report = compare_keys(metro.network, {theirs: own[ours] for ours, theirs in sources.items()})
+    if not report.used:
+        raise CheckpointError(
+            f"{path}: no entry fits; expected METRO's state dict ('backbone.conv1.weight', ...) and "
+            "network.size: paper in params.yaml"
+        )
+    entries = report.require_complete(str(path))
+    wanted = [name for name in own if name.startswith(under)]
+    taken = {name: entries[sources[name]] for name in wanted if name in sources}
+    network.load_state_dict(taken, strict=False)
+    random = [name for name in wanted if name not in taken]
+    for names, what in ((list(taken), "taken"), (random, "not in it, random")):
+        log.info("%s: %d of %d entries %s: %s", path, len(names), len(wanted), what, ", ".join(group_keys(names, own)))
 
 
 @torch.no_grad()
