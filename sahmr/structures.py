@@ -67,7 +67,8 @@ class PackedPoints:
 
 def pack_points(clouds: Sequence[Float[Tensor, "n 3"]]) -> PackedPoints:
     """Put one cloud per sample end to end, in order."""
-    sample = torch.repeat_interleave(torch.arange(len(clouds)), torch.tensor([len(c) for c in clouds]))
+    lengths = torch.tensor([len(cloud) for cloud in clouds], dtype=torch.long)
+    sample = torch.repeat_interleave(torch.arange(len(clouds)), lengths)
     xyz = torch.cat(list(clouds)) if clouds else torch.zeros(0, 3)
     return PackedPoints(xyz=xyz, sample=sample.to(xyz.device))
 

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from sahmr.geometry.camera import image_to_unit, project
 from sahmr.geometry.voxel import unique_voxels, voxel_center, voxel_index
+from sahmr.network.batch_check import check_batch, require_finite
 from sahmr.network.contact import ContactNet
 from sahmr.network.contact_points import rank_in_sample, select_contacts
 from sahmr.network.hrnet import normalize_image
@@ -19,34 +20,6 @@ from sahmr.network.size import Behaviour, NetworkSize, Region, Vote
 from sahmr.structures import NUM_PARTS, Batch, Camera, PackedPoints, RootContact
 
 _BEHIND = 1e-3  # metres; nearer than this to the image plane a point has no pixel
-
-
-def check_batch(batch: Batch) -> None:
-    """Refuse numbers that would spread through the whole batch.
-
-    Raises:
-        ValueError: naming the first sample whose image, camera or scene points are not finite, or whose crop box
-            or focal length is not positive.
-    """
-    camera = batch.camera
-    finite = {
-        "image": batch.image.flatten(1).isfinite().all(dim=1),
-        "intrinsics": camera.intrinsics.flatten(1).isfinite().all(dim=1),
-        "camera_from_world": camera.camera_from_world.flatten(1).isfinite().all(dim=1),
-        "crop_box": camera.crop_box.isfinite().all(dim=1),
-    }
-    for name, good in finite.items():
-        if not bool(good.all()):
-            key = batch.keys[int((~good).nonzero()[0, 0])]
-            raise ValueError(f"sample {key!r}: {name} holds NaN or infinity; drop the sample or rebuild its shard")
-    bad_points = ~batch.scene.xyz.isfinite().all(dim=1)
-    if bool(bad_points.any()):
-        key = batch.keys[int(batch.scene.sample[bad_points][0])]
-        raise ValueError(f"sample {key!r}: scene points hold NaN or infinity; rebuild its scene store")
-    flat = (camera.crop_box[:, 2:] <= camera.crop_box[:, :2]).any(dim=1) | (camera.intrinsics[:, 0, 0] <= 0)
-    if bool(flat.any()):
-        key = batch.keys[int(flat.nonzero()[0, 0])]
-        raise ValueError(f"sample {key!r}: the crop box or the focal length is not positive")
 
 
 def substitute_far_roots(
@@ -197,8 +170,8 @@ class RootContactNet(nn.Module):
 
         Samples for which there is little to go by still get finite results: no scene points near the root: all of
         its points are used; no points at all: the root stays at its anchor and there is no contact; a predicted
-        root behind the camera: kept as it is, so usually all points are used; no voxel in contact: all contact
-        points are padding.
+        root behind the camera or beyond the scene: kept as it is, so usually all points are used; points behind
+        the camera: voxels without image features; no voxel in contact: all contact points are padding.
 
         Args:
             batch: images, cameras and scene points.
@@ -206,13 +179,14 @@ class RootContactNet(nn.Module):
             generator: source of every random draw; a fixed seed when None.
 
         Raises:
-            ValueError: if an image, camera or scene holds NaN or infinity, naming the sample; or if scene points
-                are kilometres away.
+            BatchError: for what :func:`check_batch` refuses; or, in evaluation mode, if a root is not finite.
         """
         check_batch(batch)
         region = self.behaviour.region
         maps = self.root_net(normalize_image(batch.image))
         root_map, initial_root = decode_root(maps.heatmap, maps.scaled_depth, batch.camera)
+        if not self.training:  # a training step that diverges is told with its epoch and step
+            require_finite(batch.keys, initial_root=initial_root)
         generator = generator or torch.Generator().manual_seed(0)
         anchor = initial_root
         if self.training and targets_root is not None:

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from sahmr.network.batch_check import require_finite
 from sahmr.network.mesh import MeshNet
 from sahmr.network.root_contact import RootContactNet, substitute_far_roots
 from sahmr.network.size import Behaviour, NetworkSize
@@ -46,7 +47,8 @@ class SahmrNet(nn.Module):
             generator: source of every random draw; a fixed seed when None.
 
         Raises:
-            ValueError: if an image, camera or scene holds NaN or infinity; names the sample.
+            BatchError: for what :func:`sahmr.network.batch_check.check_batch` refuses; or, in evaluation mode, if a
+                root or a vertex is not finite. Names the sample.
         """
         root_contact = self.rcnet(batch, targets_root=targets_root, generator=generator)
         root = root_contact.root
@@ -55,4 +57,7 @@ class SahmrNet(nn.Module):
             root = substitute_far_roots(
                 root.detach(), targets_root, region.substitution_distance, region.mesh_root_noise_std, generator
             )
-        return root_contact, self.metro_enhanced(batch.image, root, root_contact.contacts)
+        mesh: MeshPrediction = self.metro_enhanced(batch.image, root, root_contact.contacts)
+        if not self.metro_enhanced.training:
+            require_finite(batch.keys, root=root, mesh=mesh.vertices_camera)
+        return root_contact, mesh

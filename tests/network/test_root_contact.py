@@ -1,120 +1,31 @@
-"""The whole demo-size network: poor input, training-time substitutes, independence of batch mates."""
+"""The whole demo-size network: training-time substitutes, votes, contact points, independence of batch mates."""
 
 from __future__ import annotations
 
-import dataclasses
+import copy
+from dataclasses import fields, replace
 
 import pytest
 import torch
 
+from sahmr.data.targets import make_targets
 from sahmr.errors import CheckpointError
+from sahmr.geometry.camera import project
 from sahmr.network.checkpoint_keys import compare_keys
 from sahmr.network.contact_points import select_contacts
+from sahmr.network.mesh import MeshNet
+from sahmr.network.root import decode_root
 from sahmr.network.root_contact import sample_maps, substitute_far_roots, vote_root
 from sahmr.network.sahmr import SahmrNet
 from sahmr.network.size import DEMO, OWN, REFERENCE
-from sahmr.structures import Batch, BodyTopology, Camera, MeshPrediction, PackedPoints, RootContact, pack_points
-
-
-def make_topology() -> BodyTopology:
-    generator = torch.Generator().manual_seed(0)
-    part = torch.randint(0, 7, (6890,), generator=generator)  # part 7 has no vertex
-    selected = torch.randperm(6890, generator=generator)[:431]
-    return BodyTopology(
-        template_joints=torch.randn(14, 3, generator=generator) * 0.3,
-        template_coarse=torch.randn(431, 3, generator=generator) * 0.3,
-        coarse_to_full=selected,
-        joint_regressor=torch.zeros(17, 6890),
-        part_full=part,
-        part_coarse=part[selected],
-        faces=torch.zeros(0, 3, dtype=torch.long),
-    )
-
-
-def make_batch(clouds: list[torch.Tensor]) -> Batch:
-    count = len(clouds)
-    generator = torch.Generator().manual_seed(1)
-    intrinsics = torch.tensor([[1000.0, 0, 512], [0, 1000, 384], [0, 0, 1]]).repeat(count, 1, 1)
-    box = torch.tensor([400.0, 250.0, 624.0, 474.0]).repeat(count, 1)
-    return Batch(
-        keys=tuple(f"person{i}" for i in range(count)),
-        image=torch.rand(1, 3, 224, 224, generator=generator).repeat(count, 1, 1, 1),
-        camera=Camera(intrinsics=intrinsics, camera_from_world=torch.eye(4).repeat(count, 1, 1), crop_box=box),
-        scene=pack_points(clouds),
-        targets=None,
-    )
-
-
-def cloud(num_points: int, depth: float = 4.0, seed: int = 2) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return torch.rand(num_points, 3, generator=generator) * 0.8 + torch.tensor([-0.4, -0.4, depth])
+from sahmr.structures import ContactPoints, PackedPoints, Targets, pack_points
+from tests.network.batches import cloud, make_batch, make_topology
 
 
 @pytest.fixture(scope="module")
 def net() -> SahmrNet:
     torch.manual_seed(0)
     return SahmrNet(DEMO, OWN, make_topology()).eval()
-
-
-def require_finite(*values: RootContact | MeshPrediction) -> None:
-    for value in values:
-        for field in dataclasses.fields(value):
-            item = getattr(value, field.name)
-            if isinstance(item, torch.Tensor):
-                assert item.isfinite().all(), field.name
-
-
-POOR = {
-    "empty scene": torch.zeros(0, 3),
-    "one point": cloud(1),
-    "far scene": cloud(50, depth=12.0),
-    "scene behind the camera": cloud(50, depth=-5.0),
-    "ordinary": cloud(400),
-}
-
-
-@torch.no_grad()
-def test_poor_scenes_give_finite_results(net: SahmrNet) -> None:
-    made, mesh = net(make_batch(list(POOR.values())))
-    require_finite(made, mesh)
-    torch.testing.assert_close(made.root[0], made.anchor_root[0])
-    assert not made.contacts.mask[0].any()
-    assert made.voxel_centers.sample.unique().tolist() == [1, 2, 3, 4]
-    nothing, mesh = net(make_batch([torch.zeros(0, 3)]))
-    require_finite(nothing, mesh)
-
-
-def test_poor_scenes_give_finite_gradients() -> None:
-    net = SahmrNet(DEMO, OWN, make_topology()).train()
-    made, mesh = net(make_batch([torch.zeros(0, 3), cloud(1)]), targets_root=torch.zeros(2, 3))
-    (made.root.sum() + made.voxel_part.sum() + made.heatmap.sum() + mesh.vertices_camera.sum()).backward()
-    assert all(p.grad.isfinite().all() for p in net.parameters() if p.grad is not None)
-
-
-@torch.no_grad()
-def test_root_behind_the_camera_is_kept(net: SahmrNet) -> None:
-    bias = net.rcnet.root_net.out_conv.bias
-    assert bias is not None
-    before = bias.clone()
-    bias[1] -= 100
-    made, mesh = net(make_batch([cloud(300)]))
-    bias.copy_(before)
-    assert made.initial_root[0, 2] < 0
-    assert int(made.voxel_centers.sample.bincount()[0]) > 100  # nothing is near: everything is used
-    require_finite(made, mesh)
-
-
-@pytest.mark.parametrize("what", ["image", "intrinsics", "crop_box", "scene"])
-def test_nan_names_the_sample(net: SahmrNet, what: str) -> None:
-    batch = make_batch([cloud(10), cloud(10)])
-    if what == "image":
-        batch.image[1, 0, 3, 4] = torch.nan
-    elif what == "scene":
-        batch.scene.xyz[-1, 0] = torch.inf
-    else:
-        getattr(batch.camera, what)[1, 0] = torch.nan
-    with pytest.raises(ValueError, match="sample 'person1'"):
-        net(batch)
 
 
 @torch.no_grad()
@@ -164,6 +75,19 @@ def test_substitution_only_in_training() -> None:
     assert torch.equal(evaluated.anchor_root, evaluated.initial_root)
 
 
+def test_far_mesh_roots_are_substituted_in_training_too() -> None:
+    torch.manual_seed(0)
+    net = SahmrNet(DEMO, OWN, make_topology())
+    batch, target = make_batch([cloud(100), cloud(100)]), torch.tensor([[0.0, 0.0, 40.0], [0.0, 0.0, 40.0]])
+    net.rcnet.eval()
+    made, mesh = net(batch, targets_root=target, generator=torch.Generator().manual_seed(0))
+    gap = (mesh.root - target).norm(dim=1)
+    assert bool(((gap > 0) & (gap < 0.6)).all())  # 0.08 m of noise per axis
+    torch.testing.assert_close(mesh.contacts_input_anchor, made.contacts.xyz_camera - mesh.root[:, None])
+    made, mesh = net.eval()(batch, targets_root=target)
+    assert torch.equal(mesh.root, made.root)
+
+
 def test_vote_by_hand() -> None:
     voxels = PackedPoints(xyz=torch.tensor([[0.0, 0, 1], [0, 0, 3], [9, 9, 9]]), sample=torch.tensor([0, 0, 2]))
     confidence = torch.tensor([0.0, 3.0, 5.0]).log1p()  # softmax weights 1/5 and 4/5
@@ -181,6 +105,69 @@ def test_maps_are_read_at_pixel_centres() -> None:
     points = pack_points([corner * 2, torch.cat([corner, -corner, torch.tensor([[5.0, 5.0, 1.0]])])])
     read = sample_maps(maps, points, camera)[:, 0]
     torch.testing.assert_close(read, torch.tensor([0.0, 56.0 * 56, 0.0, 0.0]), rtol=1e-3, atol=1e-2)
+
+
+def test_cells_are_corner_aligned() -> None:
+    """Oddity 4: cell 0 is the box's left edge and cell 55 its right one, though cells lie 4 pixels apart."""
+    camera = make_batch([cloud(1), cloud(1), cloud(1)]).camera
+    heatmap, depth = torch.zeros(3, 56, 56), torch.full((3, 56, 56), 4.0) * camera.depth_scale[:, None, None]
+    cells = [(0, 0), (55, 55), (11, 44)]
+    for i, (u, v) in enumerate(cells):
+        heatmap[i, v, u] = 1
+    cell, root = decode_root(heatmap, depth, camera)
+    assert [tuple(row) for row in cell.tolist()] == cells
+    pixels = project(root, camera.intrinsics)  # box 400..624 x 250..474
+    torch.testing.assert_close(pixels, torch.tensor([[400.0, 250], [624, 474], [444.8, 429.2]]))
+
+
+@torch.no_grad()
+def test_part_position_codes() -> None:
+    """Oddity 2: a contact point's code is the mean of its part's vertices, whose codes follow the 14 joints'."""
+    topology, image, heard = make_topology(), make_batch([cloud(1)]).image, {}
+    ends = [set(topology.part_coarse[rows].tolist()) for rows in (slice(0, 14), slice(417, 431))]
+    part = torch.full((1, 30), max(ends[0] & ends[1]))  # a part with vertices among the first and the last 14
+    contacts = ContactPoints(xyz_camera=cloud(30)[None], part=part, mask=part > 0)
+    assert contacts.mask.all()
+    for name, shift in (("own", False), ("reference", True)):
+        torch.manual_seed(0)
+        net = MeshNet(DEMO, replace(OWN, part_position_shift=shift), topology).eval()
+        codes = net.get_parameter("trans_encoder.0.bert.position_embeddings.weight")
+        before, kept = net(image, torch.zeros(1, 3), contacts).contacts_anchor, codes.clone()
+        for first, last in ((0, 14), (14, 431), (431, 445)):
+            codes[first:last] += 1
+            heard[name, first] = not torch.equal(net(image, torch.zeros(1, 3), contacts).contacts_anchor, before)
+            codes.copy_(kept)
+    # Points listen to each other alone, so nothing but their own code can have changed them.
+    assert heard == {
+        ("own", 0): False, ("own", 14): True, ("own", 431): True,
+        ("reference", 0): True, ("reference", 14): True, ("reference", 431): False,
+    }  # fmt: skip
+
+
+def test_nothing_is_written_into_the_batch() -> None:
+    """Oddity 17: jitter, noise and normalisation work on copies."""
+    torch.manual_seed(0)
+    net = SahmrNet(DEMO, OWN, make_topology()).train()
+    batch = make_batch([cloud(300), cloud(200)])
+    vertices = torch.cat([cloud(6890, seed=8), cloud(6890, seed=9)]).view(2, 6890, 3)
+    unknown = torch.zeros(2, 6890, dtype=torch.bool)
+    batch = replace(batch, targets=Targets(vertices_camera=vertices, vertex_contact=unknown, has_contact=unknown[:, 0]))
+    before = copy.deepcopy(batch)
+    random, root = torch.Generator().manual_seed(0), torch.full((2, 3), 40.0)
+    made, _ = net(batch, targets_root=root, generator=random)
+    make_targets(batch, made.voxel_centers, make_topology(), generator=random)
+    assert root.unique().tolist() == [40.0]
+    pairs = (
+        (batch, before),
+        (batch.camera, before.camera),
+        (batch.scene, before.scene),
+        (batch.targets, before.targets),
+    )
+    for after, kept in pairs:
+        assert after is not None and kept is not None
+        for field in fields(after):
+            value = getattr(after, field.name)
+            assert not isinstance(value, torch.Tensor) or torch.equal(value, getattr(kept, field.name)), field.name
 
 
 @pytest.mark.parametrize("sampling", ["with_replacement", "seeded_without"])

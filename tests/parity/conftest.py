@@ -1,61 +1,30 @@
-"""Golden data of the reference: where it lies, and a ledger of how far off we are, printed at the end."""
+"""Golden data of the reference: where they lie, and the table of errors printed at the end."""
 
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import subprocess
+import sys
+from collections.abc import Callable, Generator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import numpy as np
 import pytest
-import torch
 
-_DEFAULT = Path(__file__).parents[2].parent / "shared" / "reference" / "golden"
+from tests.parity.golden_file import GoldenFile, Ledger, markdown
+from tests.parity.published import Bodies
 
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Seen by ``pytest tests/parity --golden DIR``; a plain ``pytest`` uses the default folder."""
-    parser.addoption("--golden", type=Path, default=None, help=f"folder of golden .npz files (default {_DEFAULT})")
-
-
-@dataclass
-class Ledger:
-    """Compares arrays and remembers the errors.
-
-    The relative error is the largest difference over the largest value of the expected array.
-    """
-
-    rows: list[tuple[str, float, float]] = field(default_factory=list)
-
-    def check(self, name: str, got: Any, want: Any, tolerance: float = 1e-4) -> None:
-        """Fail if the shapes differ or the relative error exceeds the tolerance."""
-        got, want = (torch.as_tensor(np.asarray(x.detach() if torch.is_tensor(x) else x)).double() for x in (got, want))
-        assert got.shape == want.shape, f"{name}: shape {tuple(got.shape)}, expected {tuple(want.shape)}"
-        error = float((got - want).abs().max()) if want.numel() else 0.0
-        scale = float(want.abs().max()) if want.numel() else 0.0
-        relative = error / scale if scale else error
-        self.rows.append((name, error, relative))
-        assert relative <= tolerance, f"{name}: largest error {error:.3g}, {relative:.3g} of the array's scale"
-
-    def check_l2(self, name: str, got: torch.Tensor, want: Any, tolerance: float) -> None:
-        """The same with the relative L2 error, for gradients behind many ReLUs."""
-        want = torch.as_tensor(np.asarray(want)).double()
-        gap = got.detach().double() - want
-        relative = float(gap.norm() / want.norm())
-        self.rows.append((f"{name} (L2)", float(gap.abs().max()), relative))
-        assert relative <= tolerance, f"{name}: relative L2 error {relative:.3g}"
-
-
+_FOLDER = Path(__file__).parent
+_DEFAULT = _FOLDER.parents[1].parent / "shared" / "reference" / "golden"
 _LEDGER = Ledger()
 
 
 @pytest.fixture(scope="session")
 def golden(pytestconfig: pytest.Config) -> Path:
     """Folder of the golden files; the test is skipped where it is absent."""
-    folder = Path(pytestconfig.getoption("golden", default=None) or _DEFAULT)
+    named = pytestconfig.getoption("golden")
+    folder = pytestconfig.invocation_params.dir / named if named else _DEFAULT
     if not folder.is_dir():
         pytest.skip(f"no golden data at {folder}; name its folder with: pytest tests/parity --golden DIR")
     return folder
@@ -68,31 +37,83 @@ def ledger() -> Ledger:
 
 
 @pytest.fixture(scope="session")
-def load(golden: Path) -> Callable[[str], dict[str, torch.Tensor]]:
-    """Read a golden file as tensors."""
+def load(golden: Path, ledger: Ledger) -> Callable[[str], GoldenFile]:
+    """Open a golden file."""
 
-    def read(name: str) -> dict[str, torch.Tensor]:
-        with np.load(golden / f"{name}.npz", allow_pickle=False) as data:
-            return {key: torch.from_numpy(np.array(data[key])) for key in data.files}
+    def read(name: str) -> GoldenFile:
+        path = golden / f"{name}.npz"
+        if not path.is_file():
+            pytest.skip(f"{path} is not there")
+        return ledger.open(path)
 
     return read
 
 
 @pytest.fixture(scope="session")
-def weights(golden: Path) -> ModuleType:
-    """The deterministic weights that lie beside the golden folder."""
-    path = golden.parent / "deterministic_weights.py"
-    spec = importlib.util.spec_from_file_location("deterministic_weights", path)
-    if not path.is_file() or spec is None or spec.loader is None:
-        pytest.skip(f"no {path}")
+def beside(golden: Path) -> Callable[[str], Path]:
+    """Find a file that belongs to the golden data: beside their folder, in it, or beside the default folder."""
+
+    def find(name: str) -> Path:
+        for folder in (golden.parent, golden, _DEFAULT.parent):
+            if (folder / name).is_file():
+                return folder / name
+        pytest.skip(f"no {name} beside {golden}")
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def weights(beside: Callable[[str], Path]) -> ModuleType:
+    """The deterministic weights."""
+    spec = importlib.util.spec_from_file_location("deterministic_weights", beside("deterministic_weights.py"))
+    assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Print the largest absolute and relative error of every compared array."""
-    if _LEDGER.rows:
-        terminalreporter.section("parity: largest error per array (absolute, relative to the array's scale)")
-        for name, error, relative in _LEDGER.rows:
-            terminalreporter.write_line(f"{name:<64} {error:10.3e} {relative:10.3e}")
+@pytest.fixture(scope="session")
+def bodies(
+    beside: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
+) -> Bodies:
+    """The synthetic body models of the golden files."""
+    folder = tmp_path_factory.mktemp("synthetic_body")
+    script, seed = beside("make_synthetic_body.py"), str(pytestconfig.getoption("body_seed"))
+    subprocess.run([sys.executable, script, "--out", folder, "--seed", seed], check=True, capture_output=True)
+    return Bodies(folder)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]:
+    """Fail a test one of whose comparisons failed."""
+    _LEDGER.take_faults()
+    result = yield
+    if faults := _LEDGER.take_faults():
+        pytest.fail("\n".join(faults), pytrace=False)
+    return result
+
+
+def pytest_deselected(items: list[pytest.Item]) -> None:
+    """Notice that only a part of this folder runs."""
+    _LEDGER.is_partial |= any(_FOLDER in item.path.parents for item in items)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the test for completeness behind those that it looks back on."""
+    modules = {item.path for item in items}
+    _LEDGER.is_partial |= not modules.issuperset(_FOLDER.glob("test_*.py"))
+    last = [item for item in items if item.path == _FOLDER / "test_every_array.py"]
+    items[:] = [item for item in items if item not in last] + last
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Print the errors of every compared array, and write them as Markdown if asked to."""
+    rows = list(_LEDGER.rows.values())
+    if not rows:
+        return
+    terminalreporter.section("parity: largest error of every array, absolute and relative")
+    for row in rows:
+        terminalreporter.write_line(str(row), red=not row.holds)
+    if report := config.getoption("parity_report"):
+        (config.invocation_params.dir / report).write_text(markdown(rows))

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
 import numpy as np
-import pytest
 import torch
 
+from sahmr.body.joints import H36M_TO_14
+from sahmr.evaluation import world_from_camera
 from sahmr.geometry.distance_field import sample_distance
 from sahmr.metrics import (
     cell_errors,
@@ -19,107 +17,90 @@ from sahmr.metrics import (
     scene_errors,
     voxel_part_scores,
 )
+from tests.parity.golden_file import LAYER, GoldenFile, Kind
+from tests.parity.published import Load, joint_regressor
 
-JOINTS = (3, 2, 1, 4, 5, 6, 16, 15, 14, 11, 12, 13, 8, 10)
-
-
-def tensor(data: Any, name: str) -> torch.Tensor:
-    return torch.from_numpy(np.asarray(data[name]))
-
-
-def regressor(data: Any) -> torch.Tensor:
-    dense = torch.zeros(17, 6890)
-    dense[tensor(data, "in__J_regressor_h36m_row"), tensor(data, "in__J_regressor_h36m_col")] = tensor(
-        data, "in__J_regressor_h36m_val"
-    )
-    return dense
-
-
-def bits(data: Any, name: str, count: int) -> torch.Tensor:
-    return torch.from_numpy(np.unpackbits(data[name], axis=-1, count=count)).bool()
+MM = 2e-3  # millimetres: float32 rounding at ten metres, of all errors in millimetres
+METRIC = 2e-5  # of the largest value of any other metric
+VALIDATOR_MESH = {
+    "mpjpe_mm": "MPJPE",
+    "mpve_mm": "MPVE",
+    "pa_mpjpe_mm": "PA_MPJPE",
+    "global_mpjpe_mm": "G_MPJPE",
+    "global_mpve_mm": "G_MPVE",
+}
+TABLE_MESH = {"mpjpe_mm": "MPJPE", "mpve_mm": "MPVE", "global_mpjpe_mm": "GMPJPE", "global_mpve_mm": "GMPVE"}
 
 
-@pytest.fixture(scope="module")
-def validator(golden: Path) -> Any:
-    return np.load(golden / "G7_metrics.npz")
+def bits(data: GoldenFile, name: str, count: int) -> torch.Tensor:
+    return torch.from_numpy(np.unpackbits(data.given(name).numpy(), axis=-1, count=count)).bool()
 
 
-@pytest.fixture(scope="module")
-def table(golden: Path) -> Any:
-    return np.load(golden / "G7_eval_results.npz")
+def check_metric(
+    data: GoldenFile, name: str, got: torch.Tensor, bound: float = METRIC, kind: Kind = "of scale"
+) -> None:
+    """One value per item and their mean."""
+    data.check(f"metric__{name}", got, bound, kind)
+    data.check(f"metric_mean__{name}", got.double().mean(), bound, kind)
 
 
-def agree(got: torch.Tensor, data: Any, name: str, rtol: float = 2e-5, atol: float = 2e-3) -> None:
-    torch.testing.assert_close(got.float(), tensor(data, name), rtol=rtol, atol=atol)
+def test_mesh_errors_of_validator(load: Load) -> None:
+    data = load("G7_metrics")
+    predicted, true, regressor = data.given("in__pred_c_verts"), data.given("in__gt_c_verts"), joint_regressor(data)
+    got = mesh_errors(predicted, true, regressor, H36M_TO_14)
+    for ours, theirs in VALIDATOR_MESH.items():
+        check_metric(data, theirs, got[ours], MM, "absolute")
+    contact = bits(data, "in__gt_hsc_bits", true.shape[1])
+    check_metric(data, "C_HSCP_L2", contact_vertex_error_mm(predicted, true, contact, regressor))
+    # The file also gives what follows from the meshes.
+    for name, mesh in (("pred", predicted), ("gt", true)):
+        joints = torch.einsum("jv,bvc->bjc", regressor, mesh)
+        data.check(f"in__{name}_c_joints14", joints[:, list(H36M_TO_14)], LAYER)
+        data.check(f"in__{name}_cr_joints14", joints[:, list(H36M_TO_14)] - joints[:, :1], LAYER)
+        if name == "pred":
+            check_metric(data, "PelvisE_refined_mesh", root_errors(joints[:, 0], data.given("in__gt_c_pelvis")[:, 0]))
+        else:
+            data.check("in__gt_c_pelvis", joints[:, :1], LAYER)
 
 
-def test_mesh_errors_of_validator(validator: Any) -> None:
-    got = mesh_errors(
-        tensor(validator, "in__pred_c_verts"), tensor(validator, "in__gt_c_verts"), regressor(validator), JOINTS
-    )
-    for ours, theirs in (
-        ("mpjpe_mm", "MPJPE"),
-        ("mpve_mm", "MPVE"),
-        ("pa_mpjpe_mm", "PA_MPJPE"),
-        ("global_mpjpe_mm", "G_MPJPE"),
-        ("global_mpve_mm", "G_MPVE"),
-    ):
-        agree(got[ours], validator, f"metric__{theirs}")
-
-
-def test_root_and_contact_scores_of_validator(validator: Any) -> None:
-    true_root = tensor(validator, "in__gt_c_pelvis")[:, 0]
+def test_root_scores_of_validator(load: Load) -> None:
+    data = load("G7_metrics")
+    true = data.given("in__gt_c_pelvis")[:, 0]
     for ours, theirs in (("in__pred_c_pelvis", "PelvisE"), ("in__pred_c_pelvis_refined", "PelvisE_refined")):
-        agree(root_errors(tensor(validator, ours)[:, 0], true_root), validator, f"metric__{theirs}")
-    cells = cell_errors(tensor(validator, "in__pred_bi4s_pelvis_2d"), tensor(validator, "in__gt_bi4s_pelvis_2d"))
-    agree(cells, validator, "metric__PelvisE_2D")
-    error = contact_vertex_error_mm(
-        tensor(validator, "in__pred_c_verts"),
-        tensor(validator, "in__gt_c_verts"),
-        bits(validator, "in__gt_hsc_bits", 6890),
-        regressor(validator),
-    )
-    agree(error, validator, "metric__C_HSCP_L2")
+        check_metric(data, theirs, root_errors(data.given(ours)[:, 0], true))
+    cells = cell_errors(data.given("in__pred_bi4s_pelvis_2d"), data.given("in__gt_bi4s_pelvis_2d"))
+    check_metric(data, "PelvisE_2D", cells)
 
 
-def test_voxel_and_map_scores_of_validator(validator: Any) -> None:
-    predicted = [tensor(validator, f"in__pred_vox_segid_b{item}").long() for item in range(3)]
-    true = [tensor(validator, f"in__gt_vox_seg_label_b{item}").long() for item in range(3)]
+def test_voxel_and_map_scores_of_validator(load: Load) -> None:
+    data = load("G7_metrics")
+    predicted, true = data.items("in__pred_vox_segid_b*"), data.items("in__gt_vox_seg_label_b*")
     sample = torch.cat([torch.full((len(part),), item) for item, part in enumerate(true)])
-    got = voxel_part_scores(torch.cat(predicted), torch.cat(true), sample, 3)
-    agree(got["voxel_precision"], validator, "metric__VoxSeg_PREC", atol=1e-6)
-    agree(got["voxel_iou"], validator, "metric__VoxSeg_IOU", atol=1e-6)
-    agree(got["voxel_recall"], validator, "metric__VoxSeg_RECALL", atol=1e-6)
-    maps = part_map_errors(
-        bits(validator, "in__pred_bi4s_seg_hm_gt_half", 56).float(), tensor(validator, "in__gt_bi4s_seg_hm").float()
-    )
-    agree(maps["part_map_recall_error"], validator, "metric__HmSeg_RecallE", atol=1e-6)
-    agree(maps["part_map_precision_error"], validator, "metric__HmSeg_PredE", atol=1e-6)
+    scores = voxel_part_scores(torch.cat(predicted).long(), torch.cat(true).long(), sample, len(true))
+    for ours, theirs in (("voxel_precision", "PREC"), ("voxel_iou", "IOU"), ("voxel_recall", "RECALL")):
+        check_metric(data, f"VoxSeg_{theirs}", scores[ours], 1e-6)
+    true_maps = data.given("in__gt_bi4s_seg_hm").float()
+    claimed = bits(data, "in__pred_bi4s_seg_hm_gt_half", true_maps.shape[-1]).float()
+    maps = part_map_errors(claimed, true_maps)
+    check_metric(data, "HmSeg_RecallE", maps["part_map_recall_error"], 1e-6)
+    check_metric(data, "HmSeg_PredE", maps["part_map_precision_error"], 1e-6)
 
 
-def test_six_table_metrics(table: Any) -> None:
-    rows, columns = tensor(table, "in__smplx2smplh_row").long(), tensor(table, "in__smplx2smplh_col").long()
-    source = tensor(table, "in__gt_smplx_verts")
-    true = torch.zeros(3, 6890, 3).index_add(
-        1, rows, source[:, columns] * tensor(table, "in__smplx2smplh_val")[:, None]
-    )
-    camera_from_world = tensor(table, "in__T_w2c")
-    shifted = tensor(table, "in__pred_c_verts") - camera_from_world[:, None, :3, 3]
-    predicted = shifted @ camera_from_world[:, :3, :3]
-    got = mesh_errors(predicted, true, regressor(table), JOINTS)
-    for ours, theirs in (
-        ("mpjpe_mm", "MPJPE"),
-        ("mpve_mm", "MPVE"),
-        ("global_mpjpe_mm", "GMPJPE"),
-        ("global_mpve_mm", "GMPVE"),
-    ):
-        agree(got[ours], table, theirs, atol=5e-3)
-    distance = torch.stack([scene_distance(table, item, predicted[item]) for item in range(3)])
-    scene = scene_errors(distance, bits(table, "in__hsc_bits", 6890))
-    agree(scene["penetration_m"], table, "PenE", rtol=1e-4)
-    agree(scene["contact_m"], table, "ConFE", rtol=1e-4)
-
-
-def scene_distance(table: Any, item: int, points: torch.Tensor) -> torch.Tensor:
-    low, high = tensor(table, "in__grid_min")[item], tensor(table, "in__grid_max")[item]
-    return sample_distance(tensor(table, "in__sdf_f16")[item].float(), low, high, points)
+def test_six_table_metrics(load: Load) -> None:
+    data = load("G7_eval_results")
+    row, column, value = (data.given(f"in__smplx2smplh_{part}") for part in ("row", "col", "val"))
+    source, predicted = data.given("in__gt_smplx_verts"), data.given("in__pred_c_verts")
+    true = torch.zeros_like(predicted).index_add(1, row.long(), source[:, column.long()] * value[:, None])
+    transform = data.given("in__T_w2c")
+    world = torch.stack([world_from_camera(*item) for item in zip(predicted, transform, strict=True)])
+    got = mesh_errors(world, true, joint_regressor(data), H36M_TO_14)
+    fields, low, high = data.given("in__sdf_f16").float(), data.given("in__grid_min"), data.given("in__grid_max")
+    data.check_equal("in__grid_dim", fields.shape[-1])
+    distance = torch.stack([sample_distance(*item) for item in zip(fields, low, high, world, strict=True)])
+    scene = scene_errors(distance, bits(data, "in__hsc_bits", world.shape[1]))
+    for ours, theirs in TABLE_MESH.items():
+        data.check(theirs, got[ours], MM, "absolute")
+        data.check(f"{theirs}_mean", got[ours].double().mean(), MM, "absolute")
+    for ours, theirs in (("penetration_m", "PenE"), ("contact_m", "ConFE")):
+        data.check(theirs, scene[ours], METRIC)
+        data.check(f"{theirs}_mean", scene[ours].double().mean(), METRIC)

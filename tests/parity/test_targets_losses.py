@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
-from typing import Any
+from dataclasses import replace
 
-import numpy as np
 import pytest
-import smplx
 import torch
 
+from sahmr.body.joints import H36M_TO_14
 from sahmr.data.targets import label_points, make_targets
+from sahmr.geometry.camera import image_to_unit, project
 from sahmr.losses import mesh_losses, root_contact_losses, weighted_sum
+from sahmr.network.size import Rounding
 from sahmr.structures import (
+    CROP_SIZE,
     Batch,
     BodyTopology,
-    Camera,
     ContactPoints,
     MeshPrediction,
     PackedPoints,
@@ -26,182 +24,174 @@ from sahmr.structures import (
     Targets,
     pack_points,
 )
+from tests.parity.golden_file import LAYER, GoldenFile
+from tests.parity.published import MODES, Bodies, Load, make_batch, tables, to_camera, visible
 
-JOINTS = (3, 2, 1, 4, 5, 6, 16, 15, 14, 11, 12, 13, 8, 10)
+LOSS = 2e-5  # of the largest loss of the batch
 
-
-def tensor(data: Any, name: str) -> torch.Tensor:
-    return torch.from_numpy(np.asarray(data[name]))
-
-
-@pytest.fixture(scope="module")
-def targets_file(golden: Path) -> Any:
-    return np.load(golden / "G6_targets.npz")
-
-
-@pytest.fixture(scope="module")
-def regressor(golden: Path) -> torch.Tensor:
-    """The same synthetic regressor as in every golden file."""
-    data = np.load(golden / "G7_metrics.npz")
-    dense = torch.zeros(17, 6890)
-    dense[tensor(data, "in__J_regressor_h36m_row"), tensor(data, "in__J_regressor_h36m_col")] = tensor(
-        data, "in__J_regressor_h36m_val"
-    )
-    return dense
-
-
-def to_camera(points: torch.Tensor, camera_from_world: torch.Tensor) -> torch.Tensor:
-    return points @ camera_from_world[:3, :3].T + camera_from_world[:3, 3]
+STAGE_A = {
+    "heatmap": "pelvis_heatmap_MSE",
+    "scaled_depth": "pelvis_depth_L1",
+    "voxel_part": "pcSeg_voxel",
+    "voxel_offset": "vox_xyz_offset_L1",
+    "root": "pelvis_xyz_refined_L1",
+    "part_maps": "bi4s_seg_hm_MSE",
+    "part_maps_flipped": "bi4s_seg_hm_flip_MSE",
+}
+STAGE_B = {
+    "vertices": "vertex_L1",
+    "joints": "joint_L1",
+    "contacts": "corr_points_pred",
+    "global_vertices": "vertex_c_L1",
+}
 
 
 @pytest.fixture(scope="module")
-def batch(targets_file: Any) -> Batch:
-    data = targets_file
-    transform = tensor(data, "in__T_w2c")
-    vertices = torch.stack([to_camera(tensor(data, "gt_w_verts")[item], transform[item]) for item in range(2)])
-    scene = pack_points([to_camera(tensor(data, f"w_pcFst_all_b{item}"), transform[item]) for item in range(2)])
-    return Batch(
-        keys=("a", "b"),
-        image=tensor(data, "in__image_u8") / 255,
-        camera=Camera(
-            intrinsics=tensor(data, "in__K"), camera_from_world=transform, crop_box=tensor(data, "in__bbx_lurb")
-        ),
-        scene=scene,
-        targets=Targets(
-            vertices_camera=vertices,
-            vertex_contact=torch.zeros(2, 6890, dtype=torch.bool),
-            has_contact=torch.zeros(2, dtype=torch.bool),
-        ),
-    )
+def batch(load: Load) -> Batch:
+    data = load("G6_targets")
+    empty = make_batch(data)
+    vertices = to_camera(data.given("gt_w_verts"), empty.camera.camera_from_world)
+    unknown = torch.zeros(vertices.shape[:2], dtype=torch.bool)
+    return replace(empty, targets=Targets(vertices_camera=vertices, vertex_contact=unknown, has_contact=unknown[:, 0]))
 
 
 @pytest.fixture(scope="module")
-def topology(targets_file: Any, regressor: torch.Tensor) -> BodyTopology:
-    return BodyTopology(
-        template_joints=torch.zeros(14, 3),
-        template_coarse=torch.zeros(431, 3),
-        coarse_to_full=torch.arange(431),
-        joint_regressor=regressor,
-        part_full=tensor(targets_file, "in__verts6890_pids"),
-        part_coarse=torch.zeros(431, dtype=torch.long),
-        faces=torch.zeros(1, 3, dtype=torch.long),
-    )
+def topology(load: Load, bodies: Bodies) -> BodyTopology:
+    return replace(tables(regressor=bodies.regressor), part_full=load("G6_targets").given("in__verts6890_pids"))
 
 
-@pytest.fixture(scope="module", params=["trunc", "floor"])
-def losses_file(golden: Path, request: pytest.FixtureRequest) -> Any:
-    return np.load(golden / f"G6_rcnet_losses_{request.param}.npz")
-
-
-def packed(data: Any, name: str) -> torch.Tensor:
-    return torch.cat([tensor(data, f"{name}_b{item}") for item in range(2)])
-
-
-def voxels(data: Any) -> PackedPoints:
-    return pack_points([tensor(data, f"c_voxFst_nearby_b{item}") for item in range(2)])
+@pytest.fixture(scope="module", params=MODES)
+def losses_file(load: Load, request: pytest.FixtureRequest) -> GoldenFile:
+    mode: Rounding = request.param
+    return load(f"G6_rcnet_losses_{mode}")
 
 
 @pytest.fixture(scope="module")
-def made(batch: Batch, losses_file: Any, topology: BodyTopology) -> RootContactTargets:
-    return make_targets(batch, voxels(losses_file), topology)
+def voxels(losses_file: GoldenFile) -> PackedPoints:
+    return pack_points(losses_file.items("c_voxFst_nearby_b*"))
 
 
-def test_root_targets(made: RootContactTargets, targets_file: Any) -> None:
-    torch.testing.assert_close(made.root, tensor(targets_file, "gt_c_pelvis")[:, 0], rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(made.root_map, tensor(targets_file, "gt_bi4s_pelvis_2d").long())
-    assert torch.equal(made.heatmap, tensor(targets_file, "gt_bi4s_pelvis_hm")[:, 0])
-    torch.testing.assert_close(made.scaled_depth, tensor(targets_file, "gt_bi_pelvis_zw1f"), rtol=1e-5, atol=1e-5)
+@pytest.fixture(scope="module")
+def made(batch: Batch, voxels: PackedPoints, topology: BodyTopology) -> RootContactTargets:
+    return make_targets(batch, voxels, topology)
 
 
-def test_part_targets(
-    made: RootContactTargets, batch: Batch, topology: BodyTopology, targets_file: Any, losses_file: Any
-) -> None:
-    assert torch.equal(made.part_maps, tensor(targets_file, "gt_bi4s_seg_hm"))
-    assert torch.equal(made.voxel_part, packed(losses_file, "gt_vox_seg_label"))
-    expected = packed(losses_file, "gt_vox_xyz_offset")
-    torch.testing.assert_close(made.voxel_offset, expected, rtol=0, atol=1e-5)
+def test_true_meshes(load: Load, batch: Batch, bodies: Bodies) -> None:
+    data = load("G6_targets")
+    posed = bodies.pose(data)
+    data.check("gt_w_verts", posed, LAYER)
+    vertices = to_camera(posed, batch.camera.camera_from_world)
+    joints = torch.einsum("jv,bvc->bjc", bodies.regressor, vertices)
+    root, chosen = joints[:, :1], joints[:, list(H36M_TO_14)]
+    data.check("gt_c_verts_every10", vertices[:, ::10], LAYER)
+    data.check("gt_cr_verts_every10", (vertices - root)[:, ::10], LAYER)
+    data.check("gt_cr_joints14", chosen - root, LAYER)
+    data.check("gt_c_verts431", vertices[:, bodies.coarse_to_full], LAYER)
+    # The regressor's rows do not sum to 1: here it is applied in the world frame.
+    chosen = to_camera(torch.einsum("jv,bvc->bjc", bodies.regressor, posed), batch.camera.camera_from_world)
+    chosen = chosen[:, list(H36M_TO_14)]
+    data.check("gt_c_joints14", chosen, LAYER)
+    pixels = project(chosen.flatten(0, 1), batch.camera.intrinsics.repeat_interleave(14, dim=0)).unflatten(0, (-1, 14))
+    data.check("gt_bi_joints14_2d", image_to_unit(pixels, batch.camera.crop_box[:, None]) * (CROP_SIZE - 1), LAYER)
+
+
+def test_root_targets(load: Load, made: RootContactTargets, batch: Batch) -> None:
+    data = load("G6_targets")
+    data.check("gt_c_pelvis", made.root[:, None], LAYER)
+    data.check("gt_c_pelvis_z", made.root[:, 2], LAYER)
+    data.check("gt_bi_pelvis_zw1f", made.scaled_depth, LAYER)
+    unit = image_to_unit(project(made.root, batch.camera.intrinsics), batch.camera.crop_box)
+    data.check("gt_bi01_pelvis_2d", unit, LAYER)
+    data.check_equal("gt_bi4s_pelvis_2d", (unit * 55).round())
+    # Ours is clamped to 1..54, so that its 3x3 window fits; the reference clamps for the heat-map only.
+    data.note("gt_bi4s_pelvis_2d, clamped", made.root_map, data.given("gt_bi4s_pelvis_2d").clamp(1, 54), 0.0, "equal")
+    data.check_equal("gt_bi4s_pelvis_hm", made.heatmap[:, None])
+
+
+def test_part_targets(load: Load, made: RootContactTargets, batch: Batch, topology: BodyTopology) -> None:
+    data = load("G6_targets")
+    data.check_equal("gt_bi4s_seg_hm", made.part_maps)
     assert batch.targets is not None
     label = label_points(batch.scene, batch.targets.vertices_camera, topology.part_full)
-    assert torch.equal(label[label > 0], packed(targets_file, "gt_pcSeg_all_pids"))
+    for i, inside in enumerate(visible(data)):
+        world, part = data.items("in__scene_voxels_w_b*")[i][inside], label[batch.scene.sample == i]
+        data.check(f"w_pcFst_all_b{i}", world, LAYER)
+        data.check(f"gt_w_pcSeg_all_b{i}", world[part > 0], LAYER)
+        data.check_equal(f"gt_pcSeg_all_pids_b{i}", part[part > 0])
 
 
-def test_stage_a_losses(made: RootContactTargets, losses_file: Any) -> None:
+def test_voxel_targets(losses_file: GoldenFile, made: RootContactTargets, voxels: PackedPoints, batch: Batch) -> None:
+    for i in range(len(batch.keys)):
+        mine = voxels.sample == i
+        losses_file.check_equal(f"gt_vox_seg_label_b{i}", made.voxel_part[mine])
+        losses_file.check(f"gt_vox_xyz_offset_b{i}", made.voxel_offset[mine], 1e-5, "absolute")
+
+
+def stage_a_prediction(data: GoldenFile, voxels: PackedPoints) -> RootContact:
+    """The predictions stored beside the losses; the losses read no other fields."""
+
+    def packed(name: str) -> torch.Tensor:
+        return torch.cat(data.items(f"{name}_b*"))
+
+    root = data.given("pred_c_pelvis")[:, 0]
+    count = len(root)
+    return RootContact(
+        heatmap=data.given("pred_bi4s_pelvis_hm")[:, 0],
+        scaled_depth=data.given("pred_bi4s_rdepth_hm")[:, 0],
+        part_maps=data.given("pred_bi4s_seg_hm"),
+        root_map=torch.zeros(count, 2, dtype=torch.long),
+        initial_root=root,
+        anchor_root=root,
+        voxel_centers=voxels,
+        voxel_confidence=packed("pred_vox_xyz_conf")[:, 0],
+        voxel_offset=packed("pred_vox_xyz_offset"),
+        voxel_part=packed("pred_vox_seg"),
+        root=data.given("pred_c_pelvis_refined")[:, 0],
+        contacts=ContactPoints(
+            xyz_camera=torch.zeros(count, 1, 3),
+            part=torch.zeros(count, 1, dtype=torch.long),
+            mask=torch.zeros(count, 1, dtype=torch.bool),
+        ),
+    )
+
+
+def test_stage_a_losses(losses_file: GoldenFile, made: RootContactTargets, voxels: PackedPoints) -> None:
     data = losses_file
-    empty = ContactPoints(
-        xyz_camera=torch.zeros(2, 1, 3),
-        part=torch.zeros(2, 1, dtype=torch.long),
-        mask=torch.zeros(2, 1, dtype=torch.bool),
-    )
-    prediction = RootContact(
-        heatmap=tensor(data, "pred_bi4s_pelvis_hm")[:, 0],
-        scaled_depth=tensor(data, "pred_bi4s_rdepth_hm")[:, 0],
-        part_maps=tensor(data, "pred_bi4s_seg_hm"),
-        root_map=torch.zeros(2, 2, dtype=torch.long),
-        initial_root=tensor(data, "pred_c_pelvis")[:, 0],
-        anchor_root=tensor(data, "pred_c_pelvis")[:, 0],
-        voxel_centers=voxels(data),
-        voxel_confidence=packed(data, "pred_vox_xyz_conf")[:, 0],
-        voxel_offset=packed(data, "pred_vox_xyz_offset"),
-        voxel_part=packed(data, "pred_vox_seg"),
-        root=tensor(data, "pred_c_pelvis_refined")[:, 0],
-        contacts=empty,
-    )
-    got = root_contact_losses(prediction, made, tensor(data, "pred_bi4s_seg_hm_flip"))
-    names = {
-        "heatmap": "pelvis_heatmap_MSE",
-        "scaled_depth": "pelvis_depth_L1",
-        "voxel_part": "pcSeg_voxel",
-        "voxel_offset": "vox_xyz_offset_L1",
-        "root": "pelvis_xyz_refined_L1",
-        "part_maps": "bi4s_seg_hm_MSE",
-        "part_maps_flipped": "bi4s_seg_hm_flip_MSE",
-    }
-    assert set(got) == set(names)
-    for ours, theirs in names.items():
-        torch.testing.assert_close(got[ours], tensor(data, f"loss_stats__{theirs}"), rtol=2e-5, atol=1e-5)
-    weights = dict.fromkeys(names, 1.0) | {"scaled_depth": 10.0}
-    torch.testing.assert_close(weighted_sum(got, weights), tensor(data, "loss"), rtol=2e-5, atol=1e-4)
+    flipped = data.given("pred_bi4s_seg_hm_flip")
+    got = root_contact_losses(stage_a_prediction(data, voxels), made, flipped)
+    assert set(got) == set(STAGE_A)
+    for ours, theirs in STAGE_A.items():
+        data.check(f"loss_stats__{theirs}", got[ours], LOSS)
+    total = weighted_sum(got, dict.fromkeys(STAGE_A, 1.0) | {"scaled_depth": 10.0})
+    data.check("loss", total, LOSS)
+    data.check("loss_stats__loss_weighted_sum", total, LOSS)
 
 
-@pytest.fixture(scope="module")
-def stage_b_vertices(golden: Path, targets_file: Any, tmp_path_factory: pytest.TempPathFactory) -> torch.Tensor:
-    """The true meshes of G6's stage B, posed from the stored SMPL-H parameters with the synthetic body models."""
-    folder = tmp_path_factory.mktemp("synthetic_body")
-    script = golden.parent / "make_synthetic_body.py"
-    subprocess.run([sys.executable, script, "--out", folder, "--seed", "7"], check=True, capture_output=True)
-    data = np.load(golden / "G6_sahmr_losses.npz")
-    transform = tensor(targets_file, "in__T_w2c")
-    prefix = "in__gt_smplh__"
-    meshes = []
-    for item, gender in enumerate(("male", "female")):
-        model = smplx.create(
-            folder / "models", "smplh", gender=gender, use_pca=False, flat_hand_mean=True, num_betas=10, batch_size=1
-        )
-        pose = {name[len(prefix) :]: tensor(data, name)[item, None] for name in data.files if name.startswith(prefix)}
-        meshes.append(to_camera(model(**pose).vertices[0].detach(), transform[item]))
-    return torch.stack(meshes)
-
-
-def test_stage_b_losses(golden: Path, stage_b_vertices: torch.Tensor, regressor: torch.Tensor) -> None:
-    data = np.load(golden / "G6_sahmr_losses.npz")
-    root = tensor(data, "pelvis_used")[:, 0]
-    vertices = tensor(data, "pred_verts")
+def test_stage_b_losses(load: Load, batch: Batch, bodies: Bodies) -> None:
+    """On the stored predictions; our own are in ``test_network.py``."""
+    data = load("G6_sahmr_losses")
+    root, vertices = data.given("pelvis_used")[:, 0], data.given("pred_verts")
     prediction = MeshPrediction(
         root=root,
         vertices_anchor=vertices,
         vertices_camera=vertices + root[:, None],
-        contacts_anchor=tensor(data, "pred_crm_pcSeg_after"),
-        contacts_input_anchor=tensor(data, "pred_crm_pcSeg"),
-        contacts_mask=tensor(data, "pcSeg_mask"),
+        contacts_anchor=data.given("pred_crm_pcSeg_after"),
+        contacts_input_anchor=data.given("pred_crm_pcSeg"),
+        contacts_mask=data.given("pcSeg_mask"),
     )
-    got = mesh_losses(prediction, stage_b_vertices, regressor, JOINTS)
-    names = {
-        "vertices": "vertex_L1",
-        "joints": "joint_L1",
-        "contacts": "corr_points_pred",
-        "global_vertices": "vertex_c_L1",
-    }
-    assert set(got) == set(names)
-    for ours, theirs in names.items():
-        torch.testing.assert_close(got[ours], tensor(data, f"loss_stats__{theirs}"), rtol=2e-5, atol=1e-6)
-    torch.testing.assert_close(weighted_sum(got, dict.fromkeys(names, 1.0)), tensor(data, "loss"), rtol=2e-5, atol=1e-5)
+    true = to_camera(bodies.pose(data), batch.camera.camera_from_world)
+    got = mesh_losses(prediction, true, bodies.regressor, H36M_TO_14)
+    assert set(got) == set(STAGE_B)
+    for ours, theirs in STAGE_B.items():
+        data.check(f"loss_stats__{theirs}", got[ours], LOSS)
+    total = weighted_sum(got, dict.fromkeys(STAGE_B, 1.0))
+    data.check("loss", total, LOSS)
+    data.check("loss_stats__loss_weighted_sum", total, LOSS)
+    check_joints(data, vertices, true, bodies.regressor)
+
+
+def check_joints(data: GoldenFile, predicted: torch.Tensor, true: torch.Tensor, regressor: torch.Tensor) -> None:
+    for name, mesh in (("pred_cr_joints14", predicted), ("gt_cr_joints14", true)):
+        joints = torch.einsum("jv,bvc->bjc", regressor, mesh)
+        data.check(name, joints[:, list(H36M_TO_14)] - joints[:, :1], LAYER)
+    data.check("gt_c_pelvis", joints[:, :1], LAYER)

@@ -1,0 +1,43 @@
+"""Made-up batches for the demo-size network."""
+
+from __future__ import annotations
+
+import torch
+
+from sahmr.structures import Batch, BodyTopology, Camera, pack_points
+
+
+def make_topology() -> BodyTopology:
+    generator = torch.Generator().manual_seed(0)
+    part = torch.randint(0, 7, (6890,), generator=generator)  # part 7 has no vertex
+    selected = torch.randperm(6890, generator=generator)[:431]
+    return BodyTopology(
+        template_joints=torch.randn(14, 3, generator=generator) * 0.3,
+        template_coarse=torch.randn(431, 3, generator=generator) * 0.3,
+        coarse_to_full=selected,
+        joint_regressor=torch.zeros(17, 6890),
+        part_full=part,
+        part_coarse=part[selected],
+        faces=torch.zeros(0, 3, dtype=torch.long),
+    )
+
+
+def make_batch(clouds: list[torch.Tensor]) -> Batch:
+    """One person per cloud of scene points (camera frame, metres), all with the same image and camera."""
+    count = len(clouds)
+    generator = torch.Generator().manual_seed(1)
+    intrinsics = torch.tensor([[1000.0, 0, 512], [0, 1000, 384], [0, 0, 1]]).repeat(count, 1, 1)
+    box = torch.tensor([400.0, 250.0, 624.0, 474.0]).repeat(count, 1)
+    return Batch(
+        keys=tuple(f"person{i}" for i in range(count)),
+        image=torch.rand(1, 3, 224, 224, generator=generator).repeat(count, 1, 1, 1),
+        camera=Camera(intrinsics=intrinsics, camera_from_world=torch.eye(4).repeat(count, 1, 1), crop_box=box),
+        scene=pack_points(clouds),
+        targets=None,
+    )
+
+
+def cloud(num_points: int, depth: float = 4.0, seed: int = 2) -> torch.Tensor:
+    """Points in a box of 0.8 m before the camera, its near side at a depth."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand(num_points, 3, generator=generator) * 0.8 + torch.tensor([-0.4, -0.4, depth])
