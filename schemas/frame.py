@@ -21,12 +21,13 @@ FRAME_SCHEMA = schema(
         column("gender", pa.string(), note="male | female | neutral"),
         column("intrinsics", vector(9), unit="px", frame="full image", note="K, row-major, no distortion"),
         column("camera_from_world", vector(16), unit="m", note="rigid, row-major; x_camera = T @ x_world"),
-        column("image_width", pa.int32(), unit="px"),
-        column("image_height", pa.int32(), unit="px"),
+        column("image_width", pa.int32(), unit="px", frame="full image"),
+        column("image_height", pa.int32(), unit="px", frame="full image"),
         column("person_box", vector(4), unit="px", frame="full image", note="left top right bottom, not clipped"),
         column("scene_key", pa.string()),
         column("image_file", pa.string(), note="relative to the raw root"),
         column("image_sha256", pa.string()),
+        column("image_divisor", pa.int32(), note="image_file is the full image area-reduced by this: 1 | 4"),
         column("mirrored", pa.bool_(), note="the file on disk is the mirror image and must be flipped first"),
         column("body_file", pa.string(), note="relative to the raw root"),
         column("body_sha256", pa.string()),
@@ -56,6 +57,7 @@ class FrameRecord:
     scene_key: str
     image_file: str
     image_sha256: str
+    image_divisor: int = 1
     mirrored: bool
     body_file: str
     body_sha256: str

@@ -1,165 +1,31 @@
-"""Pickles of strangers, read without running them: numbers, numpy arrays, sparse matrices and plain containers only."""
+"""Pickles, ``.npy`` and ``.npz`` files of strangers, read without running anything from them."""
 
 from __future__ import annotations
 
 import io
-import pickle
 import zipfile
-from collections import OrderedDict
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-import scipy.sparse as sp
-from numpy.typing import NDArray
 
+from sahmr.body.unpickler import ALLOWED, RefusedError, RestrictedUnpickler, plain
 from sahmr.errors import RawDataError
-
-ALLOWED = "numbers, text, plain containers, numpy arrays, scipy csc/csr/coo matrices, chumpy arrays"
-
-
-class _Stub:
-    """Stands in for a class we do not want to run; keeps its state until ``plain`` turns it into an array."""
-
-    kind = "chumpy"
-
-    state: dict[str, Any]
-
-    def __new__(cls, *_: object) -> _Stub:
-        made = super().__new__(cls)
-        made.state = {}
-        return made
-
-    def __setstate__(self, state: object) -> None:
-        parts = state if isinstance(state, tuple) else (state,)
-        for part in parts:
-            if isinstance(part, dict):
-                self.state.update({_text(key): value for key, value in part.items()})
-
-
-class _Csc(_Stub):
-    kind = "csc"
-
-
-class _Csr(_Stub):
-    kind = "csr"
-
-
-class _Coo(_Stub):
-    kind = "coo"
-
-
-def _text(key: object) -> str:
-    return key.decode("latin1") if isinstance(key, bytes) else str(key)
-
-
-def _new_stub(cls: object, *_: object) -> _Stub:
-    """``copyreg._reconstructor`` for the classes above, and for nothing else."""
-    if isinstance(cls, type) and issubclass(cls, _Stub):
-        return cls.__new__(cls)
-    raise pickle.UnpicklingError(f"object of class {cls!r}")
-
-
-def _encode(text: str, encoding: str = "latin1") -> bytes:
-    """``_codecs.encode`` as protocol-2 pickles of byte strings use it."""
-    if encoding not in ("latin1", "latin-1"):
-        raise pickle.UnpicklingError(f"text encoding {encoding!r}")
-    return text.encode("latin1")
-
-
-def _numpy_functions() -> dict[tuple[str, str], Any]:
-    """What numpy's own pickles call, under the module names of numpy 1 and 2."""
-    from numpy._core import multiarray, numeric
-
-    table: dict[tuple[str, str], Any] = {("numpy", "ndarray"): np.ndarray, ("numpy", "dtype"): np.dtype}
-    for core in ("numpy.core", "numpy._core"):
-        table[f"{core}.multiarray", "_reconstruct"] = multiarray._reconstruct
-        table[f"{core}.multiarray", "scalar"] = multiarray.scalar
-        table[f"{core}.numeric", "_frombuffer"] = numeric._frombuffer  # type: ignore[attr-defined]
-    return table
-
-
-def _allowed_globals() -> dict[tuple[str, str], Any]:
-    table = _numpy_functions()
-    for builtins in ("builtins", "__builtin__"):
-        for kind in (set, frozenset, list, dict, tuple, bytearray, complex, int, float, bool, str, bytes, object):
-            table[builtins, kind.__name__] = kind
-        table[builtins, "unicode"], table[builtins, "long"] = str, int
-    table["collections", "OrderedDict"] = OrderedDict
-    table["_codecs", "encode"] = _encode
-    for module in ("copyreg", "copy_reg"):
-        table[module, "_reconstructor"] = _new_stub
-    for stub in (_Csc, _Csr, _Coo):
-        for module in (f"scipy.sparse.{stub.kind}", f"scipy.sparse._{stub.kind}"):
-            for suffix in ("matrix", "array"):
-                table[module, f"{stub.kind}_{suffix}"] = stub
-    return table
-
-
-_GLOBALS = _allowed_globals()
-
-
-class _RestrictedUnpickler(pickle.Unpickler):
-    """Finds the classes of the table above and stubs for chumpy; everything else is refused."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) in _GLOBALS:
-            return _GLOBALS[module, name]
-        if module.split(".")[0] == "chumpy":
-            return _Stub
-        raise pickle.UnpicklingError(f"class '{module}.{name}'")
-
-
-def _chumpy_value(state: dict[str, Any]) -> NDArray[Any]:
-    """The array a chumpy object stands for: its own values, or a selection from another one."""
-    if "x" in state:
-        return np.asarray(plain(state["x"]))
-    if "a" in state and "idxs" in state:
-        chosen: NDArray[Any] = np.asarray(plain(state["a"])).ravel()[np.asarray(plain(state["idxs"]))]
-        shape = plain(state.get("preferred_shape"))
-        return chosen if shape is None else chosen.reshape(shape)
-    raise ValueError(f"a chumpy expression with the terms {sorted(state)}; only plain arrays and selections are known")
-
-
-def _sparse_value(kind: str, state: dict[str, Any]) -> Any:
-    """Build the matrix anew so that scipy checks indices and shape."""
-    shape = tuple(int(n) for n in state["_shape"])
-    if kind == "coo":
-        row, col = state["coords"] if "coords" in state else (state["row"], state["col"])
-        return sp.coo_matrix((state["data"], (row, col)), shape=shape)
-    make: Callable[..., Any] = sp.csc_matrix if kind == "csc" else sp.csr_matrix
-    matrix = make((state["data"], state["indices"], state["indptr"]), shape=shape)
-    matrix.check_format(full_check=True)
-    return matrix
-
-
-def plain(value: Any) -> Any:
-    """Replace every stub inside a value by the array or matrix it stands for; byte-string keys become text."""
-    if isinstance(value, _Stub):
-        return _chumpy_value(value.state) if value.kind == "chumpy" else _sparse_value(value.kind, value.state)
-    if isinstance(value, dict):
-        return {_text(k) if isinstance(k, bytes) else k: plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(plain(item) for item in value)
-    if isinstance(value, np.ndarray) and value.dtype == object:
-        out = np.empty(value.shape, dtype=object)
-        for index in np.ndindex(value.shape):
-            out[index] = plain(value[index])
-        return out
-    return value
 
 
 def read_pickle(stream: BinaryIO, where: str, *, error: type[RawDataError] = RawDataError) -> Any:
     """Read one pickle from a stream; ``where`` names it in the error message."""
     try:
-        return plain(_RestrictedUnpickler(stream, encoding="latin1").load())
-    except pickle.UnpicklingError as problem:
+        return plain(RestrictedUnpickler(stream, encoding="latin1").load())
+    except RefusedError as problem:
         raise error(f"{where}: not read, found {problem}; allowed in a pickle: {ALLOWED}") from None
     except Exception as problem:  # a damaged pickle may raise anything at all
-        raise error(
-            f"{where}: damaged or not a pickle ({type(problem).__name__}: {problem}); fetch it again"
-        ) from problem
+        raise error(f"{where}: damaged or not a pickle ({_told(problem)}); fetch it again") from None
+
+
+def _told(problem: Exception) -> str:
+    """What an error says, on one line of bounded length."""
+    return f"{type(problem).__name__}: {problem}".replace("\n", " ").removesuffix(": ")[:200]
 
 
 def load_pickle(path: Path, *, error: type[RawDataError] = RawDataError) -> Any:
@@ -172,8 +38,11 @@ def load_pickle(path: Path, *, error: type[RawDataError] = RawDataError) -> Any:
     """
     if not path.is_file():
         raise error(f"{path}: no such file")
-    with path.open("rb") as stream:
-        return read_pickle(stream, str(path), error=error)
+    try:
+        with path.open("rb") as stream:
+            return read_pickle(stream, str(path), error=error)
+    except OSError as problem:
+        raise error(f"{path}: cannot be read ({problem.strerror}); allow it, or fetch it again") from None
 
 
 def _read_npy(stream: BinaryIO, where: str, error: type[RawDataError]) -> Any:

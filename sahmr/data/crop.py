@@ -13,6 +13,7 @@ from sahmr.structures import CROP_SIZE
 
 SIDE = 1.15  # of the larger side of the person box; the reference's
 ZOOM_RANGE = 0.4  # training widens the side by up to this much
+GRID = 4  # stored regions begin and end on multiples of this, so that images of a quarter of the size hold them exactly
 JITTER_SHARE = 40 / 4112  # of the image's larger side: the reference moves by 10 px in an image of a quarter of 4112 px
 
 
@@ -61,14 +62,30 @@ def stored_region(person_box: Float[ndarray, "4"], width: int, height: int, marg
         margin: side of the kept square / larger side of the person box, before room for jitter is added.
 
     Returns:
-        (left, top, right, bottom) in whole pixels, right and bottom exclusive, clipped to the image; without area if
-        the person lies outside.
+        (left, top, right, bottom) in whole pixels, right and bottom exclusive, widened to multiples of ``GRID`` and
+        clipped to the image; without area if the person lies outside.
     """
     center = (person_box[:2] + person_box[2:]) / 2
     half = (person_box[2:] - person_box[:2]).max() * margin / 2 + max_jitter_px(width, height) + 1
-    left, top = np.maximum(np.floor(center - half), 0).astype(int)
-    right, bottom = np.minimum(np.ceil(center + half) + 1, (width, height)).astype(int)
+    left, top = np.maximum(np.floor((center - half) / GRID) * GRID, 0).astype(int)
+    right, bottom = np.minimum(np.ceil((center + half + 1) / GRID) * GRID, (width, height)).astype(int)
     return int(left), int(top), int(right), int(bottom)
+
+
+def first_divisor(region: tuple[int, int, int, int], width: int, height: int, max_side_px: int) -> int:
+    """How far a region is reduced before :func:`reduce` makes it fit: 4, 2 or 1.
+
+    The largest that leaves at least ``max_side_px`` and divides the image evenly. It depends on the full image alone:
+    a quarter-size file and a full-size one, JPEG or not, give the same stored crop but for what the files differ in.
+
+    Args:
+        region: from :func:`stored_region`.
+        width, height: of the full image, pixels.
+        max_side_px: of the stored crop.
+    """
+    larger = max(region[2] - region[0], region[3] - region[1])
+    fitting = (n for n in (4, 2) if larger >= n * max_side_px and width % n == 0 and height % n == 0)
+    return next(fitting, 1)
 
 
 def stored_from_image(

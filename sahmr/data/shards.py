@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, UInt8
 from numpy import ndarray
 from PIL import Image
 
-from sahmr.data.crop import reduce, stored_region
+from sahmr.data.crop import first_divisor, reduce, stored_region
 from sahmr.data.scene_store import LICENCE_NOTICE
 from sahmr.errors import RawDataError, ShardError
 from sahmr.settings import settings
@@ -35,12 +35,14 @@ class Shards:
         max_side_px: stored crops are reduced to at most this side.
         margin: stored square / larger side of the person box, before room for jitter.
         jpeg_quality: 1..95.
+        max_quarantined: this many damaged raw files are left out, counted and listed; one more, and the stage fails.
     """
 
     samples_per_shard: int
     max_side_px: int
     margin: float
     jpeg_quality: int
+    max_quarantined: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +77,39 @@ class StoredSample:
     contact: Bool[ndarray, "6890"] | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CropPlan:
+    """What to read of an image.
+
+    Attributes:
+        region: (left, top, right, bottom) in whole full-image pixels, right and bottom exclusive.
+        divisor: squares of so many pixels become one by averaging, while reading.
+    """
+
+    region: tuple[int, int, int, int]
+    divisor: int
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of the array to be read: rows, columns, 3."""
+        left, top, right, bottom = self.region
+        return (bottom - top) // self.divisor, (right - left) // self.divisor, 3
+
+
+def plan_crop(record: FrameRecord, settings: Shards) -> CropPlan:
+    """Which region of a record's image is stored, and how far it is reduced while reading.
+
+    Raises:
+        RawDataError: if the person lies outside the image.
+    """
+    size = (record.image_width, record.image_height)
+    region = stored_region(np.array(record.person_box), *size, settings.margin)
+    if region[2] <= region[0] or region[3] <= region[1]:
+        raise RawDataError(f"sample {record.key}: person box {record.person_box} lies outside the {size} image")
+    divisor = max(first_divisor(region, *size, settings.max_side_px), record.image_divisor)
+    return CropPlan(region=region, divisor=divisor)
+
+
 def encode_sample(
     record: FrameRecord,
     image: UInt8[ndarray, "height width 3"],
@@ -86,28 +121,25 @@ def encode_sample(
 
     Args:
         record: its row in the frame table.
-        image: full image, RGB, un-mirrored.
+        image: what :func:`plan_crop` asks for, RGB, un-mirrored.
         vertices_world: world frame, metres.
         contact: True where a vertex touches the scene; None: unknown, no member is written.
 
     Raises:
         RawDataError: if image or arrays contradict the record, or the person lies outside the image.
     """
-    place, size = f"sample {record.key}", (record.image_width, record.image_height)
-    if image.shape != (*size[::-1], 3) or image.dtype != np.uint8:
+    place, plan = f"sample {record.key}", plan_crop(record, settings)
+    if image.shape != plan.shape or image.dtype != np.uint8:
         raise RawDataError(
-            f"{place}: image is {image.shape} {image.dtype}, its record says {size}; run: dvc repro frames"
+            f"{place}: image is {image.shape} {image.dtype}, its record asks for {plan.shape} uint8; "
+            "run: dvc repro frames"
         )
     if vertices_world.shape != (NUM_VERTICES, 3) or not np.isfinite(vertices_world).all():
         raise RawDataError(f"{place}: {record.body_file} gives {vertices_world.shape} vertices, or some not finite")
     if contact is not None and contact.shape != (NUM_VERTICES,):
         raise RawDataError(f"{place}: {record.contact_file} gives {contact.shape} labels, expected {NUM_VERTICES}")
-    region = stored_region(np.array(record.person_box), *size, settings.margin)
-    left, top, right, bottom = region
-    if right <= left or bottom <= top:
-        raise RawDataError(f"{place}: person box {record.person_box} lies outside the {size} image")
-    stored = reduce(image[top:bottom, left:right], settings.max_side_px)
-    meta = _meta(record, region, (stored.shape[1], stored.shape[0]), contact is not None)
+    stored = reduce(image, settings.max_side_px)
+    meta = _meta(record, plan.region, (stored.shape[1], stored.shape[0]), contact is not None)
     members = {
         "jpg": _jpeg(stored, settings.jpeg_quality),
         "json": json.dumps(meta, sort_keys=True, allow_nan=False).encode(),

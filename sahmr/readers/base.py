@@ -7,17 +7,18 @@ parallel. All cameras of a body are measured together, so its mesh is read once.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sahmr.errors import RawDataError
-from sahmr.readers.calibration import Calibration, apply_rigid
-from sahmr.readers.images import check_fits_camera, decode_image, image_size
+from sahmr.readers.calibration import Calibration
+from sahmr.readers.images import Region
 from sahmr.settings import settings
 from schemas.frame import FrameRecord
 from schemas.scene import SceneRecord
@@ -25,8 +26,6 @@ from schemas.scene import SceneRecord
 Array = NDArray[np.float64]
 IMAGE_SUFFIXES = (".jpeg", ".jpg", ".png", ".bmp")  # in order of preference where a frame has several
 SPLITS = ("train", "val", "test")
-# Nearer vertices cannot be projected sensibly; such a body surrounds the camera.
-MIN_DEPTH_M = 0.1
 
 
 @settings
@@ -39,6 +38,9 @@ class Frames:
         multi_person: RICH: sequences dropped because two people share them.
         prox_parts: parts of PROX to read; quantitative -> test, qualitative -> train.
         prox_interval: per part: kept if ``frame mod interval == 0``.
+        rich_images: which RICH images: full, ds4 (quarter-size copies in ``images_ds4``), or auto: per sequence full
+            ones where their folder is there, else ds4.
+        max_quarantined: this many damaged raw files are left out, counted and listed; one more, and the stage fails.
     """
 
     warmup_frames: int
@@ -46,15 +48,18 @@ class Frames:
     multi_person: tuple[str, ...]
     prox_parts: tuple[str, ...]
     prox_interval: dict[str, int]
+    rich_images: Literal["auto", "full", "ds4"] = "auto"
+    max_quarantined: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """One image of a body: its key, file relative to the raw root, and calibrated camera."""
+    """One image of a body: its key, file relative to the raw root, how far that is reduced, and calibrated camera."""
 
     key: str
     camera: int
     image_file: str
+    image_divisor: int
     calibration: Calibration
 
 
@@ -119,14 +124,25 @@ class Reader(Protocol):
     def list_bodies(self, rules: Frames) -> Listing:
         """Walk the folders and apply the rules that need no file opened."""
 
+    def inputs(self, task: BodyTask) -> list[tuple[str, Path]]:
+        """Every file of its own that :meth:`measure` may open for a task, existing or not, after what it is:
+        image | body | contact.
+        """
+
+    def shared_files(self) -> list[Path]:
+        """Existing files, beside images, bodies and contacts, that place bodies: all bodies depend on them."""
+
     def measure(self, task: BodyTask) -> Measured:
         """Open one body's files and make a record of every view that passes the remaining rules."""
 
     def frames(self, rules: Frames) -> Iterator[FrameRecord]:
         """All usable frames, one body after another."""
 
-    def read_image(self, record: FrameRecord) -> NDArray[np.uint8]:
-        """RGB [H, W, 3], flipped back where the file is the mirror image."""
+    def read_image(self, record: FrameRecord, region: Region, divisor: int) -> NDArray[np.uint8]:
+        """RGB of a region of the full image, averaged over squares of ``divisor`` pixels.
+
+        Flipped back where the file is the mirror image; see :func:`sahmr.readers.images.read_record_image`.
+        """
 
     def load_body_world(self, record: FrameRecord) -> Array:
         """SMPL-topology vertices [6890, 3], float64, world frame, metres."""
@@ -153,117 +169,24 @@ def raise_problems(dataset: str, problems: list[str]) -> None:
         raise RawDataError("\n".join([f"{dataset}: {len(problems)} problems with the raw files:", *problems]))
 
 
+def list_names(place: Path, *, folders: bool) -> list[str]:
+    """Sorted names of the files, or of the folders, in a folder; costs no look at the files themselves."""
+    with os.scandir(place) as entries:
+        return sorted(entry.name for entry in entries if entry.is_dir() == folders)
+
+
 def file_sha256(path: Path) -> str:
     """SHA-256 of a file's content, hexadecimal."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def project(points: Array, intrinsics: Array) -> Array:
-    """Pixels [n, 2] of camera-frame points [n, 3] in front of the camera (float64)."""
-    scaled = points[:, :2] / points[:, 2:]
-    return scaled * intrinsics.diagonal()[:2] + intrinsics[:2, 2]
-
-
-def person_box(vertices_world: Array, calibration: Calibration) -> tuple[float, float, float, float] | None:
-    """Tight (left, top, right, bottom) of the projected vertices, full-image pixels, not clipped.
-
-    None if a vertex lies behind the camera or nearer than ``MIN_DEPTH_M``.
-    """
-    transform = np.array(calibration.camera_from_world).reshape(4, 4)
-    points = apply_rigid(transform, vertices_world)
-    if points[:, 2].min() < MIN_DEPTH_M:
-        return None
-    pixels = project(points, np.array(calibration.intrinsics).reshape(3, 3))
-    low, high = pixels.min(axis=0), pixels.max(axis=0)
-    return float(low[0]), float(low[1]), float(high[0]), float(high[1])
-
-
-def measure_views(
-    task: BodyTask, vertices_world: Array, *, dataset: str, root: Path, mirrored: bool, contact_known: bool
-) -> Measured:
-    """Project one body into all its views and apply ``behind_camera`` and ``visibility``.
-
-    ``visibility`` drops a view if the centre of the person box lies outside the image (formats a.6).
-
-    Raises:
-        RawDataError: if an image does not fit its calibration.
-    """
-    contact_file = task.contact_file if contact_known else None
-    body_sha256 = file_sha256(root / task.body_file)
-    contact_sha256 = file_sha256(root / contact_file) if contact_file is not None else None
-    records, dropped, notes = [], [], []
-    for view in task.views:
-        path, calibration = root / view.image_file, view.calibration
-        size = image_size(path)
-        check_fits_camera(path, size, np.array(calibration.intrinsics).reshape(3, 3))
-        box = person_box(vertices_world, calibration)
-        rule = "behind_camera" if box is None else None if _center_inside(box, size) else "visibility"
-        if box is None or rule is not None:
-            dropped.append(Tally(split=task.split, rule=str(rule), count=1))
-            continue
-        if contact_file is None:
-            notes.append(Tally(split=task.split, rule="contact_unknown", count=1))
-        records.append(
-            FrameRecord(
-                key=view.key,
-                dataset=dataset,
-                split=task.split,
-                sequence=task.sequence,
-                camera=view.camera,
-                frame=task.frame,
-                subject=task.subject,
-                gender=task.gender,
-                intrinsics=calibration.intrinsics,
-                camera_from_world=calibration.camera_from_world,
-                image_width=size[0],
-                image_height=size[1],
-                person_box=box,
-                scene_key=task.scene_key,
-                image_file=view.image_file,
-                image_sha256=file_sha256(path),
-                mirrored=mirrored,
-                body_file=task.body_file,
-                body_sha256=body_sha256,
-                contact_file=contact_file,
-                contact_sha256=contact_sha256,
-            )
-        )
-    return Measured(records=tuple(records), dropped=tuple(dropped), notes=tuple(notes))
-
-
-def _center_inside(box: tuple[float, float, float, float], size: tuple[int, int]) -> bool:
-    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-    return 0 <= x <= size[0] - 1 and 0 <= y <= size[1] - 1
-
-
-def measure_body(
-    task: BodyTask, load: Callable[[], Array], *, dataset: str, root: Path, mirrored: bool, contact_known: bool
-) -> Measured:
-    """:func:`measure_views` of a body still to be loaded; known publisher defects drop all its views, counted."""
-    try:
-        vertices = load()
-    except BodyUnusableError as defect:
-        return Measured(dropped=(Tally(split=task.split, rule=defect.rule, count=len(task.views)),))
-    return measure_views(task, vertices, dataset=dataset, root=root, mirrored=mirrored, contact_known=contact_known)
-
-
-def read_record_image(root: Path, record: FrameRecord) -> NDArray[np.uint8]:
-    """Decode a record's image, undo the mirroring, and compare its size with the record and K.
-
-    Raises:
-        RawDataError: if the image is damaged or not the one the record was made from.
-    """
-    path = root / record.image_file
-    pixels = decode_image(path)
-    size = (pixels.shape[1], pixels.shape[0])
-    if size != (record.image_width, record.image_height):
-        raise RawDataError(
-            f"{path}: image is {size[0]}x{size[1]}, frame '{record.key}' was recorded with "
-            f"{record.image_width}x{record.image_height}; run: dvc repro frames"
-        )
-    check_fits_camera(path, size, np.array(record.intrinsics).reshape(3, 3))
-    return np.ascontiguousarray(pixels[:, ::-1]) if record.mirrored else pixels
+def task_inputs(root: Path, task: BodyTask) -> list[tuple[str, Path]]:
+    """Files a task names, after what they are; a contact file's mesh, which says whether labels are known, with it."""
+    contact = None if task.contact_file is None else root / task.contact_file
+    contacts = [] if contact is None else [("contact", contact), ("contact", contact.with_suffix(".obj"))]
+    images = [("image", root / view.image_file) for view in task.views]
+    return [("body", root / task.body_file), *contacts, *images]
 
 
 def sorted_listing(tasks: list[BodyTask], dropped: list[Tally]) -> Listing:

@@ -14,7 +14,7 @@ from sahmr.body.model import BodyModel, clean_path, load_clean
 from sahmr.body.pickles import load_pickle
 from sahmr.body.skinning import BodyParams, pose_body
 from sahmr.body.transfer import NUM_SMPLX, TRANSFER_FILE, load_transfer, to_smpl_vertices
-from sahmr.errors import RawDataError
+from sahmr.errors import BodyModelError, RawDataError
 from sahmr.readers.base import BodyUnusableError
 from sahmr.readers.meshfile import read_ply_vertices
 from sahmr.structures import NUM_VERTICES
@@ -32,6 +32,8 @@ _SMPLH = {
 }  # fmt: skip
 # Left over from the fits, of no use here.
 _IGNORED = {"pose_embedding", "camera_rotation", "camera_translation", "camera_center", "gender"}
+
+_LARGEST_M, _FARTHEST_M = 10.0, 1000.0  # a body, and its place in any of the frames it is given in
 
 
 @lru_cache(maxsize=4)
@@ -52,10 +54,18 @@ def _vectors(path: Path, content: Any) -> dict[str, Array]:
     unknown = sorted(set(named) - set(_SMPLX) - _IGNORED)
     if unknown:
         raise RawDataError(f"{path}: unknown body parameters {unknown}; allowed: {sorted({*_SMPLX, *_IGNORED})}")
+    return {key: _numbers(path, key, named[key]).astype(np.float64).ravel() for key in _SMPLX if key in named}
+
+
+def _numbers(path: Path, key: str, value: Any) -> NDArray[Any]:
     try:
-        return {key: np.asarray(named[key], dtype=np.float64).ravel() for key in _SMPLX if key in named}
-    except (TypeError, ValueError):
-        raise RawDataError(f"{path}: a body parameter is not numeric; fetch the file again") from None
+        array = np.asarray(value)
+    except (TypeError, ValueError) as problem:  # lists of unequal lengths
+        raise RawDataError(f"{path}: '{key}' is no array of numbers ({problem}); fetch the file again") from None
+    if array.dtype.kind not in "biuf":
+        found = f"{type(value).__name__} of {array.dtype}"
+        raise RawDataError(f"{path}: '{key}' must hold real numbers, found {found}; fetch the file again")
+    return array
 
 
 def read_params(path: Path, *, nan_rule: str | None = None) -> tuple[str, BodyParams]:
@@ -100,10 +110,11 @@ def smpl_vertices_of_mesh(path: Path, bodies: Path) -> Array:
         RawDataError: on another number of vertices.
     """
     vertices = read_ply_vertices(path)
+    if len(vertices) not in (NUM_SMPLX, NUM_VERTICES):
+        raise RawDataError(f"{path}: {len(vertices)} vertices; a body mesh has {NUM_SMPLX} or {NUM_VERTICES}")
+    _check_size(path, vertices)
     if len(vertices) == NUM_VERTICES:
         return vertices
-    if len(vertices) != NUM_SMPLX:
-        raise RawDataError(f"{path}: {len(vertices)} vertices; a body mesh has {NUM_SMPLX} or {NUM_VERTICES}")
     return to_smpl_vertices(_transfer(bodies / TRANSFER_FILE), vertices)
 
 
@@ -111,17 +122,36 @@ def smpl_vertices_of_params(path: Path, bodies: Path, gender: str, *, nan_rule: 
     """Evaluate a parameter pickle to [6890, 3]; metres, the frame of the parameters.
 
     Raises:
-        RawDataError: as :func:`read_params`, or if the model for this kind and gender is not there.
+        RawDataError: as :func:`read_params`.
+        BodyModelError: if the model for this kind and gender is not there: that concerns more than one file.
     """
     kind, params = read_params(path, nan_rule=nan_rule)
     model_file = clean_path(bodies, kind, gender)
     if not model_file.is_file():
-        raise RawDataError(
+        raise BodyModelError(
             f"{path}: holds {kind.upper()} parameters of a {gender} body, but {model_file} is not there; add the "
             f"{kind.upper()} model to raw.bodies and run: dvc repro bodies"
         )
-    vertices = pose_body(_model(model_file), params)
+    with np.errstate(over="ignore", invalid="ignore"):  # of wild parameters; told below
+        vertices = pose_body(_model(model_file), params)
+    _check_size(path, vertices)
     return vertices if len(vertices) == NUM_VERTICES else to_smpl_vertices(_transfer(bodies / TRANSFER_FILE), vertices)
+
+
+def _check_size(path: Path, vertices: Array) -> None:
+    """A few flipped bits make a body as large as the Earth, which the rules for images would take for one out of view.
+
+    Raises:
+        RawDataError: if it is larger, or farther from the frame's origin, than any body.
+    """
+    columns = np.ascontiguousarray(vertices.T)  # several times faster to search than [n, 3]
+    low, high = columns.min(axis=1), columns.max(axis=1)
+    size, far = float((high - low).max()), float(np.maximum(-low, high).max())
+    if not (size <= _LARGEST_M and far <= _FARTHEST_M):
+        raise RawDataError(
+            f"{path}: gives a body {size:.3g} m large, up to {far:.3g} m from the origin; allowed: {_LARGEST_M:g} m "
+            f"and {_FARTHEST_M:g} m; fetch it again"
+        )
 
 
 def read_contact(path: Path) -> NDArray[np.bool_]:
@@ -134,8 +164,12 @@ def read_contact(path: Path) -> NDArray[np.bool_]:
     if not isinstance(content, dict) or "contact" not in content:
         found = sorted(map(str, content)) if isinstance(content, dict) else type(content).__name__
         raise RawDataError(f"{path}: expected a dict with 'contact', found {found}")
-    labels = np.asarray(content["contact"])
-    if labels.shape != (NUM_VERTICES,) or labels.dtype.kind not in "biuf" or not np.isin(labels, (0, 1)).all():
+    labels = _numbers(path, "contact", content["contact"])
+    if labels.shape != (NUM_VERTICES,) or labels.dtype.kind not in "biuf" or not _is_binary(labels):
         found = f"{labels.dtype} {labels.shape}"
         raise RawDataError(f"{path}: 'contact' must be {NUM_VERTICES} zeros and ones, found {found}")
     return labels.astype(bool)
+
+
+def _is_binary(labels: NDArray[Any]) -> bool:
+    return bool(((labels == 0) | (labels == 1)).all())

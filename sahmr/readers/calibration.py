@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from sahmr.errors import RawDataError
 
 Array = NDArray[np.float64]
+_LARGEST = 1e6  # metres or pixels in a calibration: far beyond any, and too small to overflow
 _RIGID_TOLERANCE = 1e-3  # of R R^T against identity; published matrices are rounded to about 1e-5
 
 
@@ -28,8 +29,8 @@ class Calibration:
 def check_rigid(where: str, transform: Array) -> None:
     """Raise RawDataError unless the [4, 4] matrix is a rotation and a translation."""
     rotation = transform[:3, :3]
-    if not np.isfinite(transform).all():
-        raise RawDataError(f"{where}: holds NaN or infinite values; fetch it again")
+    if not (np.abs(transform) < _LARGEST).all():
+        raise RawDataError(f"{where}: holds NaN, infinite or wild values; fetch it again")
     off = float(np.abs(np.einsum("ij,kj->ik", rotation, rotation) - np.eye(3)).max())
     handed = float(np.einsum("i,i->", np.cross(rotation[0], rotation[1]), rotation[2]))
     if off > _RIGID_TOLERANCE or handed < 0 or not np.allclose(transform[3], [0, 0, 0, 1]):
@@ -81,13 +82,15 @@ def read_rich_calibration(path: Path) -> Calibration:
         raise RawDataError(f"{path}: no such file")
     try:
         root = ElementTree.fromstring(path.read_bytes())
-    except ElementTree.ParseError as problem:
+    except Exception as problem:  # the parser, of damaged text; an unknown encoding is a LookupError
         raise RawDataError(f"{path}: not an XML file ({problem}); fetch it again") from None
     extrinsics = np.concatenate([_xml_matrix(path, root, "CameraMatrix", (3, 4)), [[0.0, 0.0, 0.0, 1.0]]])
     check_rigid(f"{path}, CameraMatrix", extrinsics)
     intrinsics = _xml_matrix(path, root, "Intrinsics", (3, 3))
     fx, fy, skew = intrinsics[0, 0], intrinsics[1, 1], intrinsics[0, 1]
-    if not (fx > 0 and abs(fx - fy) <= 1e-3 * fx and abs(skew) <= 1e-6 and np.allclose(intrinsics[2], [0, 0, 1])):
+    if not (
+        0 < fx < _LARGEST and abs(fx - fy) <= 1e-3 * fx and abs(skew) <= 1e-6 and np.allclose(intrinsics[2], [0, 0, 1])
+    ):
         raise RawDataError(f"{path}: Intrinsics must be fx = fy > 0 without skew; found {intrinsics.tolist()}")
     return Calibration(intrinsics=_flat(intrinsics), camera_from_world=_flat(extrinsics))
 
@@ -105,7 +108,7 @@ def read_json(path: Path) -> Any:
         raise RawDataError(f"{path}: no such file")
     try:
         return json.loads(path.read_text())
-    except (ValueError, UnicodeDecodeError) as problem:
+    except (OSError, ValueError, RecursionError) as problem:
         raise RawDataError(f"{path}: not a JSON file ({problem}); fetch it again") from None
 
 
@@ -113,7 +116,7 @@ def read_json_transform(path: Path) -> Array:
     """A rigid 4x4 matrix stored as nested lists (``cam2world``, ``vicon2scene``)."""
     try:
         matrix = np.array(read_json(path), dtype=np.float64)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         matrix = np.zeros(0)
     if matrix.shape != (4, 4):
         raise RawDataError(f"{path}: expected a 4x4 matrix as nested lists, found shape {matrix.shape}")
@@ -129,8 +132,8 @@ def read_prox_intrinsics(path: Path) -> Array:
     """
     content = read_json(path)
     values = [content.get(key) if isinstance(content, dict) else None for key in ("f", "c")]
-    flat = [v for pair in values if isinstance(pair, list) for v in pair]
-    if len(flat) != 4 or not all(isinstance(v, int | float) and v > 0 for v in flat):
+    flat = [v for pair in values if isinstance(pair, list) and len(pair) == 2 for v in pair]
+    if len(flat) != 4 or not all(isinstance(v, int | float) and 0 < v < _LARGEST for v in flat):
         raise RawDataError(f"{path}: expected 'f': [fx, fy] and 'c': [cx, cy] in pixels, found {values}")
     fx, fy, cx, cy = map(float, flat)
     return np.array([[fx, 0.0, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]])

@@ -19,9 +19,9 @@ from sahmr.readers.base import (
     Tally,
     View,
     file_sha256,
-    measure_body,
-    read_record_image,
+    list_names,
     sorted_listing,
+    task_inputs,
 )
 from sahmr.readers.bodies import smpl_vertices_of_mesh, smpl_vertices_of_params
 from sahmr.readers.calibration import (
@@ -31,6 +31,8 @@ from sahmr.readers.calibration import (
     read_json_transform,
     read_prox_intrinsics,
 )
+from sahmr.readers.images import Region, read_record_image
+from sahmr.readers.measure import measure_body
 from schemas.frame import FrameRecord
 from schemas.scene import SceneRecord
 
@@ -109,6 +111,8 @@ class ProxReader:
                     scan_sha256=file_sha256(scan),
                     sdf_file=self._relative(sdf) if sdf.is_file() else None,
                     sdf_info_file=self._relative(info) if sdf.is_file() else None,
+                    sdf_sha256=file_sha256(sdf) if sdf.is_file() else None,
+                    sdf_info_sha256=file_sha256(info) if sdf.is_file() else None,
                 )
         return [records[scene] for scene in sorted(records)]
 
@@ -136,10 +140,7 @@ class ProxReader:
     def _list_recording(
         self, part: str, recording: str, calibration: Calibration, interval: int
     ) -> tuple[list[BodyTask], dict[str, int]]:
-        color = self.root / part / "recordings" / recording / "Color"
-        files = sorted(color.iterdir()) if color.is_dir() else []
-        images = {f.stem: f for f in files if f.suffix.lower() in IMAGE_SUFFIXES and not f.name.startswith(".")}
-        bodies = self._list_fits(part, recording)
+        images, bodies = self._list_images(part, recording), self._list_fits(part, recording)
         tasks, counts = [], {"no_body": 0, "no_image": 0, "interval": 0}
         for index, stem in enumerate(sorted({*images, *bodies})):
             number = _FRAME_NUMBER.search(stem)
@@ -149,26 +150,38 @@ class ProxReader:
             if rule:
                 counts[rule] += 1
                 continue
-            tasks.append(self._task(part, recording, frame, images[stem], bodies[stem], calibration))
+            tasks.append(self._task(part, recording, frame, stem, images[stem], bodies[stem], calibration))
         return tasks, counts
 
-    def _list_fits(self, part: str, recording: str) -> dict[str, Path]:
-        """Frame stem -> body file."""
-        found: dict[str, Path] = {}
+    def _list_images(self, part: str, recording: str) -> dict[str, str]:
+        """Frame stem -> image file, relative to the root."""
+        place = f"{part}/recordings/{recording}/Color"
+        found: dict[str, str] = {}
+        if not (self.root / place).is_dir():
+            return found
+        for name in list_names(self.root / place, folders=False):
+            stem, dot, suffix = name.rpartition(".")
+            if dot + suffix.lower() in IMAGE_SUFFIXES and not name.startswith("."):
+                found[stem] = f"{place}/{name}"
+        return found
+
+    def _list_fits(self, part: str, recording: str) -> dict[str, str]:
+        """Frame stem -> body file, relative to the root."""
+        found: dict[str, str] = {}
         for place, pattern in self._fits(part):
             kind, _, file = pattern.split("/")
             folder = place / recording / kind
-            for frame in sorted(folder.iterdir()) if folder.is_dir() else ():
-                if frame.name not in found and (frame / file).is_file():
-                    found[frame.name] = frame / file
+            for frame in list_names(folder, folders=True) if folder.is_dir() else ():
+                if frame not in found and (folder / frame / file).is_file():
+                    found[frame] = f"{self._relative(folder)}/{frame}/{file}"
         return found
 
     def _task(
-        self, part: str, recording: str, frame: int, image: Path, body: Path, calibration: Calibration
+        self, part: str, recording: str, frame: int, stem: str, image: str, body: str, calibration: Calibration
     ) -> BodyTask:
         subject = recording.split("_")[1] if "_" in recording else ""
-        key = re.sub(r"[^A-Za-z0-9_-]", "-", f"{recording}_{image.stem}")
-        view = View(key=key, camera=0, image_file=self._relative(image), calibration=calibration)
+        key = re.sub(r"[^A-Za-z0-9_-]", "-", f"{recording}_{stem}")
+        view = View(key=key, camera=0, image_file=image, image_divisor=1, calibration=calibration)
         return BodyTask(
             split=_SPLIT[part],
             sequence=recording,
@@ -176,10 +189,19 @@ class ProxReader:
             subject=subject,
             gender="female" if subject.isdigit() and int(subject) in _FEMALE else "male",
             scene_key=_scene(recording),
-            body_file=self._relative(body),
+            body_file=body,
             contact_file=None,
             views=(view,),
         )
+
+    def inputs(self, task: BodyTask) -> list[tuple[str, Path]]:
+        """Files :meth:`measure` may open for a task."""
+        return task_inputs(self.root, task)
+
+    def shared_files(self) -> list[Path]:
+        """The Vicon frame of MoSH parameters, where it is shipped."""
+        path = self.root / "quantitative" / "vicon2scene.json"
+        return [path] if path.is_file() else []
 
     def measure(self, task: BodyTask) -> Measured:
         """The record of one image; ``nan_fit`` (PROXD), ``behind_camera`` and ``visibility`` drop."""
@@ -219,9 +241,9 @@ class ProxReader:
         """None: PROX has no contact labels."""
         return None
 
-    def read_image(self, record: FrameRecord) -> NDArray[np.uint8]:
-        """RGB [H, W, 3], flipped: the files are mirror images, K and the fits are not."""
-        return read_record_image(self.root, record)
+    def read_image(self, record: FrameRecord, region: Region, divisor: int) -> NDArray[np.uint8]:
+        """RGB of a region, averaged over squares of ``divisor`` pixels; flipped, for the files are mirror images."""
+        return read_record_image(self.root, record, region, divisor)
 
     def _relative(self, path: Path) -> str:
         return path.relative_to(self.root).as_posix()

@@ -17,16 +17,18 @@ from sahmr.readers.base import (
     Listing,
     Measured,
     Tally,
-    View,
     file_sha256,
-    measure_body,
-    read_record_image,
+    raise_problems,
     sorted_listing,
+    task_inputs,
 )
 from sahmr.readers.bodies import read_contact, smpl_vertices_of_mesh, smpl_vertices_of_params
 from sahmr.readers.calibration import Calibration, check_first_camera, read_rich_calibration
+from sahmr.readers.images import Region, read_record_image
+from sahmr.readers.measure import measure_body
 from sahmr.readers.meshfile import obj_has_colors
 from sahmr.readers.rich_layout import Track
+from sahmr.readers.rich_listing import Cameras, list_track
 from schemas.frame import FrameRecord
 from schemas.scene import SceneRecord
 
@@ -62,12 +64,12 @@ class RichReader:
             return [f"{where}: none of train.txt, val.txt, test.txt; the split tables come with {layout.TOOLKIT}"]
         problems = []
         for split in tables:
-            for kind in ("images", "bodies"):
-                if layout.folder(root, kind, split) is None:
-                    problems.append(
-                        f"{layout.expected(root, kind, split)}: missing; {kind} of split '{split}', {layout.SITE}; "
-                        f"to work without this split remove {tables[split]}"
-                    )
+            missing = layout.check_images(root, [split], "auto")
+            if layout.folder(root, "bodies", split) is None:
+                missing.append(
+                    f"{layout.expected(root, 'bodies', split)}: missing; bodies of split '{split}', {layout.SITE}"
+                )
+            problems += [f"{text}; to work without this split remove {tables[split]}" for text in missing]
         try:
             tracks = self.tracks()
             problems += layout.check_genders(root, tracks) + layout.check_disjoint(tracks)
@@ -104,6 +106,8 @@ class RichReader:
                 scan_sha256=file_sha256(path),
                 sdf_file=None,
                 sdf_info_file=None,
+                sdf_sha256=None,
+                sdf_info_sha256=None,
             )
             for key, path in sorted(files.items())
         ]
@@ -113,41 +117,33 @@ class RichReader:
         and ``no_image``, in this order, each image counted under the first that drops it.
 
         Raises:
-            RawDataError: if a calibration or table is not what it must be.
+            RawDataError: if a calibration or table is not what it must be, or a split has no images of the kind
+                ``rules.rich_images`` asks for.
         """
+        tracks = self.tracks()
+        splits = {track.split for track in tracks}
+        raise_problems(self.dataset, layout.check_images(self.root, sorted(splits), rules.rich_images))
+        absent = sorted(splits - set(rules.interval))
+        if absent:
+            raise RawDataError(f"frames.interval of params.yaml has no value for the splits {absent}")
+        cameras = {capture: self._cameras(capture, tracks) for capture in {track.capture for track in tracks}}
         tasks: list[BodyTask] = []
         dropped: list[Tally] = []
-        for track in self.tracks():
-            if track.split not in rules.interval:
-                raise RawDataError(f"frames.interval of params.yaml has no value for split '{track.split}'")
-            made, counts = self._list_track(track, rules)
+        for track in tracks:
+            made, counts = list_track(self.root, track, rules, cameras[track.capture])
             tasks += made
             dropped += [Tally(split=track.split, rule=rule, count=n) for rule, n in counts.items()]
         return sorted_listing(tasks, dropped)
 
-    def _list_track(self, track: Track, rules: Frames) -> tuple[list[BodyTask], dict[str, int]]:
-        place = layout.sequence_folder(self.root, "images", track.split, track.sequence)
-        images = layout.list_images(place) if place is not None else {}
-        counts: dict[str, int] = {}
-        if track.sequence in rules.multi_person:
-            return [], {"multi_person": sum(map(len, images.values()))}
-        for camera in sorted(set(images) - set(track.cameras)):
-            why = "unlisted_camera" if self._xml(track.capture, camera).is_file() else "uncalibrated_camera"
-            counts[why] = counts.get(why, 0) + len(images[camera])
-        bodies = layout.list_body_frames(
-            layout.sequence_folder(self.root, "bodies", track.split, track.sequence), track.subject
+    def _cameras(self, capture: str, tracks: list[Track]) -> Cameras:
+        """Cameras of a capture: those the tables name are read, of others it is told that they are calibrated."""
+        named = {camera for track in tracks if track.capture == capture for camera in track.cameras}
+        files = self._xml(capture, 0).parent.glob("*.xml")
+        others = {int(path.stem) for path in files if path.stem.isdecimal()} - named
+        return Cameras(
+            calibrations={camera: self._calibration(capture, camera) for camera in sorted(named)},
+            others=frozenset(others),
         )
-        views: dict[int, list[View]] = {}
-        for camera in track.cameras:
-            calibration = self._calibration(track.capture, camera)
-            for frame in sorted({*bodies, *images.get(camera, {})}):
-                file = images.get(camera, {}).get(frame)
-                rule = _light_rule(track, rules, frame, camera, has_body=frame in bodies, has_image=file is not None)
-                if rule:
-                    counts[rule] = counts.get(rule, 0) + 1
-                elif file is not None:
-                    views.setdefault(frame, []).append(self._view(track, camera, frame, file, calibration))
-        return [self._task(track, frame, bodies[frame], made) for frame, made in sorted(views.items())], counts
 
     def _calibration(self, capture: str, camera: int) -> Calibration:
         path = self._xml(capture, camera)
@@ -156,24 +152,13 @@ class RichReader:
             check_first_camera(path, calibration)
         return calibration
 
-    def _view(self, track: Track, camera: int, frame: int, file: Path, calibration: Calibration) -> View:
-        key = f"{track.sequence}_{camera}_{frame:05d}_{track.subject}"
-        return View(key=key, camera=camera, image_file=self._relative(file), calibration=calibration)
+    def inputs(self, task: BodyTask) -> list[tuple[str, Path]]:
+        """Files :meth:`measure` may open for a task."""
+        return task_inputs(self.root, task)
 
-    def _task(self, track: Track, frame: int, body: Path, views: list[View]) -> BodyTask:
-        place = layout.sequence_folder(self.root, "contact", track.split, track.sequence)
-        contact = None if place is None else place / body.parent.name / f"{track.subject:03d}.pkl"
-        return BodyTask(
-            split=track.split,
-            sequence=track.sequence,
-            frame=frame,
-            subject=f"{track.subject:03d}",
-            gender=track.gender,
-            scene_key=track.scene_key,
-            body_file=self._relative(body),
-            contact_file=self._relative(contact) if contact is not None and contact.is_file() else None,
-            views=tuple(views),
-        )
+    def shared_files(self) -> list[Path]:
+        """None."""
+        return []
 
     def measure(self, task: BodyTask) -> Measured:
         """Records of one body's views; ``behind_camera`` and ``visibility`` drop, ``contact_unknown`` is noted."""
@@ -213,20 +198,9 @@ class RichReader:
         """Contact label per SMPL vertex; None where the raw data know none."""
         return None if record.contact_file is None else read_contact(self.root / record.contact_file)
 
-    def read_image(self, record: FrameRecord) -> NDArray[np.uint8]:
-        """RGB [H, W, 3]."""
-        return read_record_image(self.root, record)
+    def read_image(self, record: FrameRecord, region: Region, divisor: int) -> NDArray[np.uint8]:
+        """RGB of a region of the full image, averaged over squares of ``divisor`` pixels."""
+        return read_record_image(self.root, record, region, divisor)
 
     def _relative(self, path: Path) -> str:
         return path.relative_to(self.root).as_posix()
-
-
-def _light_rule(track: Track, rules: Frames, frame: int, camera: int, *, has_body: bool, has_image: bool) -> str | None:
-    """Name of the first rule that drops a frame of one camera, None if it stays (formats a.6)."""
-    if frame <= rules.warmup_frames:
-        return "warmup" if has_image else None
-    if (frame + camera) % rules.interval[track.split] != 0:
-        return "interval" if has_image else None
-    if not has_body:
-        return "no_body"
-    return None if has_image else "no_image"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sahmr.errors import RawDataError
-from sahmr.readers.base import IMAGE_SUFFIXES, SPLITS
+from sahmr.readers.base import IMAGE_SUFFIXES, SPLITS, list_names
 from sahmr.readers.calibration import read_json
 
 TOOLKIT = "the RICH toolkit, https://github.com/paulchhuang/rich_toolkit"
@@ -16,9 +16,17 @@ _RESOURCE = ("resource", "data/resource", ".")
 # Documented place first; the others are how the archives unpack.
 _FOLDERS = {
     "images": ("images/{split}", "JPG_images/{split}", "data/images/{split}", "data/JPG_images/{split}"),
+    "images_ds4": ("images_ds4/{split}", "data/images_ds4/{split}"),
     "bodies": ("bodies/{split}", "data/bodies/{split}", "{split}_body"),
     "contact": ("human_scene_contact/{split}", "data/human_scene_contact/{split}", "{split}_hsc"),
     "scans": ("scan_calibration", "data/scan_calibration"),
+}
+_RANK = {suffix: rank for rank, suffix in enumerate(IMAGE_SUFFIXES)}
+# frames.rich_images: kinds of image folders, the preferred first, and how far their images are reduced.
+IMAGE_KINDS = {
+    "auto": (("images", 1), ("images_ds4", 4)),
+    "full": (("images", 1),),
+    "ds4": (("images_ds4", 4),),
 }
 
 
@@ -41,7 +49,7 @@ class Track:
 
 
 def folder(root: Path, kind: str, split: str = "") -> Path | None:
-    """First existing folder of a kind: images | bodies | contact | scans."""
+    """First existing folder of a kind: images | images_ds4 | bodies | contact | scans."""
     places = (root / place.format(split=split) for place in _FOLDERS[kind])
     return next((place for place in places if place.is_dir()), None)
 
@@ -129,41 +137,84 @@ def check_disjoint(tracks: list[Track]) -> list[str]:
     ]
 
 
-def list_images(sequence: Path) -> dict[int, dict[int, Path]]:
-    """Camera number -> frame number -> image file of one sequence folder (``cam_CC/FFFFF_CC.<ext>``)."""
-    cameras: dict[int, dict[int, Path]] = {}
-    for place in sorted(sequence.glob("cam_*")):
-        number = place.name.removeprefix("cam_")
-        if not (place.is_dir() and number.isdigit()):
+def check_images(root: Path, splits: list[str], wanted: str) -> list[str]:
+    """Every split must have a folder of images of the wanted kind, a key of ``IMAGE_KINDS``."""
+    kinds = [kind for kind, _ in IMAGE_KINDS[wanted]]
+    return [
+        f"{' or '.join(expected(root, kind, split) for kind in kinds)}: missing; images of split '{split}', {SITE}"
+        + ("" if wanted == "auto" else f"; frames.rich_images of params.yaml is '{wanted}'")
+        for split in splits
+        if all(folder(root, kind, split) is None for kind in kinds)
+    ]
+
+
+def check_bodies(root: Path, split: str) -> list[str]:
+    """A split must have a folder of bodies."""
+    there = folder(root, "bodies", split) is not None
+    return [] if there else [f"{expected(root, 'bodies', split)}: missing; bodies of split '{split}', {SITE}"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SequenceImages:
+    """Images of one sequence.
+
+    Attributes:
+        folder: where they lie.
+        divisor: how many times smaller than published they are.
+        files: camera number -> frame number -> name below ``folder``.
+    """
+
+    folder: Path | None
+    divisor: int
+    files: dict[int, dict[int, str]]
+
+
+def list_images(root: Path, split: str, sequence: str, wanted: str) -> SequenceImages:
+    """List ``cam_CC/FFFFF_CC.<ext>`` of one sequence; of a frame's several formats the preferred one.
+
+    Args:
+        root: of the tree.
+        split, sequence: whose images.
+        wanted: a key of ``IMAGE_KINDS``.
+
+    Raises:
+        RawDataError: if an image lies in another camera's folder.
+    """
+    for kind, divisor in IMAGE_KINDS[wanted]:
+        place = sequence_folder(root, kind, split, sequence)
+        if place is not None:
+            numbers = [name.removeprefix("cam_") for name in list_names(place, folders=True) if name.startswith("cam_")]
+            files = {int(number): _list_camera(place, number) for number in numbers if number.isdecimal()}
+            return SequenceImages(folder=place, divisor=divisor, files=files)
+    return SequenceImages(folder=None, divisor=1, files={})
+
+
+def _list_camera(sequence: Path, number: str) -> dict[int, str]:
+    """Frame number -> ``cam_CC/FFFFF_CC.<ext>``."""
+    place = sequence / f"cam_{number}"
+    best: dict[int, tuple[int, str]] = {}
+    for name in list_names(place, folders=False):
+        stem, _, suffix = name.rpartition(".")
+        rank = _RANK.get(f".{suffix.lower()}")
+        frame, _, camera = stem.partition("_")
+        if rank is None or not frame.isdecimal():
             continue
-        frames: dict[int, Path] = {}
-        for file in sorted(place.iterdir()):
-            frame, _, camera = file.stem.partition("_")
-            if file.suffix.lower() not in IMAGE_SUFFIXES or not frame.isdigit() or file.name.startswith("."):
-                continue
-            if camera.isdigit() and int(camera) != int(number):
-                raise RawDataError(f"{file}: an image of camera {camera} in the folder of camera {number}; move it")
-            known = frames.get(int(frame))
-            if known is None or _preference(file) < _preference(known):
-                frames[int(frame)] = file
-        cameras[int(number)] = frames
-    return cameras
+        if camera.isdecimal() and int(camera) != int(number):
+            raise RawDataError(f"{place / name}: an image of camera {camera} in the folder of camera {number}; move it")
+        known = best.get(int(frame))
+        if known is None or rank < known[0]:
+            best[int(frame)] = rank, name
+    return {frame: f"cam_{number}/{name}" for frame, (_, name) in best.items()}
 
 
-def _preference(path: Path) -> int:
-    return IMAGE_SUFFIXES.index(path.suffix.lower())
-
-
-def list_body_frames(sequence: Path | None, subject: int) -> dict[int, Path]:
-    """Frame number -> body file ``FFFFF/SSS.{ply,pkl}``; the mesh is preferred, it needs no model."""
+def list_body_folders(sequence: Path | None) -> dict[int, str]:
+    """Frame number -> name of its folder ``FFFFF``."""
     if sequence is None:
         return {}
-    found = {}
-    for place in sorted(sequence.iterdir()):
-        if place.name.isdigit() and place.is_dir():
-            for suffix in (".ply", ".pkl"):
-                path = place / f"{subject:03d}{suffix}"
-                if path.is_file():
-                    found[int(place.name)] = path
-                    break
-    return found
+    return {int(name): name for name in list_names(sequence, folders=True) if name.isdecimal()}
+
+
+def find_body(folder: Path, subject: int) -> Path | None:
+    """``SSS.ply`` or ``SSS.pkl`` in a frame's folder; the mesh is preferred, it needs no model."""
+    paths = (folder / f"{subject:03d}{suffix}" for suffix in (".ply", ".pkl"))
+    return next((path for path in paths if path.is_file()), None)

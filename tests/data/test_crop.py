@@ -61,6 +61,21 @@ def test_every_training_crop_lies_in_the_stored_region_or_outside_the_image(cent
     assert bottom - 1 >= min(box[3], 479)
 
 
+@given(
+    center=st.tuples(st.floats(0, 4112), st.floats(0, 3008)),
+    side=st.tuples(st.floats(5, 4000), st.floats(5, 3000)),
+)
+def test_stored_regions_lie_on_the_grid_of_quarter_size_images(center, side) -> None:
+    person = np.concatenate([np.array(center) - np.array(side) / 2, np.array(center) + np.array(side) / 2])
+    region = crop.stored_region(person, 4112, 3008, 1.6)
+    assert all(edge % 4 == 0 for edge in region)
+    width, height = (region[2] - region[0]) // 4, (region[3] - region[1]) // 4
+    quarter = tuple(edge // 4 for edge in region)
+    # A pixel of the quarter-size crop is the mean of 16: its centre lies 1.5 pixels from the first one's.
+    affine = crop.invert(crop.stored_from_image(region, width, height))
+    np.testing.assert_allclose(apply(affine, (2, 3)), [4 * (quarter[0] + 2) + 1.5, 4 * (quarter[1] + 3) + 1.5])
+
+
 def test_draws_depend_on_seed_epoch_and_key_alone() -> None:
     known = crop.draw(1, 2, "a")
     np.testing.assert_array_equal(known, crop.draw(1, 2, "a"))

@@ -39,9 +39,13 @@ def test_quantitative_record(reader: ProxReader, bodies: Path) -> None:
 
 def test_images_are_flipped_back(reader: ProxReader) -> None:
     (record,) = reader.frames(RULES)
-    pixels = reader.read_image(record)
+    pixels = reader.read_image(record, (0, 0, *SIZE), 1)
     assert pixels.shape == (SIZE[1], SIZE[0], 3)
     assert pixels[:, :20].mean() < 20 < 180 < pixels[:, -20:].mean()  # the file is bright on the left
+    part = reader.read_image(record, (28, 8, 60, 48), 1)
+    np.testing.assert_array_equal(part, pixels[8:48, 28:60])
+    quarter = reader.read_image(record, (28, 8, 60, 48), 4)
+    assert np.abs(quarter - part.reshape(10, 4, 8, 4, 3).mean((1, 3))).max() < 2
 
 
 def test_mosh_parameters_are_in_the_vicon_frame(tmp_path: Path, bodies_with_models: Path) -> None:

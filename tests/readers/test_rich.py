@@ -76,7 +76,7 @@ def test_record(reader: RichReader, bodies: Path) -> None:
     assert record.body_file.endswith("00060/005.ply") and record.contact_file is not None
     labels = reader.load_contact(record)
     assert labels is not None and labels.dtype == bool and labels.sum() == len(range(0, 6890, 7)) and labels[7]
-    assert reader.read_image(record).shape == (SIZE[1], SIZE[0], 3)
+    assert reader.read_image(record, (0, 0, *SIZE), 1).shape == (SIZE[1], SIZE[0], 3)
     assert [scene.scan_file for scene in reader.scenes()] == ["scan_calibration/CapA/scan_camcoord.ply"]
 
 
@@ -215,13 +215,17 @@ def test_damaged_images(reader: RichReader) -> None:
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(RawDataError, match="damaged image"):
-        reader.read_image(record)
+        reader.read_image(record, (0, 0, *SIZE), 1)
     path.write_bytes(b"text")
     with pytest.raises(RawDataError, match="not a readable image"):
         measured(reader)
     image(path, (80, 60))
-    with pytest.raises(RawDataError, match="recorded with 64x48"):
-        reader.read_image(record)
+    with pytest.raises(RawDataError, match=r"image is 80x60, frame '.*' was recorded with 64x48"):
+        reader.read_image(record, (0, 0, *SIZE), 1)
+    with pytest.raises(ValueError, match="cannot be read at 1/4"):
+        reader.read_image(record, (0, 0, 62, 48), 4)
+    with pytest.raises(ValueError, match="cannot be read at 1/1"):
+        reader.read_image(record, (0, 0, 65, 48), 1)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,120 @@
+"""One body projected into all its images: the records of the views that pass the rules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sahmr.readers.base import BodyTask, BodyUnusableError, Measured, Tally, View, add_tallies, file_sha256
+from sahmr.readers.calibration import Calibration
+from sahmr.readers.images import check_fits_camera, image_size
+from schemas.frame import FrameRecord
+
+Array = NDArray[np.float64]
+Box = tuple[float, float, float, float]
+# Nearer vertices cannot be projected sensibly; such a body surrounds the camera.
+MIN_DEPTH_M = 0.1
+
+
+def person_box(vertices_world: Array, calibration: Calibration) -> Box | None:
+    """Tight (left, top, right, bottom) of the projected vertices [n, 3], full-image pixels, not clipped.
+
+    None if a vertex lies behind the camera or nearer than ``MIN_DEPTH_M``. Products and sums element by element: the
+    same bits on every machine.
+    """
+    x, y, z = np.ascontiguousarray(vertices_world.T)
+    rows = np.array(calibration.camera_from_world).reshape(4, 4)[:3]
+    right, down, depth = (a * x + b * y + c * z + shift for a, b, c, shift in rows)
+    if depth.min() < MIN_DEPTH_M:
+        return None
+    fx, _, cx, _, fy, cy, *_ = calibration.intrinsics
+    across, along = right / depth * fx + cx, down / depth * fy + cy
+    return float(across.min()), float(along.min()), float(across.max()), float(along.max())
+
+
+def measure_body(
+    task: BodyTask, load: Callable[[], Array], *, dataset: str, root: Path, mirrored: bool, contact_known: bool
+) -> Measured:
+    """Load a body, project it into all its views, and apply ``behind_camera`` and ``visibility``.
+
+    ``visibility`` drops a view if the centre of the person box lies outside the image (formats a.6). A defect the
+    publisher is known for drops all views under its own rule.
+
+    Args:
+        task: the body.
+        load: gives its vertices [6890, 3], world frame, metres.
+        dataset: rich | prox.
+        root: the raw root.
+        mirrored: whether image files are mirror images.
+        contact_known: whether the task's contact file holds labels.
+
+    Raises:
+        RawDataError: if a file is damaged or an image does not fit its calibration.
+    """
+    try:
+        vertices = load()
+    except BodyUnusableError as defect:
+        return Measured(dropped=(Tally(split=task.split, rule=defect.rule, count=len(task.views)),))
+    contact_file = task.contact_file if contact_known else None
+    facts = {
+        "dataset": dataset,
+        "mirrored": mirrored,
+        "body_sha256": file_sha256(root / task.body_file),
+        "contact_file": contact_file,
+        "contact_sha256": None if contact_file is None else file_sha256(root / contact_file),
+    }
+    records, dropped, notes = [], [], []
+    for view in task.views:
+        size, box, rule = _see(view, vertices, root)
+        if box is None or rule is not None:
+            dropped.append(Tally(split=task.split, rule=str(rule), count=1))
+            continue
+        notes += [Tally(split=task.split, rule=note, count=1) for note in _notes(view, contact_file)]
+        records.append(_record(task, view, size, box, {**facts, "image_sha256": file_sha256(root / view.image_file)}))
+    return Measured(records=tuple(records), dropped=add_tallies(dropped), notes=add_tallies(notes))
+
+
+def _record(task: BodyTask, view: View, size: tuple[int, int], box: Box, facts: dict[str, Any]) -> FrameRecord:
+    return FrameRecord(
+        key=view.key,
+        split=task.split,
+        sequence=task.sequence,
+        camera=view.camera,
+        frame=task.frame,
+        subject=task.subject,
+        gender=task.gender,
+        intrinsics=view.calibration.intrinsics,
+        camera_from_world=view.calibration.camera_from_world,
+        image_width=size[0],
+        image_height=size[1],
+        person_box=box,
+        scene_key=task.scene_key,
+        image_file=view.image_file,
+        image_divisor=view.image_divisor,
+        body_file=task.body_file,
+        **facts,
+    )
+
+
+def _see(view: View, vertices: Array, root: Path) -> tuple[tuple[int, int], Box | None, str | None]:
+    """Size of the full image, person box in it, and the rule that drops the view."""
+    path, divisor = root / view.image_file, view.image_divisor
+    width, height = image_size(path)
+    size = (width * divisor, height * divisor)
+    check_fits_camera(path, size, np.array(view.calibration.intrinsics).reshape(3, 3), divisor)
+    box = person_box(vertices, view.calibration)
+    if box is None:
+        return size, None, "behind_camera"
+    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    is_inside = 0 <= x <= size[0] - 1 and 0 <= y <= size[1] - 1
+    return size, box, None if is_inside else "visibility"
+
+
+def _notes(view: View, contact_file: str | None) -> list[str]:
+    """What is worth counting about a kept view."""
+    unknown = ["contact_unknown"] if contact_file is None else []
+    return unknown + (["quarter_size_image"] if view.image_divisor > 1 else [])

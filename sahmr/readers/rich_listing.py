@@ -1,0 +1,112 @@
+"""Which images of raw RICH show a body worth measuring: the rules that need no file opened (formats a.6)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sahmr.readers import rich_layout as layout
+from sahmr.readers.base import BodyTask, Frames, View
+from sahmr.readers.calibration import Calibration
+from sahmr.readers.rich_layout import SequenceImages, Track
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cameras:
+    """Calibrated cameras of one capture: those the split tables name, and the numbers of others."""
+
+    calibrations: Mapping[int, Calibration]
+    others: frozenset[int]
+
+
+@dataclass(slots=True, kw_only=True)
+class _Bodies:
+    """Body files of one person in one sequence, looked for only where a frame asks."""
+
+    sequence: Path | None
+    subject: int
+    folders: dict[int, str]
+    found: dict[int, Path | None] = field(default_factory=dict)
+
+    def find(self, frame: int) -> Path | None:
+        if frame not in self.found and self.sequence is not None and frame in self.folders:
+            self.found[frame] = layout.find_body(self.sequence / self.folders[frame], self.subject)
+        return self.found.get(frame)
+
+
+def list_track(root: Path, track: Track, rules: Frames, cameras: Cameras) -> tuple[list[BodyTask], Counter[str]]:
+    """The bodies of one person in one sequence, and how many images each rule dropped.
+
+    Args:
+        root: of the tree.
+        track: the person and sequence.
+        rules: section ``frames`` of params.yaml.
+        cameras: of the track's capture.
+    """
+    images = layout.list_images(root, track.split, track.sequence, rules.rich_images)
+    counts: Counter[str] = Counter()
+    if track.sequence in rules.multi_person:
+        counts["multi_person"] = sum(map(len, images.files.values()))
+        return [], counts
+    for camera in set(images.files) - set(track.cameras):
+        counts["unlisted_camera" if camera in cameras.others else "uncalibrated_camera"] += len(images.files[camera])
+    place = layout.sequence_folder(root, "bodies", track.split, track.sequence)
+    bodies = _Bodies(sequence=place, subject=track.subject, folders=layout.list_body_folders(place))
+    views: dict[int, list[View]] = {}
+    for camera in track.cameras:
+        kept = _kept_frames(track, rules, camera, set(images.files.get(camera, ())), bodies, counts)
+        for frame in kept:
+            views.setdefault(frame, []).append(_view(root, track, camera, frame, images, cameras.calibrations[camera]))
+    contacts = layout.sequence_folder(root, "contact", track.split, track.sequence)
+    return [_task(root, track, frame, bodies, contacts, made) for frame, made in sorted(views.items())], counts
+
+
+def _kept_frames(
+    track: Track, rules: Frames, camera: int, with_image: set[int], bodies: _Bodies, counts: Counter[str]
+) -> list[int]:
+    """Frames of one camera that no rule drops; each dropped image is counted under the first rule that drops it."""
+    kept = []
+    interval = rules.interval[track.split]
+    for frame in sorted(with_image.union(bodies.folders)):
+        has_image = frame in with_image
+        if frame <= rules.warmup_frames:
+            counts["warmup"] += has_image
+        elif (frame + camera) % interval != 0:
+            counts["interval"] += has_image
+        elif bodies.find(frame) is None:
+            counts["no_body"] += has_image
+        elif not has_image:
+            counts["no_image"] += 1
+        else:
+            kept.append(frame)
+    return kept
+
+
+def _view(root: Path, track: Track, camera: int, frame: int, images: SequenceImages, calibration: Calibration) -> View:
+    assert images.folder is not None  # it has files
+    return View(
+        key=f"{track.sequence}_{camera}_{frame:05d}_{track.subject}",
+        camera=camera,
+        image_file=f"{images.folder.relative_to(root).as_posix()}/{images.files[camera][frame]}",
+        image_divisor=images.divisor,
+        calibration=calibration,
+    )
+
+
+def _task(root: Path, track: Track, frame: int, bodies: _Bodies, contacts: Path | None, views: list[View]) -> BodyTask:
+    body = bodies.find(frame)
+    assert body is not None  # frames without are dropped
+    contact = None if contacts is None else contacts / body.parent.name / f"{track.subject:03d}.pkl"
+    return BodyTask(
+        split=track.split,
+        sequence=track.sequence,
+        frame=frame,
+        subject=f"{track.subject:03d}",
+        gender=track.gender,
+        scene_key=track.scene_key,
+        body_file=body.relative_to(root).as_posix(),
+        contact_file=contact.relative_to(root).as_posix() if contact is not None and contact.is_file() else None,
+        views=tuple(views),
+    )
