@@ -1,23 +1,29 @@
-"""Signed distance to a triangle mesh that need not be closed."""
+"""Signed distance to a triangle mesh that need not be closed, on a regular grid."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise, product
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 from scipy.ndimage import distance_transform_edt
-from scipy.spatial import cKDTree
 
-from sahmr.data.surface import cross, dot, subdivide
+from sahmr.data.nearest_face import FaceFinder, MeshEdges, Nearest
+from sahmr.data.surface import cross, dot
 
+EXACT_WITHIN_M = 0.2
 SIGN_CONVENTION = "negative inside or behind the surface"
-_CHUNK = 1 << 16  # points treated at once; cannot change the result
-_BAND_CELLS = 2.01  # within so many cells of the surface its nearest piece is searched exactly
-_PIECE_CELLS = 1.4  # longest edge of a piece; longer ones leave holes between the occupied cells
-_CANDIDATES = 3  # nearest pieces whose faces are compared there
-_FACE, _EDGES, _CORNERS = 0, (1, 2, 3), (4, 5, 6)  # columns of the table of pseudo-normals
+METHOD = (
+    "samples near the surface: exact distance to the nearest triangle, sign of the angle-weighted pseudo-normal at the "
+    "closest point; samples farther away: distance to and side of the nearest of their neighbours' closest points, "
+    "never too near; between samples: trilinear"
+)
+_CHUNK = 1 << 16  # samples treated at once; cannot change the result
+_PIECE_STEPS = 1.4  # longest edge to search with, in grid steps; decides speed alone
+_NOBODY = -1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,11 +33,60 @@ class DistanceGrid:
     Attributes:
         values: metres; negative inside or behind the surface.
         lower, upper: centres of the first and last sample, metres, the mesh's frame.
+        edges: how the faces meet of the mesh the distances were computed from; None: somebody else computed them.
+        num_flat_faces: faces of that mesh without area, which took no part.
     """
 
     values: Float[ndarray, "nx ny nz"]
     lower: Float[ndarray, "3"]
     upper: Float[ndarray, "3"]
+    edges: MeshEdges | None = None
+    num_flat_faces: int = 0
+
+    @property
+    def spacing_m(self) -> Float[ndarray, "3"]:
+        """Distance between samples along each axis."""
+        spacing: Float[ndarray, "3"] = (self.upper - self.lower) / (np.array(self.values.shape) - 1)
+        return spacing
+
+    def attributes(self) -> dict[str, Any]:
+        """What a reader of the values has to know: where they are, what they mean, how exact they are."""
+        attributes = {
+            "sdf_max": self.upper.tolist(),
+            "sdf_min": self.lower.tolist(),
+            "sdf_order": "[x][y][z]; sdf_min and sdf_max are centres of the first and last sample (align corners)",
+            "sdf_sign": SIGN_CONVENTION,
+            "sdf_spacing_m": self.spacing_m.tolist(),
+        }
+        if self.edges is None:
+            return {**attributes, "sdf_source": "shipped by the publisher"}
+        return {
+            **attributes,
+            "sdf_crowded_edges": self.edges.num_crowded,
+            "sdf_exact_within_m": EXACT_WITHIN_M,
+            "sdf_flat_faces": self.num_flat_faces,
+            "sdf_flipped_edges": self.edges.num_flipped,
+            "sdf_method": METHOD,
+            "sdf_open_edges": self.edges.num_open,
+            "sdf_source": "computed from the scan",
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Frame:
+    """Where the samples of a grid are; metres, samples numbered in C order."""
+
+    lower: Float[ndarray, "3"]
+    spacing_m: float
+    shape: tuple[int, ...]
+
+    def centers(self, sample: Int[ndarray, " n"]) -> Float[ndarray, "n 3"]:
+        centers: Float[ndarray, "n 3"] = self.lower + self.spacing_m * np.stack(np.unravel_index(sample, self.shape), 1)
+        return centers
+
+    def in_steps(self, points: Float[ndarray, "n 3"]) -> Float[ndarray, "n 3"]:
+        steps: Float[ndarray, "n 3"] = (points - self.lower) / self.spacing_m
+        return steps
 
 
 def grid_spacing(extent_m: Float[ndarray, "3"], spacing_m: float, margin_m: float, max_samples: int) -> float:
@@ -49,11 +104,10 @@ def _grid_shape(extent_m: Float[ndarray, "3"], spacing_m: float, margin_m: float
 def signed_distance_grid(triangles: Float[ndarray, "faces 3 3"], *, spacing_m: float, margin_m: float) -> DistanceGrid:
     """Sample the signed distance to a mesh on a grid that surrounds it.
 
-    The distance is exact to the face chosen for a sample: near the surface the nearest of the faces whose pieces
-    (about a grid step small) are closest, farther away the face of the nearest occupied cell, at worst half a grid
-    step too far. The sign is that of the angle-weighted pseudo-normal at the closest point (Baerentzen and Aanaes
-    2005): on an open scan everything behind a wall or under the floor is negative. Faces without area have no normal
-    and take no part.
+    Up to ``EXACT_WITHIN_M`` a sample has the exact distance to the nearest triangle, and the sign of the angle-weighted
+    pseudo-normal at its closest point: on an open scan everything behind a wall or under the floor is negative. A
+    sample farther away takes the nearest of its neighbours' closest points, and their side: never too near, and
+    growing with the distance. Faces without area have no normal and take no part.
 
     Args:
         triangles: corners, metres; their winding says which side is outside.
@@ -63,120 +117,100 @@ def signed_distance_grid(triangles: Float[ndarray, "faces 3 3"], *, spacing_m: f
     Raises:
         ValueError: if no triangle has an area.
     """
-    table = _pseudo_normals(triangles)
-    has_area = dot(table[:, _FACE], table[:, _FACE]) > 0
-    triangles, table = triangles[has_area], table[has_area]
-    if not len(triangles):
+    normal = cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0])
+    has_area = dot(normal, normal) > 0
+    if not has_area.any():
         raise ValueError("no triangle has an area; a distance field needs a surface")
+    triangles = triangles[has_area]
     corners = triangles.reshape(-1, 3)
-    lower = corners.min(axis=0) - margin_m
-    shape = _grid_shape(corners.max(axis=0) - corners.min(axis=0), spacing_m, margin_m)
-    face = _nearest_face(triangles, table, lower, shape, spacing_m)
-    values = np.empty(len(face), dtype=np.float32)
-    for start in range(0, len(face), _CHUNK):
-        flat = np.arange(start, min(start + _CHUNK, len(face)))
-        index = np.stack(np.unravel_index(flat, shape), axis=1)
-        values[flat] = _distance_to_faces(lower + index * spacing_m, triangles, table, face[flat])
-    return DistanceGrid(values=values.reshape(shape), lower=lower, upper=lower + (shape - 1) * spacing_m)
-
-
-def _nearest_face(
-    triangles: Float[ndarray, "faces 3 3"],
-    normals: Float[ndarray, "faces 7 3"],
-    lower: Float[ndarray, "3"],
-    shape: Int[ndarray, "3"],
-    spacing_m: float,
-) -> Int[ndarray, " samples"]:
-    """Pick a face for every grid sample, in C order."""
-    pieces, parent = subdivide(triangles, _PIECE_CELLS * spacing_m)
-    middle = (pieces[:, 0] + pieces[:, 1] + pieces[:, 2]) / 3
-    cell = np.rint((middle - lower) / spacing_m).astype(np.int64)
-    is_free = np.ones(shape, dtype=bool)
-    is_free[tuple(cell.T)] = False
-    steps, nearest = distance_transform_edt(is_free, return_indices=True)
-    is_near = steps <= _BAND_CELLS
-    points = lower + np.argwhere(is_near) * spacing_m
-    count = min(_CANDIDATES, len(middle))
-    candidates = parent[cKDTree(middle).query(points, k=range(1, count + 1))[1]]
-    distances = [np.abs(_distance_to_faces(points, triangles, normals, candidates[:, k])) for k in range(count)]
-    face = np.empty(shape, dtype=np.int32)
-    face[is_near] = candidates[np.arange(len(points)), np.argmin(distances, axis=0)]
-    result: Int[ndarray, " samples"] = face[tuple(nearest)].ravel()
-    result[is_near.ravel()] = face[is_near]
-    return result
-
-
-def _distance_to_faces(
-    points: Float[ndarray, "n 3"],
-    triangles: Float[ndarray, "faces 3 3"],
-    normals: Float[ndarray, "faces 7 3"],
-    face: Int[ndarray, " n"],
-) -> Float[ndarray, " n"]:
-    """Signed distance of each point to its face (Ericson, Real-Time Collision Detection, 5.1.5)."""
-    chosen = triangles[face]
-    a, ab, ac = chosen[:, 0], chosen[:, 1] - chosen[:, 0], chosen[:, 2] - chosen[:, 0]
-    ap = points - a
-    d1, d2 = dot(ab, ap), dot(ac, ap)
-    squared_ab, squared_ac, product = dot(ab, ab), dot(ac, ac), dot(ab, ac)
-    d3, d4, d5, d6 = d1 - squared_ab, d2 - product, d1 - product, d2 - squared_ac
-    va, vb, vc = d3 * d6 - d5 * d4, d5 * d2 - d1 * d6, d1 * d4 - d3 * d2
-    regions = (  # corner a, b, c, edge ab, bc, ca; each with the weights of b and c at the closest point
-        ((d1 <= 0) & (d2 <= 0), _CORNERS[0], 0.0, 0.0),
-        ((d3 >= 0) & (d4 <= d3), _CORNERS[1], 1.0, 0.0),
-        ((d6 >= 0) & (d5 <= d6), _CORNERS[2], 0.0, 1.0),
-        ((vc <= 0) & (d1 >= 0) & (d3 <= 0), _EDGES[0], d1 / squared_ab, 0.0),
-        ((va <= 0) & (d4 >= d3) & (d5 >= d6), _EDGES[1], *_along_bc(d3, d4, d5, d6)),
-        ((vb <= 0) & (d2 >= 0) & (d6 <= 0), _EDGES[2], 0.0, d2 / squared_ac),
+    lower, shape = corners.min(axis=0) - margin_m, _grid_shape(np.ptp(corners, axis=0), spacing_m, margin_m)
+    frame = _Frame(lower=lower, spacing_m=spacing_m, shape=tuple(shape.tolist()))
+    near, found, edges = _search_near(triangles, frame)
+    source = _hand_on(near, frame.in_steps(found.point), frame.shape)
+    values = np.empty(len(source), dtype=np.float32)
+    for start in range(0, len(source), _CHUNK):
+        sample = np.arange(start, min(start + _CHUNK, len(source)))
+        values[sample] = _distance_to_sources(frame.centers(sample), found, source[sample])
+    values[near] = found.distance
+    return DistanceGrid(
+        values=values.reshape(frame.shape),
+        lower=lower,
+        upper=lower + (shape - 1) * spacing_m,
+        edges=edges,
+        num_flat_faces=int((~has_area).sum()),
     )
-    total = va + vb + vc
-    inside = np.divide(1.0, total, out=np.zeros_like(total), where=total != 0)
-    conditions = [region[0] for region in regions]
-    feature = np.select(conditions, [region[1] for region in regions], _FACE)
-    weight_b = np.select(conditions, [region[2] for region in regions], vb * inside)
-    weight_c = np.select(conditions, [region[3] for region in regions], vc * inside)
-    offset = ap - ab * weight_b[:, None] - ac * weight_c[:, None]
-    side = np.where(dot(offset, normals[face, feature]) < 0, -1.0, 1.0)
-    distance: Float[ndarray, " n"] = side * np.sqrt(dot(offset, offset))
-    return distance
 
 
-def _along_bc(d3: ndarray, d4: ndarray, d5: ndarray, d6: ndarray) -> tuple[ndarray, ndarray]:
-    """Weights of b and c of the closest point on the edge bc; meaningless off its region."""
-    total = (d4 - d3) + (d5 - d6)
-    share = np.divide(d4 - d3, total, out=np.zeros_like(total), where=total != 0)
-    return 1 - share, share
+def _search_near(
+    triangles: Float[ndarray, "faces 3 3"], frame: _Frame
+) -> tuple[Int[ndarray, " near"], Nearest, MeshEdges]:
+    """The samples that may be within ``EXACT_WITHIN_M``, all that are and some that are not; their closest points."""
+    finder = FaceFinder(triangles, _PIECE_STEPS * frame.spacing_m)
+    is_free = np.ones(frame.shape, dtype=bool)
+    is_free[tuple(np.rint(frame.in_steps(finder.corners)).astype(np.int64).T)] = False
+    to_corner = (EXACT_WITHIN_M * EXACT_WITHIN_M + finder.gap_m * finder.gap_m) ** 0.5
+    to_sample = to_corner / frame.spacing_m + 0.75**0.5  # a corner is within half a cell's diagonal of its sample
+    steps = distance_transform_edt(is_free)
+    near = np.flatnonzero(steps <= to_sample + 1e-6)  # many times what rounding loses
+    return near, finder.nearest(frame.centers(near)), finder.edges
 
 
-def _pseudo_normals(triangles: Float[ndarray, "faces 3 3"]) -> Float[ndarray, "faces 7 3"]:
-    """Normals of each face, of its edges ab, bc, ca, and of its corners; corners at one place count as one.
+def _distance_to_sources(
+    points: Float[ndarray, "n 3"], found: Nearest, source: Int[ndarray, " n"]
+) -> Float[ndarray, " n"]:
+    """Signed distance to handed-on closest points: their side stays; beyond a rim the plane there divides the sides."""
+    offset = points - found.point[source]
+    is_behind = np.where(found.is_rim[source], dot(offset, found.normal[source]) < 0, found.distance[source] < 0)
+    distance: Float[ndarray, " n"] = np.sqrt(dot(offset, offset))
+    return np.where(is_behind, -distance, distance)
 
-    A face without area has a zero normal.
+
+def _hand_on(
+    near: Int[ndarray, " near"], closest: Float[ndarray, "near 3"], shape: tuple[int, ...]
+) -> Int[ndarray, " samples"]:
+    """For every sample the near sample whose closest point is nearest, of those its neighbours know.
+
+    Each axis is swept forth and back; every plane asks the nine neighbours in the plane before it, so that news
+    travels along any line. Lengths in grid steps.
     """
-    edges = np.roll(triangles, -1, axis=1) - triangles
-    normal = cross(edges[:, 0], edges[:, 1])
-    length = np.sqrt(dot(normal, normal))[:, None]
-    normal = np.divide(normal, length, out=np.zeros_like(normal), where=length > 0)
-    _, vertex = np.unique(triangles.reshape(-1, 3), axis=0, return_inverse=True)
-    corner = vertex.reshape(-1, 3)
-    ends = np.stack([corner, np.roll(corner, -1, axis=1)], axis=2).reshape(-1, 2)
-    ends.sort(axis=1)
-    _, edge = np.unique(ends[:, 0] * (corner.max() + 1) + ends[:, 1], return_inverse=True)
-    of_edge = _sum_by(edge, np.repeat(normal, 3, axis=0))[edge].reshape(-1, 3, 3)
-    weighted = (normal[:, None] * _corner_angles(edges)[:, :, None]).reshape(-1, 3)
-    of_corner = _sum_by(corner.ravel(), weighted)[corner.ravel()].reshape(-1, 3, 3)
-    return np.concatenate([normal[:, None], of_edge, of_corner], axis=1)
+    source = np.full(shape, _NOBODY, dtype=np.int32)
+    squared = np.full(shape, np.inf, dtype=np.float32)
+    source.reshape(-1)[near], squared.reshape(-1)[near] = np.arange(len(near)), -1  # near samples know best
+    known = [np.full(shape, np.inf, dtype=np.float32) for _ in range(3)]
+    for axis in range(3):
+        known[axis].reshape(-1)[near] = closest[:, axis]
+    arrays = [source, squared, *known]  # of the closest point first the coordinate along the swept axis
+    for _ in range(3):
+        planes = range(len(arrays[0]))
+        for before, plane in (*pairwise(planes), *pairwise(reversed(planes))):
+            _ask(arrays, before, plane)
+        arrays[2:] = arrays[3:] + arrays[2:3]
+        for k in range(len(arrays)):
+            arrays[k] = np.ascontiguousarray(arrays[k].transpose(1, 2, 0))
+    handed_on: Int[ndarray, " samples"] = arrays[0].reshape(-1)
+    return handed_on
 
 
-def _corner_angles(edges: Float[ndarray, "faces 3 3"]) -> Float[ndarray, "faces 3"]:
-    """Angle at each corner, radians; edge k leaves corner k."""
-    angles = np.zeros(edges.shape[:2])
-    for k in range(3):
-        leaving, arriving = edges[:, k], -edges[:, k - 1]
-        turned = cross(leaving, arriving)
-        angles[:, k] = np.arctan2(np.sqrt(dot(turned, turned)), dot(leaving, arriving))
-    return angles
-
-
-def _sum_by(group: Int[ndarray, " n"], values: Float[ndarray, "n 3"]) -> Float[ndarray, "groups 3"]:
-    """Sum the rows of each group, in order."""
-    return np.stack([np.bincount(group, weights=values[:, axis]) for axis in range(3)], axis=1)
+def _ask(arrays: list[ndarray], before: int, plane: int) -> None:
+    """Let the samples of a plane take over what those of the plane before know, where that is nearer."""
+    source, squared, x, y, z = arrays
+    height, width = source.shape[1:]
+    rows, columns = np.arange(height, dtype=np.float32)[:, None], np.arange(width, dtype=np.float32)
+    along, down, right = x[before] - np.float32(plane), y[before] - rows, z[before] - columns
+    along *= along
+    down_from = {up: along + (down + np.float32(up)) ** 2 for up in (0, -1, 1)}
+    right_from = {left: (right + np.float32(left)) ** 2 for left in (0, -1, 1)}
+    best = squared[plane]
+    chosen = np.full(best.shape, _NOBODY, dtype=np.int32)
+    number = np.arange(height * width, dtype=np.int32).reshape(height, width)
+    for up, left in product((0, -1, 1), repeat=2):
+        here = slice(max(0, -up), height - max(0, up)), slice(max(0, -left), width - max(0, left))
+        there = slice(max(0, up), height + min(0, up)), slice(max(0, left), width + min(0, left))
+        found = down_from[up][there] + right_from[left][there]
+        is_nearer = found < best[here]
+        np.copyto(best[here], found, where=is_nearer)
+        np.copyto(chosen[here], number[there], where=is_nearer)
+    is_new = chosen != _NOBODY
+    taken = chosen[is_new]
+    for array in (source, x, y, z):
+        array[plane][is_new] = array[before].reshape(-1)[taken]

@@ -64,11 +64,11 @@ def occupied_voxels(triangles: Float[ndarray, "n 3 3"], pitch_m: float) -> Float
     origin = first.min(axis=0)
     bounds = np.searchsorted(count.cumsum(), np.arange(0, count.sum() + _CANDIDATES, _CANDIDATES))
     codes = [
-        _unique(morton_code(_met_voxels(pieces[a:b], first[a:b], size[a:b]) - origin))
+        sorted_unique(morton_code(_met_voxels(pieces[a:b], first[a:b], size[a:b]) - origin))
         for a, b in zip(bounds, [*bounds[1:], len(pieces)], strict=True)
         if b > a
     ]
-    index = _morton_index(_unique(np.concatenate(codes))) + origin
+    index = _morton_index(sorted_unique(np.concatenate(codes))) + origin
     centers: Float[ndarray, "voxels 3"] = ((index + 0.5) * pitch_m).astype(np.float32)
     return centers
 
@@ -125,7 +125,7 @@ def _morton_index(code: Int[ndarray, " n"]) -> Int[ndarray, "n 3"]:
     return index
 
 
-def _unique(code: Int[ndarray, " n"]) -> Int[ndarray, " m"]:
+def sorted_unique(code: Int[ndarray, " n"]) -> Int[ndarray, " m"]:
     """Sorted, each once; several times faster here than ``np.unique``."""
     code = np.sort(code)
     is_first = np.ones(len(code), dtype=bool)

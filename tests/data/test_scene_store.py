@@ -9,6 +9,9 @@ import trimesh
 
 from sahmr.data import scene_store
 from sahmr.data.scene_store import create_store, list_scenes, load_points, load_scene, write_scene
+from sahmr.data.signed_distance import signed_distance_grid
+from sahmr.demo.captures import prox_rooms
+from sahmr.demo.prox_writer import world_from_room
 from sahmr.errors import RawDataError, StoreError
 from sahmr.geometry.distance_field import sample_distance
 from tests.data import small
@@ -30,10 +33,14 @@ def test_what_is_written_is_read(small_world: Path) -> None:
     assert scene.points.dtype == torch.float32
     assert scene.attributes["frame"] == "world"
     assert scene.attributes["sdf_source"].startswith("computed")
+    assert scene.attributes["sdf_sign"].startswith("negative inside or behind")
+    assert "exact distance to the nearest triangle" in scene.attributes["sdf_method"]
+    assert scene.attributes["sdf_exact_within_m"] == 0.2
+    np.testing.assert_allclose(scene.attributes["sdf_spacing_m"], 0.1)
     assert list(scene.attributes) == sorted(scene.attributes)
-    inside = torch.tensor([[0.0, 0, 0], [0, 1.35, 0], [0, 1.2, 0]])
+    inside = torch.tensor([[0.0, 0.5, 0], [0, 1.35, 0], [0, 1.2, 0]])
     distance = sample_distance(scene.sdf, scene.sdf_min, scene.sdf_max, inside)
-    torch.testing.assert_close(distance, torch.tensor([1.25, -0.1, 0.05]), atol=0.051, rtol=0)  # half a grid step
+    torch.testing.assert_close(distance, torch.tensor([0.75, -0.1, 0.05]), atol=2e-3, rtol=0)
 
 
 def test_same_scan_same_bytes(small_world: Path, tmp_path: Path) -> None:
@@ -51,6 +58,52 @@ def test_shipped_distance_is_taken_as_it_is(tmp_path: Path) -> None:
     np.testing.assert_array_equal(scene.sdf.numpy(), values.reshape(5, 5, 5).astype(np.float32))
     assert scene.attributes["sdf_source"] == "shipped by the publisher"
     assert scene.sdf_max.tolist() == [1, 2, 3]
+    assert scene.attributes["sdf_spacing_m"] == [0.5, 1, 1.5]
+    assert "sdf_exact_within_m" not in scene.attributes
+
+
+def test_shipped_grid_is_read_as_prox_lays_it_out(demo_root: Path) -> None:
+    """Flat [x][y][z], ``min`` and ``max`` at the first and last sample: the room's own formula says what is where."""
+    folder = demo_root / "PROX/quantitative/sdf"
+    grid = scene_store.read_shipped_distance(folder / "vicon_sdf.npy", folder / "vicon.json")
+    assert len(set(np.round(grid.upper - grid.lower, 3))) > 1  # a permuted axis would show
+    points = np.random.default_rng(0).uniform(grid.lower, grid.upper, (2000, 3))
+    pose = world_from_room("vicon")
+    exact = prox_rooms()["vicon"][0].distance((points - pose[:3, 3]) @ pose[:3, :3])
+    sdf, lower, upper = (torch.from_numpy(array).float() for array in (grid.values, grid.lower, grid.upper))
+    found = sample_distance(sdf, lower, upper, torch.from_numpy(points).float()).numpy()
+    error = np.abs(found - exact)
+    assert np.median(error) < 0.01
+    assert error.max() < np.linalg.norm(grid.spacing_m)
+    swapped = sample_distance(sdf.permute(2, 1, 0), lower, upper, torch.from_numpy(points).float()).numpy()
+    assert np.median(np.abs(swapped - exact)) > 0.1
+
+
+def test_own_grid_agrees_with_the_shipped_one(demo_root: Path) -> None:
+    """Both fields of one scene, each looked up the same way, in front of the scan."""
+    folder = demo_root / "PROX/quantitative"
+    shipped = scene_store.read_shipped_distance(folder / "sdf/vicon_sdf.npy", folder / "sdf/vicon.json")
+    scan = scene_store.read_scan(folder / "scenes/vicon.ply")
+    own = signed_distance_grid(scan, spacing_m=0.1, margin_m=0.3)
+    points = torch.from_numpy(np.random.default_rng(1).uniform(shipped.lower, shipped.upper, (2000, 3))).float()
+    both = [
+        sample_distance(*(torch.from_numpy(array).float() for array in (grid.values, grid.lower, grid.upper)), points)
+        for grid in (shipped, own)
+    ]
+    in_front = both[0] > 0.05
+    assert in_front.sum() > 500
+    assert (both[0] - both[1])[in_front].abs().median() < 0.02
+
+
+def test_flipped_faces_of_a_scan_are_told(tmp_path: Path) -> None:
+    mesh = small.room()
+    mesh.faces[0] = mesh.faces[0][::-1]
+    mesh.export(tmp_path / "room.ply")
+    create_store(tmp_path / "rich.zarr", "rich")
+    receipt = write_scene(small.scene_record(), store=tmp_path / "rich.zarr", raw_root=tmp_path, settings=small.SCENES)
+    assert receipt.num_flipped_edges == 3
+    attributes = load_scene(tmp_path / "rich.zarr", "Room_scan").attributes
+    assert (attributes["sdf_flipped_edges"], attributes["sdf_open_edges"], attributes["sdf_crowded_edges"]) == (3, 0, 0)
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,7 @@
 import numpy as np
 import pytest
 
-from sahmr.data.signed_distance import grid_spacing, signed_distance_grid
 from sahmr.data.surface import morton_code, occupied_voxels, subdivide
-from tests.data import small
-
-
-def grid_points(grid) -> np.ndarray:
-    axes = [np.linspace(a, b, n) for a, b, n in zip(grid.lower, grid.upper, grid.values.shape, strict=True)]
-    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
 
 
 def test_subdivide_keeps_the_area_and_bounds_the_edges() -> None:
@@ -43,29 +36,3 @@ def test_morton_code_interleaves_and_refuses_what_does_not_fit() -> None:
     np.testing.assert_array_equal(morton_code(np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [2, 0, 0]])), [1, 2, 4, 8])
     with pytest.raises(ValueError, match="21 bits"):
         morton_code(np.array([[1 << 21, 0, 0]]))
-
-
-def test_distance_in_a_room_is_positive_inside_and_negative_behind_the_walls() -> None:
-    grid = signed_distance_grid(np.asarray(small.room().triangles), spacing_m=0.1, margin_m=0.5)
-    beyond = np.abs(grid_points(grid)) - np.array([2.0, 1.25, 2.0])
-    exact = -np.linalg.norm(np.maximum(beyond, 0), axis=-1) - np.minimum(beyond.max(axis=-1), 0)
-    np.testing.assert_allclose(grid.values, exact, atol=0.05)  # half a grid step
-    near = np.abs(exact) < 0.1
-    np.testing.assert_allclose(grid.values[near], exact[near], atol=2e-3)  # beside an edge of the room
-
-
-def test_distance_to_an_open_square_has_the_sign_of_its_side() -> None:
-    corners = np.array([[0.0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]])
-    grid = signed_distance_grid(corners[[[0, 1, 2], [0, 2, 3]]], spacing_m=0.1, margin_m=0.3)
-    points = grid_points(grid)
-    gap = points - np.clip(points, 0, [1, 1, 0])
-    exact = np.linalg.norm(gap, axis=-1) * np.where(points[..., 2] < 0, -1, 1)
-    above = np.abs(points[..., 2]) > 1e-9
-    np.testing.assert_allclose(grid.values[above], exact[above], atol=0.05)
-
-
-def test_distance_needs_an_area_and_large_scans_get_a_coarser_step() -> None:
-    with pytest.raises(ValueError, match="area"):
-        signed_distance_grid(np.zeros((2, 3, 3)), spacing_m=0.1, margin_m=0.1)
-    assert grid_spacing(np.ones(3), 0.1, 0.5, 10**6) == 0.1
-    assert grid_spacing(np.ones(3), 0.1, 0.5, 5000) == pytest.approx(0.1 * 2**0.5)
