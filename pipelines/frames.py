@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict, replace
+from functools import partial
+from itertools import groupby
+from pathlib import Path
 from typing import Any
 
-from pipelines.parallel import map_ordered, worker_count
+from pipelines.pieces import Conversion, Made, Planned, quarantine
 from pipelines.raw_check import check_raw
 from pipelines.stage import log, parse_dataset, stage
 from sahmr.data.publish import publish_text
+from sahmr.data.work_store import folder_digest
 from sahmr.errors import RawDataError
-from sahmr.readers.base import Frames, Tally, add_tallies
+from sahmr.readers.base import BodyTask, Frames, Measured, Reader, Tally, add_tallies, file_sha256
 from sahmr.readers.registry import open_reader
 from sahmr.settings import Paths, Raw, load_section
-from schemas.fields import to_table, write_table
+from schemas.fields import from_table, read_table, to_table, write_table
 from schemas.frame import FRAME_SCHEMA, FrameRecord
+from schemas.quarantine import Quarantined
 from schemas.scene import SCENE_SCHEMA
+
+VERSION = 1  # of a piece's bytes
+_BODIES_PER_PIECE = 256  # of one sequence
+_ROWS = "frames.parquet"
 
 
 def frame_report(
@@ -39,31 +50,104 @@ def _nested(tallies: Iterable[Tally]) -> dict[str, dict[str, int]]:
     return nested
 
 
+def plan_pieces(reader: Reader, tasks: Sequence[BodyTask], bodies: Path) -> list[Planned[tuple[BodyTask, ...]]]:
+    """Runs of bodies of one sequence. A raw file counts as unchanged while its size and times of change are.
+
+    Args:
+        reader: of the dataset.
+        tasks: in the order of their keys.
+        bodies: output folder of the stage ``bodies``.
+    """
+    context = folder_digest(bodies), [file_sha256(path) for path in reader.shared_files()]
+    by_sequence = sorted(tasks, key=lambda task: (task.split, task.sequence))
+    planned = []
+    for _, group in groupby(by_sequence, key=lambda task: (task.split, task.sequence)):
+        run = tuple(group)
+        for start in range(0, len(run), _BODIES_PER_PIECE):
+            item = run[start : start + _BODIES_PER_PIECE]
+            planned.append(Planned(item=item, inputs=[context, [_fingerprint(reader, task) for task in item]]))
+    return planned
+
+
+def _fingerprint(reader: Reader, task: BodyTask) -> list[Any]:
+    """A body's description and the state of its files, small."""
+    start = len(str(reader.root)) + 1
+    files = [[str(path)[start:], *_state(path)] for _, path in reader.inputs(task)]
+    return [hashlib.sha256(repr(task).encode()).hexdigest(), files]
+
+
+def _state(path: Path) -> list[int]:
+    try:
+        found = path.stat()
+    except OSError:  # gone, or in a folder that may not be read: measuring will tell
+        return []
+    return [found.st_size, found.st_mtime_ns, found.st_ctime_ns]
+
+
+def measure_piece(tasks: tuple[BodyTask, ...], folder: Path, *, reader: Reader) -> Made:
+    """Measure a run of bodies and write their rows; one task of the stage."""
+    parts: list[Measured] = []
+    quarantined: list[Quarantined] = []
+    for task in tasks:
+        measured, damaged = _measure(task, reader)
+        parts += measured
+        quarantined += damaged
+    records = [record for part in parts for record in part.records]
+    write_table(folder / _ROWS, to_table(records, FRAME_SCHEMA))
+    dropped = [tally for part in parts for tally in part.dropped]
+    dropped += [Tally(split=row.split, rule="quarantined", count=1) for row in quarantined]
+    notes = [tally for part in parts for tally in part.notes]
+    facts = {"dropped": _rows(dropped), "notes": _rows(notes)}
+    return Made(facts=facts, quarantined=tuple(quarantined))
+
+
+def _measure(task: BodyTask, reader: Reader) -> tuple[list[Measured], list[Quarantined]]:
+    """Measure all views of a body together, or, if some file is damaged, one by one to save the others."""
+    try:
+        return [reader.measure(task)], []
+    except (RawDataError, OSError):
+        pass
+    measured, quarantined = [], []
+    for view in task.views:
+        alone = replace(task, views=(view,))
+        try:
+            measured.append(reader.measure(alone))
+        except (RawDataError, OSError) as error:
+            inputs = reader.inputs(alone)
+            quarantined.append(quarantine(error, item=view.key, split=task.split, inputs=inputs, root=reader.root))
+    return measured, quarantined
+
+
+def _rows(tallies: list[Tally]) -> list[dict[str, Any]]:
+    return [asdict(tally) for tally in add_tallies(tallies)]
+
+
 @stage
 def main(argv: Sequence[str] | None = None) -> None:
     """Check the raw files, list the bodies, measure them in parallel, write tables and counts."""
     dataset = parse_dataset(argv, what=__doc__ or "")
     rules, paths, raw = load_section("frames", Frames), load_section("paths", Paths), load_section("raw", Raw)
     check_raw(raw, paths, datasets=(dataset,), bodies=False, rules=rules)
-    reader = open_reader(dataset, raw.root(dataset), bodies=paths.bodies, prox_parts=rules.prox_parts)
-    listing = reader.list_bodies(rules)
-    dropped = list(listing.dropped)
-    notes: list[Tally] = []
-    records: list[FrameRecord] = []
-    for measured in map_ordered(
-        reader.measure, listing.tasks, workers=worker_count(), label=f"frames {dataset}", unit="body"
-    ):
-        records += measured.records
-        dropped += measured.dropped
-        notes += measured.notes
+    root, bodies = raw.root(dataset).resolve(), paths.bodies.resolve()
+    reader = open_reader(dataset, root, bodies=bodies, prox_parts=rules.prox_parts)
+    work = Conversion("frames", VERSION, dataset, rules, paths, reads=(root, bodies))
+    listing, scenes = reader.list_bodies(rules), to_table(reader.scenes(), SCENE_SCHEMA)
+    receipts = work.run(plan_pieces(reader, listing.tasks, bodies), partial(measure_piece, reader=reader), unit="run")
+    dropped, notes, records = list(listing.dropped), [], []
+    for receipt in receipts:
+        assert receipt is not None  # a run of bodies is always made, if need be without rows
+        rows = read_table(work.store.folder("frames", receipt.key) / _ROWS, FRAME_SCHEMA)
+        records += from_table(rows, FrameRecord)
+        dropped += [Tally(**row) for row in receipt.facts["dropped"]]
+        notes += [Tally(**row) for row in receipt.facts["notes"]]
     report = frame_report(dataset, records, dropped, notes)
     if not records:
         raise RawDataError(f"{raw.root(dataset)}: no usable frame; dropped per rule and split: {report['dropped']}")
     records.sort(key=lambda record: record.key)
-    write_table(paths.frames / f"{dataset}_scenes.parquet", to_table(reader.scenes(), SCENE_SCHEMA))
+    write_table(paths.frames / f"{dataset}_scenes.parquet", scenes)
     write_table(paths.frames / f"{dataset}.parquet", to_table(records, FRAME_SCHEMA))
     text = json.dumps(report, indent=2, sort_keys=True) + "\n"
-    publish_text(paths.reports / f"frames_{dataset}.json", text)
+    publish_text(paths.reports / f"frame_counts_{dataset}.json", text)
     log.info("frames %s: kept %s, dropped %s, notes %s", dataset, report["kept"], report["dropped"], report["notes"])
 
 

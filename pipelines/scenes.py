@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 
-from pipelines.parallel import map_ordered, worker_count
+from pipelines.pieces import Conversion, Made, Planned, quarantine
 from pipelines.stage import log, parse_dataset, stage
 from sahmr.data.publish import publish_folder
 from sahmr.data.scene_store import Scenes, create_store, write_scene
@@ -13,6 +16,29 @@ from sahmr.errors import RawDataError
 from sahmr.settings import Paths, Raw, load_section
 from schemas.fields import from_table, read_table
 from schemas.scene import SCENE_SCHEMA, SceneRecord
+
+VERSION = 1  # of a piece's bytes
+_GROUP = "scene"
+
+
+def convert_scene(record: SceneRecord, folder: Path, *, raw_root: Path, settings: Scenes) -> Made:
+    """Write one scan as a Zarr group; one task of the stage."""
+    store = folder / "store"
+    try:
+        create_store(store, record.dataset)
+        receipt = write_scene(record, store=store, raw_root=raw_root, settings=settings)
+    except RawDataError as error:
+        named = (
+            ("scan", record.scan_file),
+            ("distance field", record.sdf_file),
+            ("distance field", record.sdf_info_file),
+        )
+        inputs = [(rule, raw_root / name) for rule, name in named if name is not None]
+        row = quarantine(error, item=record.scene_key, split="", inputs=inputs, root=raw_root)
+        return Made(facts=None, quarantined=(row,))
+    (store / record.scene_key).rename(folder / _GROUP)
+    shutil.rmtree(store)
+    return Made(facts=asdict(receipt))
 
 
 @stage
@@ -24,19 +50,23 @@ def main(argv: Sequence[str] | None = None) -> None:
     if not table.is_file():
         raise RawDataError(f"{table}: no scene table; make it with: dvc repro frames")
     records = from_table(read_table(table, SCENE_SCHEMA), SceneRecord)
+    root = raw.root(dataset).resolve()
+    work = Conversion("scenes", VERSION, dataset, section, paths, reads=(root,))
+    planned = [Planned(item=record, inputs=asdict(record)) for record in records]
+    receipts = work.run(planned, partial(convert_scene, raw_root=root, settings=section), unit="scene")
+    made = {record.scene_key: receipt for record, receipt in zip(records, receipts, strict=True) if receipt is not None}
     with publish_folder(paths.scenes / f"{dataset}.zarr") as store:
-        create_store(store, dataset)
-        write = partial(write_scene, store=store, raw_root=raw.root(dataset), settings=section)
-        label = f"scenes {dataset}"
-        receipts = list(map_ordered(write, records, workers=worker_count(), label=label, unit="scene"))
-    coarser = [receipt.scene_key for receipt in receipts if receipt.is_coarsened]
+        create_store(store, dataset, left_out={record.scene_key for record in records} - set(made))
+        for key, receipt in made.items():
+            work.store.link("scenes", receipt, store / key, below=_GROUP)
+    facts = [receipt.facts for receipt in made.values()]
     log.info(
         "scenes %s: %d scenes, %d points, %d distance samples, coarser grid than asked: %s",
         dataset,
-        len(receipts),
-        sum(receipt.num_points for receipt in receipts),
-        sum(receipt.num_samples for receipt in receipts),
-        ", ".join(coarser) or "none",
+        len(made),
+        sum(fact["num_points"] for fact in facts),
+        sum(fact["num_samples"] for fact in facts),
+        ", ".join(fact["scene_key"] for fact in facts if fact["is_coarsened"]) or "none",
     )
 
 

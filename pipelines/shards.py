@@ -3,33 +3,58 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-from pipelines.parallel import map_ordered, worker_count
+from pipelines.pieces import Conversion, Made, Planned, quarantine
 from pipelines.stage import log, parse_dataset, stage
 from sahmr.data.publish import publish_folder
-from sahmr.data.shard_files import ShardPlan, plan_shards, write_index, write_shard
-from sahmr.data.shards import Shards, encode_sample
-from sahmr.errors import ShardError
-from sahmr.readers.base import Reader
+from sahmr.data.shard_files import ShardPlan, plan_shards, write_index, write_left_out, write_shard
+from sahmr.data.shards import Shards, encode_sample, plan_crop
+from sahmr.data.work_store import folder_digest
+from sahmr.errors import RawDataError, ShardError
+from sahmr.readers.base import Reader, file_sha256
 from sahmr.readers.registry import open_reader
 from sahmr.settings import Paths, Raw, load_section
 from schemas.fields import from_table, read_table
 from schemas.frame import FRAME_SCHEMA, FrameRecord
+from schemas.quarantine import Quarantined
 from schemas.shard import ShardEntry
 
+VERSION = 2  # of a piece's bytes
 
-def write_planned(plan: ShardPlan, *, reader: Reader, folder: Path, settings: Shards) -> list[ShardEntry]:
+
+def write_planned(plan: ShardPlan, folder: Path, *, reader: Reader, settings: Shards) -> Made:
     """Read and encode the samples of one shard and write it; one task of the stage."""
+    samples: list[tuple[FrameRecord, dict[str, bytes]]] = []
+    quarantined: list[Quarantined] = []
+    for record in plan.records:
+        try:
+            samples.append((record, _encode(record, reader, settings)))
+        except (RawDataError, OSError) as error:
+            inputs = _inputs(record, reader.root)
+            quarantined.append(quarantine(error, item=record.key, split=record.split, inputs=inputs, root=reader.root))
+    entries = write_shard(folder, plan.name, samples) if samples else []
+    facts = {"entries": [asdict(entry) for entry in entries], "quarantined": [asdict(row) for row in quarantined]}
+    return Made(facts=facts, quarantined=tuple(quarantined))
 
-    def samples() -> Iterator[dict[str, bytes]]:
-        for record in plan.records:
-            image, vertices = reader.read_image(record), reader.load_body_world(record)
-            yield encode_sample(record, image, vertices, reader.load_contact(record), settings)
 
-    return write_shard(folder, plan, samples())
+def _inputs(record: FrameRecord, root: Path) -> list[tuple[str, Path]]:
+    named = (("image", record.image_file), ("body", record.body_file), ("contact", record.contact_file))
+    return [(rule, root / name) for rule, name in named if name is not None]
+
+
+def _encode(record: FrameRecord, reader: Reader, settings: Shards) -> dict[str, bytes]:
+    """One sample from exactly the files its record was made from."""
+    expected = (record.image_sha256, record.body_sha256, record.contact_sha256)
+    for (rule, path), sha256 in zip(_inputs(record, reader.root), expected, strict=False):
+        if not path.is_file() or file_sha256(path) != sha256:
+            raise RawDataError(f"{path}: {rule} gone or changed since stage frames ran; run: dvc repro frames")
+    crop, vertices = plan_crop(record, settings), reader.load_body_world(record)
+    image = reader.read_image(record, crop.region, crop.divisor)
+    return encode_sample(record, image, vertices, reader.load_contact(record), settings)
 
 
 @stage
@@ -41,15 +66,22 @@ def main(argv: Sequence[str] | None = None) -> None:
     if not table.is_file():
         raise ShardError(f"{table}: no frame table; make it with: dvc repro frames")
     plans = plan_shards(from_table(read_table(table, FRAME_SCHEMA), FrameRecord), section.samples_per_shard)
-    reader = open_reader(dataset, raw.root(dataset), bodies=paths.bodies)
+    root, bodies = raw.root(dataset).resolve(), paths.bodies.resolve()
+    reader = open_reader(dataset, root, bodies=bodies)
+    work = Conversion("shards", VERSION, dataset, section, paths, reads=(root, bodies))
+    context = [folder_digest(bodies), [file_sha256(path) for path in reader.shared_files()]]
+    planned = [Planned(item=plan, inputs=[context, plan.name, [repr(row) for row in plan.records]]) for plan in plans]
+    receipts = work.run(planned, partial(write_planned, reader=reader, settings=section), unit="shard")
+    made = [receipt for receipt in receipts if receipt is not None]
+    entries = [ShardEntry(**row) for receipt in made for row in receipt.facts["entries"]]
+    left_out = [Quarantined(**row) for receipt in made for row in receipt.facts["quarantined"]]
     with publish_folder(paths.shards / dataset) as folder:
-        write = partial(write_planned, reader=reader, folder=folder, settings=section)
-        written = map_ordered(write, plans, workers=worker_count(), label=f"shards {dataset}", unit="shard")
-        entries = [entry for shard in written for entry in shard]
+        for receipt in made:
+            work.store.link("shards", receipt, folder)
         write_index(folder, entries)
+        write_left_out(folder, left_out)
     counts = dict(sorted(Counter(entry.split for entry in entries).items()))
-    size = sum(entry.length for entry in entries) / 1e6
-    log.info("shards %s: %d shards, samples %s, %.1f MB", dataset, len(plans), counts, size)
+    log.info("shards %s: samples %s, left out %d", dataset, counts, len(left_out))
 
 
 if __name__ == "__main__":

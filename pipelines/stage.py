@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import functools
 import logging
-import os
 import sys
 from collections.abc import Sequence
 from typing import Protocol
 
+from pipelines.environment import is_pinned
 from sahmr.errors import SahmrError
 from schemas.fields import SchemaError
 
-# Read when torch loads, so it stands before any stage imports torch: OpenMP threads that spin while they wait for work
-# slow a training down many times over as soon as anything else (a loader process, say) wants the same cores.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
 DATASETS = ("rich", "prox")
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 log = logging.getLogger("sahmr")
 
 
@@ -42,15 +40,26 @@ class Main(Protocol):
 
 
 def stage(main: Main) -> Main:
-    """Wrap a stage's ``main``: logging on; an error the input is to blame for is one message and exit code 1."""
+    """Wrap a stage's ``main``: logging on; an error the input or the disk is to blame for is one message and exit 1."""
 
     @functools.wraps(main)
     def run(argv: Sequence[str] | None = None) -> None:
         set_up_logging()
+        if not is_pinned():
+            log.warning("numpy was loaded before its kernels were chosen: other machines may give other bytes")
         try:
             main(argv)
         except (SahmrError, SchemaError) as error:
             log.error("error: %s", error)
             sys.exit(1)
+        except OSError as error:
+            if error.errno not in _DISK:
+                raise
+            log.error("error: %s: %s; nothing unfinished was published: mend it and run the same command again",
+                      error.filename or "disk", error.strerror)  # fmt: skip
+            sys.exit(1)
+        except KeyboardInterrupt:
+            log.error("stopped; finished pieces are kept: the same command goes on from here")
+            sys.exit(130)
 
     return run

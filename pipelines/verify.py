@@ -10,8 +10,8 @@ from itertools import groupby
 from pipelines.parallel import map_ordered, worker_count
 from pipelines.stage import log, parse_dataset, stage
 from sahmr.data.publish import publish_text
-from sahmr.data.scene_store import list_scenes
-from sahmr.data.shard_files import read_index
+from sahmr.data.scene_store import left_out_scenes, list_scenes
+from sahmr.data.shard_files import read_index, read_left_out
 from sahmr.data.verify import Verify, verify_index, verify_shard
 from sahmr.errors import ShardError
 from sahmr.settings import Paths, load_section
@@ -33,12 +33,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise ShardError(f"{table}: no frame table; make it with: dvc repro frames")
     records = from_table(read_table(table, FRAME_SCHEMA), FrameRecord)
     entries = read_index(folder)
-    problems = verify_index(entries, records)
-    known = set(list_scenes(scenes))
+    left_out, without = read_left_out(folder), set(left_out_scenes(scenes))
+    problems = verify_index(entries, records, left_out)
+    known = set(list_scenes(scenes)) | without
     problems += [f"{scenes}: lacks the scene {key}" for key in sorted({entry.scene_key for entry in entries} - known)]
     if problems:
         raise ShardError(_tell(dataset, problems))
-    by_place = sorted(entries, key=lambda entry: (entry.shard, entry.offset))
+    useful = [entry for entry in entries if entry.scene_key not in without]
+    by_place = sorted(useful, key=lambda entry: (entry.shard, entry.offset))
     shards = [tuple(rows) for _, rows in groupby(by_place, key=lambda entry: entry.shard)]
     by_key = {record.key: record for record in records}
     check = partial(verify_shard, folder=folder, scenes=scenes, records=by_key, tolerance=section.box_tolerance)
@@ -49,6 +51,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     report = {
         "contact_labels": sum(finding.with_contact for finding in findings),
         "dataset": dataset,
+        "left_out": {"damaged": len(left_out), "without_scene": len(entries) - len(useful)},
         "empty_frustum": sum(finding.empty_frustum for finding in findings),
         "problems": problems,
         "samples": samples,

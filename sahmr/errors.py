@@ -18,7 +18,15 @@ class ShardError(SahmrError):
 
 
 class StoreError(SahmrError):
-    """A scene store is missing, damaged or of another version."""
+    """A scene or work store is missing, damaged, of another version, or cannot be written."""
+
+
+class ClusterError(SahmrError):
+    """Workers or their scheduler are lost, or not set up like the stage they work for."""
+
+
+class QuarantineError(SahmrError):
+    """More raw files were damaged than ``max_quarantined`` allows."""
 
 
 class SettingsError(SahmrError):

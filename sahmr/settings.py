@@ -33,6 +33,7 @@ class Paths:
     predictions: Path
     reports: Path
     catalog: Path
+    work: Path
 
 
 @settings

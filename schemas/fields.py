@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _Record = TypeVar("_Record")
 
@@ -43,11 +43,11 @@ def to_table(records: Iterable[Any], target: pa.Schema) -> pa.Table:
     """Dataclass records to a table, sorted as given; raises SchemaError when the keys do not match."""
     rows = []
     for record in records:
-        row = asdict(record)
-        if set(row) != set(target.names):
-            odd = sorted(set(row) ^ set(target.names))
+        names = [field.name for field in fields(record)]
+        if set(names) != set(target.names):
+            odd = sorted(set(names) ^ set(target.names))
             raise SchemaError(f"{type(record).__name__} and schema {target.metadata} disagree on {odd}")
-        rows.append(row)
+        rows.append({name: getattr(record, name) for name in names})
     for field in target:
         if not field.nullable and any(row[field.name] is None for row in rows):
             raise SchemaError(f"column '{field.name}' must not be null")

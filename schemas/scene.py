@@ -17,6 +17,8 @@ SCENE_SCHEMA = schema(
         column("scan_sha256", pa.string()),
         column("sdf_file", pa.string(), nullable=True, note="shipped distance field (PROX), used as is"),
         column("sdf_info_file", pa.string(), nullable=True, note="its json with min, max, dim"),
+        column("sdf_sha256", pa.string(), nullable=True),
+        column("sdf_info_sha256", pa.string(), nullable=True),
     ),
 )
 
@@ -31,3 +33,5 @@ class SceneRecord:
     scan_sha256: str
     sdf_file: str | None
     sdf_info_file: str | None
+    sdf_sha256: str | None
+    sdf_info_sha256: str | None

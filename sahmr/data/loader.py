@@ -27,6 +27,7 @@ from sahmr.data.crop import (
     warp,
 )
 from sahmr.data.cull import load_blocks, visible_points
+from sahmr.data.scene_store import left_out_scenes
 from sahmr.data.shard_files import read_index
 from sahmr.data.shards import StoredSample, decode_sample
 from sahmr.errors import ShardError
@@ -123,7 +124,7 @@ def make_sample(stored: StoredSample, box: Float[ndarray, "4"], scenes: Path) ->
 
 
 class SampleDataset(Dataset[Sample]):
-    """Samples of one split, in the order of their keys.
+    """Samples of one split, in the order of their keys, but those whose scene the store says it leaves out.
 
     Args:
         shards: the data set's shard folder.
@@ -149,7 +150,8 @@ class SampleDataset(Dataset[Sample]):
     ) -> None:
         index = read_index(shards)
         self.reader = ShardReader(shards)
-        self.entries = [entry for entry in index if entry.split == split]
+        without = set(left_out_scenes(scenes))
+        self.entries = [entry for entry in index if entry.split == split and entry.scene_key not in without]
         if not self.entries:
             found = sorted({entry.split for entry in index})
             raise ShardError(f"{shards}: no samples of split '{split}', the index has {found}; choose one of these")

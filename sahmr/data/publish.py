@@ -14,16 +14,35 @@ def publish_folder(final: Path) -> Iterator[Path]:
     """Offer an empty folder beside ``final`` and give it that name when the block ends without an error.
 
     An earlier ``final`` is replaced as a whole; after an error it stays as it was and the unfinished folder is gone.
+    What a killed process left beside ``final`` is cleared away.
     """
-    partial = final.with_name(f".{final.name}.partial")
+    for left in sorted(final.parent.glob(f".{final.name}.*.partial")):
+        if not is_alive(left.name.split(".")[-2]):
+            shutil.rmtree(left, ignore_errors=True)
+    partial, old = (final.with_name(f".{final.name}.{kind}{os.getpid()}.partial") for kind in ("", "old."))
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
         yield partial
-        shutil.rmtree(final, ignore_errors=True)
+        if final.exists():
+            final.rename(old)
         partial.rename(final)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def is_alive(pid: str) -> bool:
+    """Whether a process of this host has that number."""
+    if not pid.isdigit():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
 
 
 def publish_text(final: Path, text: str) -> None:

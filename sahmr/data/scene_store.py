@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from numpy import ndarray
 from torch import Tensor
 from zarr.codecs import BytesCodec, ZstdCodec
 
-from sahmr.data.signed_distance import SIGN_CONVENTION, DistanceGrid, grid_spacing, signed_distance_grid
+from sahmr.data.signed_distance import DistanceGrid, grid_spacing, signed_distance_grid
 from sahmr.data.surface import occupied_voxels
 from sahmr.errors import RawDataError, StoreError
 from sahmr.settings import settings
@@ -29,6 +30,7 @@ LICENCE_NOTICE = {
     "prox": "derived from PROX; research use only, redistribution forbidden by the PROX licence",
 }
 _POINT_CHUNK, _SDF_CHUNK = 1 << 16, 64  # 768 kB and 1 MB of float32
+_WIDEST_M = 1000.0  # of a scan: one flipped bit makes a vertex lie anywhere, and voxels without end between
 _NO_DATA = float("nan")  # fill value: a lost chunk shows as NaN and not as zeros
 
 
@@ -40,12 +42,14 @@ class Scenes:
         voxel_pitch_m: side of the scene's voxels.
         sdf_spacing_m, sdf_margin_m: step and reach of the distance field computed for scans that ship none.
         sdf_max_samples: a field needing more samples gets a coarser step, which its attributes then state.
+        max_quarantined: this many damaged raw files are left out, counted and listed; one more, and the stage fails.
     """
 
     voxel_pitch_m: float
     sdf_spacing_m: float
     sdf_margin_m: float
     sdf_max_samples: int
+    max_quarantined: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,12 +72,18 @@ class Scene:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SceneReceipt:
-    """What ``write_scene`` made, for the stage's summary; ``is_coarsened``: the grid step asked for was too fine."""
+    """What ``write_scene`` made, for the stage's summary.
+
+    Attributes:
+        is_coarsened: the grid step asked for was too fine.
+        num_flipped_edges: edges of the scan whose two faces disagree about its front; signs near them are a guess.
+    """
 
     scene_key: str
     num_points: int
     num_samples: int
     is_coarsened: bool
+    num_flipped_edges: int
 
 
 def read_scan(path: Path) -> Float[ndarray, "faces 3 3"]:
@@ -97,6 +107,9 @@ def read_scan(path: Path) -> Float[ndarray, "faces 3 3"]:
         raise RawDataError(f"{path}: a face names vertex {faces.max()} of {len(vertices)}; fetch it again")
     if not np.isfinite(vertices).all():
         raise RawDataError(f"{path}: holds NaN or infinite coordinates; fetch it again")
+    extent = float(np.ptp(vertices, axis=0).max())
+    if extent > _WIDEST_M:
+        raise RawDataError(f"{path}: is {extent:.3g} m wide, allowed: {_WIDEST_M:g} m; fetch it again")
     triangles: Float[ndarray, "faces 3 3"] = vertices[faces]
     return triangles
 
@@ -111,24 +124,41 @@ def read_shipped_distance(values_file: Path, info_file: Path) -> DistanceGrid:
         info = json.loads(info_file.read_text())
         lower, upper = (np.array(info[key], dtype=np.float64) for key in ("min", "max"))
         side = int(info["dim"])
-        values = np.load(values_file, allow_pickle=False)
-    except (OSError, ValueError, KeyError, TypeError, EOFError) as problem:
-        raise RawDataError(
-            f"{values_file} with {info_file.name}: not a readable distance field ({problem}); "
-            "expected a .npy of dim^3 numbers and a .json with min, max, dim"
-        ) from None
-    if values.size != side**3:
-        raise RawDataError(f"{values_file}: holds {values.size} numbers, {info_file.name} promises {side}^3={side**3}")
-    if lower.shape != (3,) or upper.shape != (3,) or not (upper > lower).all():
+    except Exception as problem:  # of a few bytes of JSON, none of them ours
+        told = f"{type(problem).__name__}: {problem}"
+        raise RawDataError(f"{info_file}: not a readable JSON with min, max and dim ({told}); fetch it again") from None
+    if lower.shape != (3,) or upper.shape != (3,) or not np.isfinite(upper - lower).all() or not (upper > lower).all():
         raise RawDataError(f"{info_file}: min {lower.tolist()} and max {upper.tolist()} must be 3 numbers, min < max")
-    if not np.isfinite(values).all():
+    try:
+        values = np.load(values_file, mmap_mode="r", allow_pickle=False)  # mapped: its header may promise any length
+    except Exception as problem:  # numpy raises whatever the damaged header provokes
+        raise RawDataError(f"{values_file}: not a readable .npy of numbers ({problem}); fetch it again") from None
+    if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiu":
+        found = getattr(values, "dtype", type(values).__name__)
+        raise RawDataError(f"{values_file}: must be a .npy of real numbers, found {found}; fetch it again")
+    if side < 2 or values.size != side**3:
+        raise RawDataError(f"{values_file}: holds {values.size} numbers, {info_file.name} promises {side}^3={side**3}")
+    with np.errstate(over="ignore", invalid="ignore"):  # told below
+        grid = np.reshape(values, (side, side, side)).astype(np.float32)
+    if not np.isfinite(grid).all():
         raise RawDataError(f"{values_file}: holds NaN or infinite distances; fetch it again")
-    return DistanceGrid(values=values.reshape(side, side, side).astype(np.float32), lower=lower, upper=upper)
+    return DistanceGrid(values=grid, lower=lower, upper=upper)
 
 
-def create_store(store: Path, dataset: str) -> None:
-    """Start an empty store; scenes join it through :func:`write_scene`."""
-    attributes = {"dataset": dataset, "licence": LICENCE_NOTICE[dataset], "store_version": STORE_VERSION}
+def create_store(store: Path, dataset: str, *, left_out: Iterable[str] = ()) -> None:
+    """Start an empty store; scenes join it through :func:`write_scene`.
+
+    Args:
+        store: its folder.
+        dataset: rich | prox.
+        left_out: keys of scenes whose scans were too damaged to be in it.
+    """
+    attributes = {
+        "dataset": dataset,
+        "left_out": sorted(left_out),
+        "licence": LICENCE_NOTICE[dataset],
+        "store_version": STORE_VERSION,
+    }
     zarr.create_group(str(store), overwrite=True, zarr_format=3, attributes=dict(sorted(attributes.items())))
 
 
@@ -143,17 +173,14 @@ def write_scene(record: SceneRecord, *, store: Path, raw_root: Path, settings: S
     triangles = read_scan(raw_root / record.scan_file)
     points = occupied_voxels(triangles, settings.voxel_pitch_m)
     if record.sdf_file is not None and record.sdf_info_file is not None:
-        source = "shipped by the publisher"
         grid = read_shipped_distance(raw_root / record.sdf_file, raw_root / record.sdf_info_file)
     else:
-        source = "computed from the scan: nearest face, angle-weighted pseudo-normals"
         extent = triangles.max(axis=(0, 1)) - triangles.min(axis=(0, 1))
         spacing = grid_spacing(extent, settings.sdf_spacing_m, settings.sdf_margin_m, settings.sdf_max_samples)
         try:
             grid = signed_distance_grid(triangles, spacing_m=spacing, margin_m=settings.sdf_margin_m)
         except ValueError as problem:
             raise RawDataError(f"{raw_root / record.scan_file}: {problem}; fetch it again") from None
-    step = (grid.upper - grid.lower) / (np.array(grid.values.shape) - 1)
     attributes = {
         "dataset": record.dataset,
         "frame": "world",
@@ -161,22 +188,18 @@ def write_scene(record: SceneRecord, *, store: Path, raw_root: Path, settings: S
         "points": "centres of the voxels the scan passes through, Morton order",
         "scan_sha256": record.scan_sha256,
         "scene_key": record.scene_key,
-        "sdf_max": grid.upper.tolist(),
-        "sdf_min": grid.lower.tolist(),
-        "sdf_order": "[x][y][z]; sdf_min and sdf_max are centres of the first and last sample (align corners)",
-        "sdf_sign": SIGN_CONVENTION,
-        "sdf_source": source,
-        "sdf_spacing_m": step.tolist(),
         "store_version": STORE_VERSION,
         "unit": "m",
         "voxel_pitch_m": settings.voxel_pitch_m,
+        **grid.attributes(),
     }
     _write_group(store, record.scene_key, points, grid.values, attributes)
     return SceneReceipt(
         scene_key=record.scene_key,
         num_points=len(points),
         num_samples=grid.values.size,
-        is_coarsened=record.sdf_file is None and bool(step.max() > 1.01 * settings.sdf_spacing_m),
+        is_coarsened=record.sdf_file is None and bool(grid.spacing_m.max() > 1.01 * settings.sdf_spacing_m),
+        num_flipped_edges=grid.edges.num_flipped if grid.edges else 0,
     )
 
 
@@ -199,6 +222,11 @@ def _write_group(store: Path, name: str, points: ndarray, sdf: ndarray, attribut
             fill_value=_NO_DATA,
         )
         array[...] = values
+
+
+def left_out_scenes(store: Path) -> list[str]:
+    """Keys of scenes the user agreed to do without. Errors as :func:`list_scenes`."""
+    return [str(key) for key in cast("list[str]", _open(store).attrs.get("left_out", []))]
 
 
 def list_scenes(store: Path) -> list[str]:

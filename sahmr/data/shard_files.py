@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +13,12 @@ import webdataset
 from sahmr.errors import ShardError
 from schemas.fields import from_table, read_table, to_table, write_table
 from schemas.frame import FrameRecord
+from schemas.quarantine import QUARANTINE_SCHEMA, Quarantined
 from schemas.shard import SHARD_INDEX_SCHEMA, ShardEntry
 
 INDEX_NAME = "index.parquet"
+LEFT_OUT_NAME = "left_out.parquet"
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,12 +30,15 @@ class ShardPlan:
 
 
 def plan_shards(records: Iterable[FrameRecord], samples_per_shard: int) -> list[ShardPlan]:
-    """Deal the samples of one dataset onto shards: by split, sorted by key.
+    """Deal the samples of one dataset onto shards, sequence by sequence, sorted by key.
+
+    No shard holds samples of two sequences, so a sequence that comes, goes or changes leaves all other shards alone.
 
     Raises:
-        ShardError: if a key occurs twice or has a dot, or a sequence lies in two splits.
+        ShardError: if a key occurs twice or has a dot, a sequence lies in two splits, or two sequences would share
+            file names.
     """
-    by_split: dict[str, list[FrameRecord]] = {}
+    by_name: dict[str, list[FrameRecord]] = {}
     split_of: dict[str, str] = {}
     keys: set[str] = set()
     for record in sorted(records, key=lambda r: r.key):
@@ -41,57 +47,49 @@ def plan_shards(records: Iterable[FrameRecord], samples_per_shard: int) -> list[
         if split_of.setdefault(record.sequence, record.split) != record.split:
             raise ShardError(f"frame table: sequence {record.sequence} is in two splits; run: dvc repro frames")
         keys.add(record.key)
-        by_split.setdefault(record.split, []).append(record)
-    plans = []
-    for split, rows in sorted(by_split.items()):
-        for number, start in enumerate(range(0, len(rows), samples_per_shard)):
-            name = f"{rows[0].dataset}-{split}-{number:06d}.tar"
-            plans.append(ShardPlan(name=name, records=tuple(rows[start : start + samples_per_shard])))
-    return plans
+        name = f"{record.dataset}-{record.split}-{_NOT_IN_NAMES.sub('-', record.sequence)}"
+        rows = by_name.setdefault(name, [])
+        if rows and rows[0].sequence != record.sequence:
+            raise ShardError(f"sequences {rows[0].sequence} and {record.sequence} would both be '{name}'; rename one")
+        rows.append(record)
+    return [
+        ShardPlan(name=f"{name}-{number:06d}.tar", records=tuple(rows[start : start + samples_per_shard]))
+        for name, rows in sorted(by_name.items())
+        for number, start in enumerate(range(0, len(rows), samples_per_shard))
+    ]
 
 
-def write_shard(folder: Path, plan: ShardPlan, samples: Iterable[Mapping[str, bytes]]) -> list[ShardEntry]:
-    """Write one tar, complete or not at all, and say where each sample lies in it.
+def write_shard(
+    folder: Path, name: str, samples: Iterable[tuple[FrameRecord, Mapping[str, bytes]]]
+) -> list[ShardEntry]:
+    """Write one tar and say where each sample lies in it.
 
     Args:
-        folder: where the tar goes.
-        plan: its name and records.
-        samples: the members of each record, in the same order, as from :func:`sahmr.data.shards.encode_sample`.
-
-    Raises:
-        ShardError: if there are fewer or more samples than records.
+        folder: where the tar goes; it gets its final name at once, so this must be a folder still to be published.
+        name: file name.
+        samples: records and their members, as from :func:`sahmr.data.shards.encode_sample`.
     """
-    final, partial = folder / plan.name, folder / f".{plan.name}.{os.getpid()}.partial"
-    ends: list[int] = []
-    waiting = iter(samples)
-    try:
-        with partial.open("wb") as stream:
-            with webdataset.TarWriter(stream, mtime=0, encoder=False) as writer:
-                for record, members in zip(plan.records, waiting, strict=False):
-                    writer.write({"__key__": record.key, **members})
-                    ends.append(int(writer.tarstream.offset))
-            stream.flush()
-            os.fsync(stream.fileno())
-        if len(ends) != len(plan.records) or next(waiting, None) is not None:
-            raise ShardError(
-                f"{plan.name}: planned {len(plan.records)} samples, wrote {len(ends)}; run: dvc repro shards"
-            )
-        data = partial.read_bytes()
-        partial.rename(final)
-    finally:
-        partial.unlink(missing_ok=True)
+    path = folder / name
+    records: list[FrameRecord] = []
+    ends = [0]
+    with path.open("wb") as stream, webdataset.TarWriter(stream, mtime=0, encoder=False) as writer:
+        for record, members in samples:
+            writer.write({"__key__": record.key, **members})
+            records.append(record)
+            ends.append(int(writer.tarstream.offset))
+    data = path.read_bytes()
     return [
         ShardEntry(
             key=record.key,
             split=record.split,
             sequence=record.sequence,
             scene_key=record.scene_key,
-            shard=plan.name,
+            shard=name,
             offset=start,
             length=end - start,
             sha256=hashlib.sha256(data[start:end]).hexdigest(),
         )
-        for record, start, end in zip(plan.records, [0, *ends[:-1]], ends, strict=True)
+        for record, start, end in zip(records, ends, ends[1:], strict=False)
     ]
 
 
@@ -99,6 +97,20 @@ def write_index(folder: Path, entries: Iterable[ShardEntry]) -> None:
     """Write the index of a folder of shards, sorted by key."""
     rows = sorted(entries, key=lambda entry: entry.key)
     write_table(folder / INDEX_NAME, to_table(rows, SHARD_INDEX_SCHEMA))
+
+
+def write_left_out(folder: Path, rows: Iterable[Quarantined]) -> None:
+    """Write which rows of the frame table have no sample, because raw files were damaged, sorted by key."""
+    ordered = sorted(rows, key=lambda row: row.item)
+    write_table(folder / LEFT_OUT_NAME, to_table(ordered, QUARANTINE_SCHEMA))
+
+
+def read_left_out(folder: Path) -> set[str]:
+    """Keys of the frame table's rows that have no sample. Errors as :func:`read_index`."""
+    path = folder / LEFT_OUT_NAME
+    if not path.is_file():
+        raise ShardError(f"{path}: missing; rebuild with: dvc repro shards")
+    return {row.item for row in from_table(read_table(path, QUARANTINE_SCHEMA), Quarantined)}
 
 
 def read_index(folder: Path) -> list[ShardEntry]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,12 +57,22 @@ class Findings:
     vertices_behind: int = 0
 
 
-def verify_index(entries: Iterable[ShardEntry], records: Iterable[FrameRecord]) -> list[str]:
-    """Compare index and frame table: same keys, each once, same splits; no sequence in two splits."""
+def verify_index(
+    entries: Iterable[ShardEntry], records: Iterable[FrameRecord], left_out: Set[str] = frozenset()
+) -> list[str]:
+    """Compare index and frame table: same keys, each once, same splits; no sequence in two splits.
+
+    Args:
+        entries: rows of the index.
+        records: rows of the frame table.
+        left_out: keys that the shards say they lack, and the user agreed to.
+    """
     entries, by_key = list(entries), {record.key: record for record in records}
     counts = Counter(entry.key for entry in entries)
     problems = [f"index: key {key} occurs {count} times" for key, count in sorted(counts.items()) if count > 1]
-    problems += [f"index: sample {key} of the frame table is missing" for key in sorted(set(by_key) - set(counts))]
+    problems += [
+        f"index: sample {key} of the frame table is missing" for key in sorted(set(by_key) - set(counts) - left_out)
+    ]
     problems += [f"index: sample {key} is not in the frame table" for key in sorted(set(counts) - set(by_key))]
     splits: dict[str, set[str]] = {}
     for entry in entries:

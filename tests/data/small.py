@@ -12,8 +12,8 @@ import trimesh
 import yaml
 
 from sahmr.data.scene_store import Scenes, create_store, write_scene
-from sahmr.data.shard_files import plan_shards, write_index, write_shard
-from sahmr.data.shards import Shards, encode_sample
+from sahmr.data.shard_files import plan_shards, write_index, write_left_out, write_shard
+from sahmr.data.shards import Shards, encode_sample, plan_crop
 from schemas.fields import to_table, write_table
 from schemas.frame import FRAME_SCHEMA, FrameRecord
 from schemas.scene import SCENE_SCHEMA, SceneRecord
@@ -40,7 +40,18 @@ def scene_record(scan_file: str = "room.ply") -> SceneRecord:
         scan_sha256="0" * 64,
         sdf_file=None,
         sdf_info_file=None,
+        sdf_sha256=None,
+        sdf_info_sha256=None,
     )
+
+
+def raw_files(number: int) -> dict[str, bytes]:
+    """Stand-ins for the raw files of a record, by name; ``SmallReader`` never looks inside."""
+    return {f"{number}.{kind}": f"{kind} of {number}".encode() for kind in ("png", "pkl", "npy")}
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def image(seed: int = 0) -> np.ndarray:
@@ -77,12 +88,12 @@ def record(number: int, *, split: str = "train", dataset: str = "rich", has_cont
         person_box=tuple(np.concatenate([pixels.min(axis=0), pixels.max(axis=0)]).tolist()),
         scene_key="Room_scan",
         image_file=f"{number}.png",
-        image_sha256="1" * 64,
+        image_sha256=sha256(raw_files(number)[f"{number}.png"]),
         mirrored=False,
         body_file=f"{number}.pkl",
-        body_sha256="2" * 64,
+        body_sha256=sha256(raw_files(number)[f"{number}.pkl"]),
         contact_file=f"{number}.npy" if has_contact else None,
-        contact_sha256="3" * 64 if has_contact else None,
+        contact_sha256=sha256(raw_files(number)[f"{number}.npy"]) if has_contact else None,
     )
 
 
@@ -96,8 +107,15 @@ def records() -> list[FrameRecord]:
 class SmallReader:
     """Stands in for a raw data set; picklable."""
 
-    def read_image(self, row: FrameRecord) -> np.ndarray:
-        return image(row.frame)
+    root: Path = Path()
+
+    def shared_files(self) -> list[Path]:
+        return []
+
+    def read_image(self, row: FrameRecord, region: tuple[int, int, int, int], divisor: int) -> np.ndarray:
+        left, top, right, bottom = region
+        size = ((right - left) // divisor, (bottom - top) // divisor)
+        return cv2.resize(image(row.frame)[top:bottom, left:right], size, interpolation=cv2.INTER_AREA)
 
     def load_body_world(self, row: FrameRecord) -> np.ndarray:
         return vertices(row.frame)
@@ -107,14 +125,19 @@ class SmallReader:
 
 
 def members(row: FrameRecord, settings: Shards = SHARDS) -> dict[str, bytes]:
-    reader = SmallReader()
-    return encode_sample(row, image(row.frame), vertices(row.frame), reader.load_contact(row), settings)
+    reader, crop = SmallReader(), plan_crop(row, settings)
+    pixels = reader.read_image(row, crop.region, crop.divisor)
+    return encode_sample(row, pixels, vertices(row.frame), reader.load_contact(row), settings)
 
 
 def write_world(folder: Path) -> None:
     """Raw scan, scene store, frame tables, shards and params.yaml, laid out as the stages do."""
     (folder / "raw").mkdir(parents=True)
     room().export(folder / "raw/room.ply")
+    for row in records():
+        for name, content in raw_files(row.frame).items():
+            (folder / "raw" / name).write_bytes(content)
+    (folder / "bodies").mkdir()
     create_store(folder / "scenes/rich.zarr", "rich")
     write_scene(scene_record(), store=folder / "scenes/rich.zarr", raw_root=folder / "raw", settings=SCENES)
     write_table(folder / "frames/rich_scenes.parquet", to_table([scene_record()], SCENE_SCHEMA))
@@ -123,13 +146,15 @@ def write_world(folder: Path) -> None:
     shards.mkdir(parents=True)
     entries = []
     for plan in plan_shards(records(), SHARDS.samples_per_shard):
-        entries += write_shard(shards, plan, [members(row) for row in plan.records])
+        entries += write_shard(shards, plan.name, [(row, members(row)) for row in plan.records])
     write_index(shards, entries)
+    write_left_out(shards, [])
     write_params(folder)
 
 
-def write_params(folder: Path, *, workers: int = 0) -> None:
-    names = ("bodies", "frames", "scenes", "shards", "models", "predictions", "reports", "catalog")
+def write_params(folder: Path, *, workers: int = 0, **changes: dict[str, int]) -> None:
+    """``changes``: values of a section that differ from the usual ones."""
+    names = ("bodies", "frames", "scenes", "shards", "models", "predictions", "reports", "catalog", "work")
     sections = {
         "raw": dict.fromkeys(("rich", "prox", "bodies"), str(folder / "raw")),
         "paths": {name: str(folder / name) for name in names},
@@ -138,6 +163,8 @@ def write_params(folder: Path, *, workers: int = 0) -> None:
         "verify": {"box_tolerance": 0.02},
         "parallel": {"workers": workers, "loaders": 0, "threads": 1},
     }
+    for section, values in changes.items():
+        sections[section] = {**sections[section], **values}
     (folder / "params.yaml").write_text(yaml.safe_dump(sections))
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import webdataset
 
-from sahmr.data.shard_files import ShardPlan, plan_shards, read_index, write_shard
-from sahmr.data.shards import decode_sample
+from sahmr.data.shard_files import plan_shards, read_index
+from sahmr.data.shards import decode_sample, plan_crop
 from sahmr.errors import RawDataError, ShardError
 from tests.data import small
 
@@ -34,7 +34,7 @@ def test_round_trip(small_world: Path) -> None:
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # webdataset leaves its files to the garbage collector
 def test_a_plain_webdataset_reads_the_shards(small_world: Path) -> None:
     urls = sorted(str(path) for path in (small_world / "shards/rich").glob("rich-train-*.tar"))
-    assert [Path(url).name for url in urls] == ["rich-train-000000.tar", "rich-train-000001.tar"]
+    assert [Path(url).name for url in urls] == ["rich-train-Room_train-000000.tar", "rich-train-Room_train-000001.tar"]
     samples = list(webdataset.WebDataset(urls, shardshuffle=False))
     assert [sample["__key__"] for sample in samples] == [row.key for row in small.records() if row.split == "train"]
     assert {"jpg", "json", "vertices.npy", "contact.npy"} <= set(samples[0])
@@ -82,37 +82,59 @@ def test_missing_and_damaged_members_are_told(member: str) -> None:
 
 def test_contradicting_input_is_refused() -> None:
     row = small.record(0)
-    with pytest.raises(RawDataError, match="run: dvc repro frames"):
-        small.encode_sample(row, small.image()[:-1], small.vertices(), None, small.SHARDS)
+    crop = plan_crop(row, small.SHARDS)
+    pixels = small.SmallReader().read_image(row, crop.region, crop.divisor)
+    for wrong in (pixels[:-1], small.image()):
+        with pytest.raises(RawDataError, match="run: dvc repro frames"):
+            small.encode_sample(row, wrong, small.vertices(), None, small.SHARDS)
     with pytest.raises(RawDataError, match="not finite"):
-        small.encode_sample(row, small.image(), small.vertices() * np.nan, None, small.SHARDS)
+        small.encode_sample(row, pixels, small.vertices() * np.nan, None, small.SHARDS)
     with pytest.raises(RawDataError, match="862"):
-        small.encode_sample(row, small.image(), small.vertices(), np.zeros(862, bool), small.SHARDS)
+        small.encode_sample(row, pixels, small.vertices(), np.zeros(862, bool), small.SHARDS)
     away = replace(row, person_box=(-900.0, 0.0, -800.0, 100.0))
     with pytest.raises(RawDataError, match="outside"):
-        small.encode_sample(away, small.image(), small.vertices(), None, small.SHARDS)
+        small.encode_sample(away, pixels, small.vertices(), None, small.SHARDS)
 
 
-def test_shard_with_too_few_samples_is_not_left_behind(tmp_path: Path) -> None:
-    plan = ShardPlan(name="rich-train-000000.tar", records=tuple(small.records()[:3]))
-    for count in (2, 4):
-        with pytest.raises(ShardError, match="planned 3 samples"):
-            write_shard(tmp_path, plan, [small.members(small.record(i)) for i in range(count)])
-        assert list(tmp_path.iterdir()) == []
+def test_what_is_read_of_an_image() -> None:
+    """By hand: the person is 400 px high, the square 640 + 2 (40 + 1) wide, widened to multiples of 4."""
+    row = replace(small.record(0), image_width=4112, image_height=3008, person_box=(1000.0, 900.0, 1100.0, 1300.0))
+    settings = replace(small.SHARDS, max_side_px=160)
+    crop = plan_crop(row, settings)
+    assert crop.region == (688, 736, 1412, 1464)
+    assert (crop.divisor, crop.shape) == (4, (182, 181, 3))
+    for side, divisor in ((182, 4), (183, 2), (364, 2), (365, 1)):  # at least the stored side is left
+        assert plan_crop(row, replace(settings, max_side_px=side)).divisor == divisor
+    quarter = replace(row, image_divisor=4)  # has nothing finer
+    assert plan_crop(quarter, replace(settings, max_side_px=365)) == crop
+    odd = replace(row, image_width=4110)  # a quarter of it would end inside a pixel
+    assert plan_crop(odd, settings).divisor == 2
 
 
 def test_plan_sorts_and_refuses_double_keys_and_shared_sequences() -> None:
     rows = small.records()
     plans = plan_shards(rows[::-1], 4)
     assert [(plan.name, len(plan.records)) for plan in plans] == [
-        ("rich-test-000000.tar", 3),
-        ("rich-train-000000.tar", 4),
-        ("rich-train-000001.tar", 2),
+        ("rich-test-Room_test-000000.tar", 3),
+        ("rich-train-Room_train-000000.tar", 4),
+        ("rich-train-Room_train-000001.tar", 2),
     ]
     with pytest.raises(ShardError, match="twice"):
         plan_shards([*rows, rows[0]], 4)
     with pytest.raises(ShardError, match="two splits"):
         plan_shards([*rows, replace(small.record(10), split="val")], 4)
+
+
+def test_a_shard_holds_one_sequence_and_others_do_not_move_it() -> None:
+    rows = small.records()
+    other = [replace(small.record(i), sequence="A.first", key=f"A_{i}") for i in range(3)]
+    before = {plan.name: plan.records for plan in plan_shards(rows, 4)}
+    after = {plan.name: plan.records for plan in plan_shards([*rows, *other], 4)}
+    assert {name: after[name] for name in before} == before
+    assert set(after) - set(before) == {"rich-train-A-first-000000.tar"}
+    clash = [replace(row, sequence="A-first", key=f"B_{row.frame}") for row in other]
+    with pytest.raises(ShardError, match=r"A\.first and A-first"):
+        plan_shards([*other, *clash], 4)
 
 
 def test_no_index_is_told(tmp_path: Path) -> None:

@@ -4,14 +4,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sahmr.data.shard_files import ShardPlan, read_index, write_shard
+from sahmr.data.shard_files import read_index, write_shard
 from sahmr.data.verify import verify_index, verify_shard
 from tests.data import small
 
 
 def shard(world: Path, folder: Path, rows, members=None):
-    plan = ShardPlan(name="rich-train-000000.tar", records=tuple(rows))
-    entries = write_shard(folder, plan, members or [small.members(row) for row in rows])
+    parts = members or [small.members(row) for row in rows]
+    entries = write_shard(folder, "rich-train-000000.tar", zip(rows, parts, strict=True))
     return tuple(entries), {
         "folder": folder,
         "scenes": world / "scenes/rich.zarr",

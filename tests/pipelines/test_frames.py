@@ -6,16 +6,18 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
 from pipelines import frames, raw_check
 from schemas.fields import from_table, read_table
 from schemas.frame import FRAME_SCHEMA, FrameRecord
+from schemas.quarantine import QUARANTINE_SCHEMA, Quarantined
 from schemas.scene import SCENE_SCHEMA
 from tests.readers.trees import RULES, SEQUENCE, put, write_bodies, write_prox, write_rich
 
-NAMES = ("bodies", "frames", "scenes", "shards", "models", "predictions", "reports", "catalog")
+NAMES = ("bodies", "frames", "scenes", "shards", "models", "predictions", "reports", "catalog", "work")
 
 
 @pytest.fixture
@@ -29,8 +31,8 @@ def road(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def write_params(root: Path, workers: int) -> None:
-    rules = {**asdict(RULES), "prox_parts": ["quantitative"]}
+def write_params(root: Path, workers: int, max_quarantined: int = 0) -> None:
+    rules = {**asdict(RULES), "prox_parts": ["quantitative"], "max_quarantined": max_quarantined}
     params = {
         "raw": {"rich": "RICH", "prox": "PROX", "bodies": "body_models"},
         "paths": {name: f"out/{name}" for name in NAMES},
@@ -46,7 +48,7 @@ def test_rich_tables_and_report(road: Path) -> None:
     records = from_table(table, FrameRecord)
     assert [record.key for record in records] == [f"{SEQUENCE}_0_00060_5", f"{SEQUENCE}_1_00074_5"]
     assert read_table(road / "out/frames/rich_scenes.parquet", SCENE_SCHEMA).num_rows == 1
-    report = json.loads((road / "out/reports/frames_rich.json").read_text())
+    report = json.loads((road / "out/reports/frame_counts_rich.json").read_text())
     assert report == {
         "dataset": "rich",
         "kept": {"train": 2},
@@ -60,7 +62,7 @@ def test_rich_tables_and_report(road: Path) -> None:
 
 def test_prox_notes_unknown_contact(road: Path) -> None:
     frames.main(["--dataset", "prox"])
-    report = json.loads((road / "out/reports/frames_prox.json").read_text())
+    report = json.loads((road / "out/reports/frame_counts_prox.json").read_text())
     assert (report["kept"], report["notes"]) == ({"test": 1}, {"contact_unknown": {"test": 1}})
 
 
@@ -74,12 +76,46 @@ def test_bytes_do_not_depend_on_workers(road: Path) -> None:
     assert [path.read_bytes() for path in files] == alone
 
 
-def test_an_error_in_one_body_leaves_no_table(road: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_damaged_body_is_told_at_the_end_and_leaves_no_table(road: Path, capsys: pytest.CaptureFixture[str]) -> None:
     put(road / f"RICH/bodies/train/{SEQUENCE}/00074/005.ply", b"ply")
     with pytest.raises(SystemExit):
         frames.main(["--dataset", "rich"])
-    assert "00074/005.ply: not a PLY file" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "1 damaged raw files, frames.max_quarantined allows 0" in told
+    assert "00074/005.ply: not a PLY file" in told
     assert not (road / "out/frames").exists()
+    table = read_table(road / "out/reports/quarantine_frames_rich.parquet", QUARANTINE_SCHEMA)
+    (row,) = from_table(table, Quarantined)
+    assert (row.item, row.split, row.rule) == (f"{SEQUENCE}_1_00074_5", "train", "body")
+    assert row.file == f"bodies/train/{SEQUENCE}/00074/005.ply"
+
+
+def test_an_accepted_damaged_body_is_counted(road: Path) -> None:
+    put(road / f"RICH/bodies/train/{SEQUENCE}/00074/005.ply", b"ply")
+    write_params(road, workers=0, max_quarantined=1)
+    frames.main(["--dataset", "rich"])
+    report = json.loads((road / "out/reports/frame_counts_rich.json").read_text())
+    assert (report["kept"], report["dropped"]["quarantined"]) == ({"train": 1}, {"train": 1})
+
+
+def test_only_a_changed_sequence_is_measured_again(road: Path) -> None:
+    frames.main(["--dataset", "rich"])
+    before = (road / "out/frames/rich.parquet").read_bytes()
+    frames.main(["--dataset", "rich"])
+    assert counts(road) == (1, 0, 1, 0)
+    image = next((road / f"RICH/images/train/{SEQUENCE}").rglob("00060_00.*"))
+    image.write_bytes(image.read_bytes())  # same content, other times: measured again, with the same result
+    frames.main(["--dataset", "rich"])
+    assert counts(road) == (1, 1, 0, 0)
+    assert (road / "out/frames/rich.parquet").read_bytes() == before
+    np.savez(road / "out/bodies/new.npz", a=1)  # body models changed
+    frames.main(["--dataset", "rich"])
+    assert counts(road) == (1, 1, 0, 0)
+
+
+def counts(root: Path) -> tuple[int, ...]:
+    found = json.loads((root / "out/reports/frames_rich.json").read_text())
+    return tuple(found[name] for name in ("planned", "executed", "reused", "quarantined"))
 
 
 def test_no_frame_at_all_is_an_error(road: Path, capsys: pytest.CaptureFixture[str]) -> None:

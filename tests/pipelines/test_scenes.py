@@ -1,15 +1,28 @@
+"""Stage ``scenes``: one piece per scan, reused while the scan is the same."""
+
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from pipelines import scenes
-from sahmr.errors import RawDataError
+from pipelines import scenes, verify
+from sahmr.data.loader import SampleDataset
+from sahmr.data.scene_store import left_out_scenes, list_scenes
+from sahmr.errors import QuarantineError, RawDataError, ShardError
+from schemas.fields import to_table, write_table
+from schemas.scene import SCENE_SCHEMA
 from tests.data import small
 
 
 def run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     scenes.main.__wrapped__(["--dataset", "rich"])
+
+
+def counts(world: Path) -> tuple[int, ...]:
+    found = json.loads((world / "reports/scenes_rich.json").read_text())
+    return tuple(found[name] for name in ("planned", "executed", "reused", "quarantined"))
 
 
 def test_store_is_repeatable_and_replaced_as_a_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog) -> None:
@@ -22,6 +35,36 @@ def test_store_is_repeatable_and_replaced_as_a_whole(tmp_path: Path, monkeypatch
     assert small.hashes(store) == before
     assert [line for line in caplog.messages if line.startswith("scenes rich: 1 scenes")]
     assert sorted(path.name for path in store.parent.iterdir()) == ["rich.zarr"]
+    assert counts(tmp_path / "world") == (1, 1, 0, 0)
+    run(tmp_path / "world", monkeypatch)
+    assert counts(tmp_path / "world") == (1, 0, 1, 0)
+    assert small.hashes(store) == before
+    chunk = next(path for path in store.rglob("c/**/*") if path.is_file())
+    assert chunk.stat().st_nlink == 2  # the work store's copy is the same file
+
+
+def test_a_changed_scan_is_converted_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small.write_world(tmp_path / "world")
+    run(tmp_path / "world", monkeypatch)
+    changed = replace(small.scene_record(), scan_sha256="1" * 64)
+    write_table(tmp_path / "world/frames/rich_scenes.parquet", to_table([changed], SCENE_SCHEMA))
+    run(tmp_path / "world", monkeypatch)
+    assert counts(tmp_path / "world") == (1, 1, 0, 0)
+
+
+def test_an_accepted_damaged_scan_is_left_out_with_its_samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = tmp_path / "world"
+    small.write_world(world)
+    (world / "raw/room.ply").write_bytes(b"")
+    small.write_params(world, scenes={"max_quarantined": 1})
+    run(world, monkeypatch)
+    store = world / "scenes/rich.zarr"
+    assert (list_scenes(store), left_out_scenes(store)) == ([], ["Room_scan"])
+    with pytest.raises(ShardError, match="no samples"):
+        SampleDataset(world / "shards/rich", store, "train")
+    verify.main.__wrapped__(["--dataset", "rich"])
+    report = json.loads((world / "reports/verify_rich.json").read_text())
+    assert (report["samples"], report["left_out"]) == (0, {"damaged": 0, "without_scene": 9})
 
 
 def test_failure_keeps_the_old_store_and_nothing_partial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,7 +72,7 @@ def test_failure_keeps_the_old_store_and_nothing_partial(tmp_path: Path, monkeyp
     store = tmp_path / "world/scenes/rich.zarr"
     before = small.hashes(store)
     (tmp_path / "world/raw/room.ply").write_bytes(b"")
-    with pytest.raises(RawDataError, match=r"room\.ply: is empty"):
+    with pytest.raises(QuarantineError, match=r"1 damaged raw files.*\n.*room\.ply: is empty"):
         run(tmp_path / "world", monkeypatch)
     assert small.hashes(store) == before
     assert sorted(path.name for path in store.parent.iterdir()) == ["rich.zarr"]

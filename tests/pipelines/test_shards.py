@@ -1,49 +1,166 @@
+"""Stage ``shards``: bytes, reuse of finished shards, and damaged raw files."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pipelines import shards
-from sahmr.errors import RawDataError, ShardError
+from sahmr.data.shard_files import read_index
+from sahmr.errors import QuarantineError, RawDataError, ShardError
+from schemas.fields import from_table, read_table, to_table, write_table
+from schemas.frame import FRAME_SCHEMA, FrameRecord
+from schemas.quarantine import QUARANTINE_SCHEMA, Quarantined
 from tests.data import small
 
+TEST, TRAIN, SHORT = (
+    "rich-test-Room_test-000000.tar",
+    "rich-train-Room_train-000000.tar",
+    "rich-train-Room_train-000001.tar",
+)
 
-def run(folder: Path, monkeypatch: pytest.MonkeyPatch, reader: object | None = None) -> None:
+
+@dataclass(frozen=True)
+class PoisonReader(small.SmallReader):
+    """Cannot read the images of some frames."""
+
+    poison: tuple[int, ...] = ()
+
+    def read_image(self, row: FrameRecord, *more: object, **named: object) -> np.ndarray:
+        if row.frame in self.poison:
+            raise RawDataError(f"{self.root / row.image_file}: damaged image (cut short); fetch it again")
+        return super().read_image(row, *more, **named)
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "world"
+    small.write_world(folder)
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(shards, "open_reader", lambda *_, **__: reader or small.SmallReader())
-    shards.main.__wrapped__(["--dataset", "rich"])
+    return folder
+
+
+@pytest.fixture
+def run(world: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, int]]:
+    """Run the stage; gives its report."""
+
+    def stage(*poison: int) -> dict[str, int]:
+        reader = PoisonReader(world / "raw", poison)
+        monkeypatch.setattr(shards, "open_reader", lambda *_, **__: reader)
+        shards.main.__wrapped__(["--dataset", "rich"])
+        return report(world)
+
+    return stage
+
+
+def report(world: Path) -> dict[str, int]:
+    found: dict[str, int] = json.loads((world / "reports/shards_rich.json").read_text())
+    return found
+
+
+def counts(found: dict[str, int]) -> tuple[int, int, int, int]:
+    return found["planned"], found["executed"], found["reused"], found["quarantined"]
 
 
 @pytest.mark.filterwarnings("default")  # distributed warns of busy machines and ports
-def test_bytes_do_not_depend_on_the_number_of_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog) -> None:
-    small.write_world(tmp_path / "world")
-    folder = tmp_path / "world/shards/rich"
+def test_bytes_do_not_depend_on_the_number_of_workers(
+    world: Path, run: Callable[..., dict[str, int]], caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = world / "shards/rich"
     expected = small.hashes(folder)
-    assert len(expected) == 4
+    assert set(expected) == {TEST, TRAIN, SHORT, "index.parquet", "left_out.parquet"}
     with caplog.at_level("INFO", "sahmr"):
-        run(tmp_path / "world", monkeypatch)
-    assert any("shards rich: 3 shards, samples {'test': 3, 'train': 6}" in line for line in caplog.messages)
-    assert small.hashes(folder) == expected
-    small.write_params(tmp_path / "world", workers=2)
-    run(tmp_path / "world", monkeypatch)
+        assert counts(run()) == (3, 3, 0, 0)
+    assert any("shards rich: samples {'test': 3, 'train': 6}" in line for line in caplog.messages)
     assert small.hashes(folder) == expected
 
 
-class FailingReader(small.SmallReader):
-    def read_image(self, row):
-        if row.frame == 4:
-            raise RawDataError("4.png: cut short")
-        return super().read_image(row)
+def test_finished_shards_are_reused_and_share_their_disk_space(world: Path, run: Callable[..., dict[str, int]]) -> None:
+    first = run()
+    before = {path.name: path.stat().st_ino for path in (world / "shards/rich").glob("*.tar")}
+    assert counts(run()) == (3, 0, 3, 0)
+    after = {path.name: path.stat() for path in (world / "shards/rich").glob("*.tar")}
+    assert {name: state.st_ino for name, state in after.items()} == before
+    assert {(state.st_nlink, state.st_mode & 0o777) for state in after.values()} == {(2, 0o444)}
+    assert first["bytes"] == sum(state.st_size for state in after.values())
 
 
-def test_failure_keeps_the_old_shards_and_nothing_partial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    small.write_world(tmp_path / "world")
-    before = small.hashes(tmp_path / "world/shards")
-    with pytest.raises(RawDataError, match="cut short"):
-        run(tmp_path / "world", monkeypatch, FailingReader())
-    assert small.hashes(tmp_path / "world/shards") == before
+def test_only_what_changed_is_made_again(world: Path, run: Callable[..., dict[str, int]]) -> None:
+    run()
+    before = small.hashes(world / "shards/rich")
+    (world / "raw/5.png").write_bytes(b"another image")
+    rows = small.records()
+    rows[5] = replace(rows[5], image_sha256=small.sha256(b"another image"))
+    write_table(world / "frames/rich.parquet", to_table(rows, FRAME_SCHEMA))
+    assert counts(run()) == (3, 1, 2, 0)
+    after = small.hashes(world / "shards/rich")
+    assert {name for name in before if before[name] != after[name]} == {SHORT, "index.parquet"}
+    small.write_params(world, shards={"jpeg_quality": 80})
+    assert counts(run()) == (3, 3, 0, 0)
+    small.write_params(world, shards={"max_quarantined": 3})  # cannot change a shard
+    write_table(world / "frames/rich.parquet", to_table(small.records(), FRAME_SCHEMA))
+    (world / "raw/5.png").write_bytes(small.raw_files(5)["5.png"])
+    assert counts(run()) == (3, 0, 3, 0)
+    assert small.hashes(world / "shards/rich") == before
+
+
+def test_a_new_version_makes_everything_again(
+    world: Path, run: Callable[..., dict[str, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run()
+    monkeypatch.setattr(shards, "VERSION", shards.VERSION + 1)
+    assert counts(run()) == (3, 3, 0, 0)
+
+
+def test_a_damaged_piece_is_made_again(world: Path, run: Callable[..., dict[str, int]]) -> None:
+    run()
+    before = small.hashes(world / "shards/rich")
+    path = next((world / "work/shards").rglob(SHORT))
+    path.chmod(0o644)
+    path.write_bytes(path.read_bytes()[:-512])
+    assert counts(run()) == (3, 1, 2, 0)
+    assert small.hashes(world / "shards/rich") == before
+
+
+def test_a_damaged_image_is_told_at_the_end_and_keeps_the_old_shards(
+    world: Path, run: Callable[..., dict[str, int]]
+) -> None:
+    before = small.hashes(world / "shards")
+    with pytest.raises(QuarantineError, match=r"(?s)1 damaged raw files.*allows 0.*cut short.*max_quarantined"):
+        run(4)
+    assert small.hashes(world / "shards") == before
+    assert sorted(path.name for path in (world / "shards").iterdir()) == ["rich"]
+    assert counts(report(world)) == (3, 3, 0, 1)
+    (row,) = from_table(read_table(world / "reports/quarantine_shards_rich.parquet", QUARANTINE_SCHEMA), Quarantined)
+    assert (row.item, row.split, row.file, row.rule) == ("Room_train_00004", "train", "4.png", "image")
+    assert counts(run()) == (3, 1, 2, 0)  # mended: the flawed shard alone is made again
+    assert small.hashes(world / "shards") == before
+
+
+def test_an_accepted_number_of_damaged_files_is_left_out_and_counted(
+    world: Path, run: Callable[..., dict[str, int]]
+) -> None:
+    small.write_params(world, shards={"max_quarantined": 2})
+    run(4, 7)
+    keys = {entry.key for entry in read_index(world / "shards/rich")}
+    assert keys == {row.key for row in small.records() if row.frame not in (4, 7)}
+    left_out = read_table(world / "shards/rich/left_out.parquet", QUARANTINE_SCHEMA)
+    assert left_out.column("item").to_pylist() == ["Room_test_00007", "Room_train_00004"]
+    with pytest.raises(QuarantineError, match="3 damaged"):
+        run(4, 7, 8)
+
+
+def test_a_raw_file_changed_since_frames_is_not_encoded(world: Path, run: Callable[..., dict[str, int]]) -> None:
+    (world / "raw/8.pkl").write_bytes(b"changed")
+    with pytest.raises(QuarantineError, match=r"8\.pkl: body gone or changed.*dvc repro frames"):
+        run()
 
 
 def test_missing_input_names_the_stage_that_makes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small.write_params(tmp_path)
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(ShardError, match="dvc repro frames"):
-        run(tmp_path, monkeypatch)
+        shards.main.__wrapped__(["--dataset", "rich"])

@@ -20,12 +20,12 @@ def test_report_and_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     report = json.loads((world / "reports/verify_rich.json").read_text())
     assert report["problems"] == []
     assert (report["samples"], report["shards"], report["contact_labels"]) == (9, 3, 8)
-    for name in ("rich-test-000000.tar", "rich-train-000001.tar"):
+    for name in ("rich-test-Room_test-000000.tar", "rich-train-Room_train-000001.tar"):
         path = world / "shards/rich" / name
         content = bytearray(path.read_bytes())
         content[5000] ^= 1
         path.write_bytes(content)
-    with pytest.raises(ShardError, match=r"(?s)2 problems.*rich-test-000000.*rich-train-000001"):
+    with pytest.raises(ShardError, match=r"(?s)2 problems.*rich-test-Room_test-000000.*rich-train-Room_train-000001"):
         run(world, monkeypatch)
 
 

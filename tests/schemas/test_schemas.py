@@ -11,6 +11,7 @@ from schemas.fields import SchemaError, from_table, read_table, to_table, write_
 from schemas.frame import FRAME_SCHEMA, FrameRecord
 from schemas.metric import METRIC_NAMES, METRIC_SCHEMA
 from schemas.prediction import PREDICTION_SCHEMA
+from schemas.quarantine import QUARANTINE_SCHEMA
 from schemas.scene import SCENE_SCHEMA
 from schemas.shard import SHARD_INDEX_SCHEMA
 
@@ -74,7 +75,11 @@ def test_metric_names_are_columns() -> None:
 
 
 @pytest.mark.parametrize(
-    "schema", [FRAME_SCHEMA, SCENE_SCHEMA, SHARD_INDEX_SCHEMA, PREDICTION_SCHEMA, METRIC_SCHEMA, CATALOG_SCHEMA],
+    "schema",
+    [
+        FRAME_SCHEMA, SCENE_SCHEMA, SHARD_INDEX_SCHEMA, QUARANTINE_SCHEMA,
+        PREDICTION_SCHEMA, METRIC_SCHEMA, CATALOG_SCHEMA,
+    ],
     ids=lambda s: s.metadata[b"sahmr.schema"].decode(),
 )  # fmt: skip
 def test_format_is_as_it_was(schema: pa.Schema) -> None:

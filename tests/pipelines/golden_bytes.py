@@ -1,0 +1,85 @@
+"""What the conversion stages write for fixed little inputs; ``python -m tests.pipelines.golden_bytes`` records it."""
+
+from __future__ import annotations
+
+import pipelines.environment  # noqa: F401  # before numpy loads: the kernels of every conversion process
+
+# isort: split
+import hashlib
+import json
+import os
+import sys
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+
+import yaml
+
+from pipelines import frames, scenes, shards
+from sahmr.data.work_store import library_versions
+from tests.data import small
+from tests.readers import trees
+
+GOLDEN = Path(__file__).with_suffix(".json")
+_FOLDERS = ("bodies", "frames", "scenes", "shards", "models", "predictions", "reports", "catalog", "work")
+
+
+def digest(*folders: Path) -> str:
+    """SHA-256 over names and contents of all files."""
+    found = [small.hashes(folder) for folder in folders]
+    return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
+
+
+def frames_digest(root: Path) -> str:
+    """Both datasets' tables from the small raw trees."""
+    os.chdir(root)
+    trees.write_rich(root / "RICH")
+    trees.write_prox(root / "PROX")
+    trees.write_bodies(root / "bodies")
+    rules = {**asdict(trees.RULES), "prox_parts": ["quantitative"]}
+    params = {
+        "raw": {"rich": "RICH", "prox": "PROX", "bodies": "body_models"},
+        "paths": {name: name for name in _FOLDERS},
+        "frames": json.loads(json.dumps(rules)),
+        "parallel": {"workers": 0, "loaders": 0, "threads": 1},
+    }
+    (root / "params.yaml").write_text(yaml.safe_dump(params))
+    for dataset in ("rich", "prox"):
+        frames.main.__wrapped__(["--dataset", dataset])
+    return digest(root / "frames")
+
+
+def scenes_digest(root: Path) -> str:
+    """The store of an empty room."""
+    small.write_world(root)
+    os.chdir(root)
+    scenes.main.__wrapped__(["--dataset", "rich"])
+    return digest(root / "scenes")
+
+
+def shards_digest(root: Path) -> str:
+    """Tars and index of nine samples."""
+    small.write_world(root)
+    os.chdir(root)
+    shards.open_reader = lambda *_, **__: small.SmallReader(root / "raw")
+    shards.main.__wrapped__(["--dataset", "rich"])
+    return digest(root / "shards")
+
+
+def measure() -> dict[str, object]:
+    """Version and digest per stage, and the libraries they were made with."""
+    stages = {"frames": (frames, frames_digest), "scenes": (scenes, scenes_digest), "shards": (shards, shards_digest)}
+    found: dict[str, object] = {"libraries": library_versions()}
+    for name, (module, function) in stages.items():
+        with tempfile.TemporaryDirectory() as folder:
+            found[name] = {"version": module.VERSION, "sha256": function(Path(folder).resolve())}
+            os.chdir("/")
+    return found
+
+
+if __name__ == "__main__":
+    text = json.dumps(measure(), indent=2, sort_keys=True) + "\n"
+    if sys.argv[1:] == ["--print"]:
+        print(text)
+    else:
+        GOLDEN.write_text(text)

@@ -1,0 +1,476 @@
+"""Damaged raw files: each ends in one clear error or in the quarantine table, and costs nothing else."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import pickle
+import re
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from pipelines import frames, shards
+from sahmr.data import work_store
+from sahmr.data.scene_store import left_out_scenes, list_scenes
+from sahmr.data.shard_files import read_index, read_left_out
+from sahmr.errors import BodyModelError, QuarantineError, RawDataError
+from sahmr.readers import bodies
+from schemas.frame import FrameRecord
+from tests.pipelines import damage as d
+from tests.pipelines.damage import Damage, World
+
+CANARY = "canary"  # a file that exists if a pickle's code was run
+
+
+@pytest.fixture(scope="module")
+def converted(tmp_path_factory: pytest.TempPathFactory, demo_root: Path) -> World:
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("damage")
+        patch.chdir(folder)
+        return d.make_world(folder, demo_root)
+
+
+@pytest.fixture
+def world(converted: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """The converted part of the demo, mended afterwards; what is the same for all cases is done once for all."""
+    monkeypatch.chdir(converted.folder)
+    monkeypatch.setattr(work_store, "version", cached_version)
+    monkeypatch.setattr(yaml, "safe_load", json.loads)  # params.yaml is JSON, which is YAML
+    for stage in (frames, shards):
+        monkeypatch.setattr(stage, "folder_digest", cached_digest)  # of the body models
+    with converted.mended():
+        yield converted
+    assert not (converted.folder / CANARY).exists()
+
+
+cached_version, cached_digest = lru_cache(work_store.version), lru_cache(work_store.folder_digest)
+
+
+class Evil:
+    """Leaves a file behind when it is unpickled."""
+
+    def __reduce__(self) -> tuple[Callable[[str], int], tuple[str]]:
+        return os.system, (f"touch {CANARY}",)
+
+
+def pickled(value: Any, protocol: int = 2) -> Damage:
+    return d.always(pickle.dumps(value, protocol=protocol))
+
+
+def nested(depth: int) -> bytes:
+    return b"\x80\x02" + b"]" * depth + b"a" * (depth - 1) + b"."
+
+
+def doubled(times: int) -> bytes:
+    """A list of two lists of two lists ...: 2 ** times items in a few bytes."""
+    return b"\x80\x02]" + b"q\x00" + b"](h\x00h\x00eq\x00" * times + b"."
+
+
+CALL = b"\x80\x02c%s\n%s\n%sR."  # module, name, arguments
+HUGE = struct.pack("<q", 10**11)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One damage.
+
+    Attributes:
+        name: of the test.
+        what: the damaged file: an image, body, contact, scan, sdf or info of ``dataset``; of PROX also ``fit``.
+        damage: turns the sound file's bytes into the damaged one's.
+        stage: that notices.
+        says: part of the message.
+    """
+
+    name: str
+    what: str
+    damage: Damage
+    stage: str
+    says: str
+
+
+IMAGES = (
+    Case("empty image", "image", d.always(""), "frames", "not a readable image"),
+    Case("text as image", "image", d.always("<html>404</html>"), "frames", "not a readable image"),
+    Case("image cut in its header", "image", d.cut(0.002), "frames", "not a readable image|damaged image"),
+    Case("image cut", "image", d.cut(0.6), "shards", "damaged image.*truncated"),
+    Case("image cut by three bytes", "image", lambda content: content[:-3], "shards", "damaged image.*truncated"),
+    Case("image ending in zeros", "image", d.zero_tail(0.6), "shards", "damaged image"),
+    Case("image with a flipped byte", "image", lambda content: b"\xff\xd9" + content[2:], "frames", "not a readable"),
+    Case("image half as large", "image", d.image("JPEG", 0.5), "frames", "principal point"),
+    Case("image of EXIF 6", "image", d.image("JPEG", exif=d.turned()), "frames", r"EXIF says.*rotated \(6\)"),
+    Case("image with torn EXIF", "image", d.image("JPEG", exif=d.turned()[:20]), "frames", "damaged image.*EXIF"),
+    Case("16 bit png", "image", d.image("PNG", mode="I;16"), "frames", "mode is I;16; allowed: RGB, L"),
+    Case("CMYK", "image", d.image("JPEG", mode="CMYK"), "frames", "mode is CMYK"),
+    Case("palette", "image", d.image("PNG", mode="P"), "frames", "mode is P;"),
+    Case("gif", "image", d.image("GIF", mode="P"), "frames", "not a readable image .JPEG, PNG, BMP."),
+    Case("decompression bomb", "image", d.png_claiming(60_000, 60_000), "frames", "damaged image.*3600000000 pixels"),
+    Case("large image", "image", d.png_claiming(10_000, 10_000), "frames", "damaged image.*100000000 pixels"),
+    Case("png cut", "image", d.then(d.image("PNG"), d.cut(0.6)), "shards", "damaged image"),
+    Case("png ending in zeros", "image", d.then(d.image("PNG"), d.zero_tail(0.6)), "shards", "damaged image"),
+    Case("bmp cut", "image", d.then(d.image("BMP"), d.cut(0.6)), "shards", "damaged image.*truncated"),
+    Case("progressive jpeg cut", "image", d.then(d.image("JPEG", progressive=True), d.cut(0.6)), "shards", "truncated"),
+)
+MESHES = (
+    Case("empty mesh", "body", d.always(""), "frames", "not a PLY file"),
+    Case("mesh cut in its header", "body", d.cut(0.0003), "frames", "not a PLY file"),
+    Case("mesh cut in its vertices", "body", d.cut(0.2), "frames", "cut short, the header promises 10475 vertices"),
+    Case("mesh cut in its faces", "body", d.cut(0.9), "frames", "cut short"),
+    Case("mesh with a hole", "body", lambda c: c[:5000] + c[5001:], "frames", "cut short"),
+    Case("mesh of few vertices", "body", d.always(d.ply_of(100, 4, 2)), "frames", "100 vertices; a body mesh has"),
+    Case("mesh with NaN", "body", d.ply_vertices(float("nan")), "frames", "NaN or infinite coordinates"),
+    Case("mesh with a wild vertex", "body", d.ply_vertices(1e30), "frames", "gives a body 1e.30 m large"),
+    Case(
+        "mesh of words", "body",
+        d.replaced(b"binary_little_endian", b"ascii"), "frames", "cut short|not a number",
+    ),
+    Case("mesh without a count", "body", d.replaced(b"vertex 10475", b"vertex"), "frames", "'element vertex' makes no"),
+    Case("mesh with a count of -1", "body", d.replaced(b"10475", b"-1"), "frames", "'element vertex -1' makes no"),
+)  # fmt: skip
+PARAMETERS = (
+    Case("empty pickle", "fit", d.always(""), "frames", "damaged or not a pickle"),
+    Case("text as pickle", "fit", d.always("<html>404</html>"), "frames", "damaged or not a pickle"),
+    Case("pickle cut", "fit", d.cut(0.5), "frames", "damaged or not a pickle"),
+    Case("pickle that runs a command", "fit", pickled({"betas": Evil()}), "frames", "found class '(posix|nt).system'"),
+    Case("pickle that evaluates", "fit", d.always(CALL % (b"builtins", b"eval", b"(X\x01\x00\x00\x001t")), "frames",
+         "found class 'builtins.eval'"),
+    Case("pickle of a path", "fit", pickled(Path("x")), "frames", "found class 'pathlib"),
+    Case("pickle of a huge bytearray", "fit", d.always(CALL % (b"builtins", b"bytearray", b"(\x8a\x08" + HUGE + b"t")),
+         "frames", "a call of bytearray with 100000000000"),
+    Case("pickle of a huge array", "fit", d.always(CALL % (b"numpy", b"ndarray", b"(\x8a\x08" + HUGE + b"t")),
+         "frames", "damaged or not a pickle"),
+    Case("pickle of a huge memo", "fit", d.always(b"\x80\x02Nr\x00\x00\x00\x10."), "frames", "found NoneType"),
+    Case("pickle that claims a long text", "fit", d.always(b"\x80\x04\x8d\x00\x00\x00\x00\x00\x01\x00\x00."), "frames",
+         "damaged or not a pickle"),
+    Case("pickle of nested lists", "fit", d.always(nested(5_000)), "frames", "RecursionError"),
+    Case("pickle of a list in itself", "fit", d.always(b"\x80\x02]q\x00h\x00a."), "frames", "list that holds itself"),
+    Case("pickle of 2**60 items", "fit", d.always(doubled(60)), "frames", "more than 10,000,000 items"),
+    Case("pickle with buffers elsewhere", "fit", d.always(b"\x80\x05\x97."), "frames", "out-of-band|buffers"),
+    Case("pickle of a list", "fit", pickled([1]), "frames", "expected a dict of body parameters, found list"),
+    Case("parameters that lack one", "fit", d.params(body_pose=None), "frames", r"lacks \['body_pose'\]"),
+    Case("parameters with a stranger", "fit", d.params(surprise=np.zeros(3)), "frames", r"unknown.*\['surprise'\]"),
+    Case("parameters of another size", "fit", d.params(transl=np.zeros((1, 4))), "frames", "'transl' has 4 numbers"),
+    Case("parameters of words", "fit", d.params(transl=["a", "b", "c"]), "frames", "'transl' must hold real numbers"),
+    Case("parameters of objects", "fit", d.params(transl=np.array([1, None, 2])), "frames", "'transl' must hold real"),
+    Case("complex parameters", "fit", d.params(transl=np.ones((1, 3)) * 1j), "frames", "'transl' must hold real"),
+    Case("ragged parameters", "fit", d.params(transl=[[1, 2], [3]]), "frames", "'transl' is no array of numbers"),
+    Case("wild parameters", "fit", d.params(betas=np.full((1, 10), 1e300)), "frames", "gives a body .*e.299 m large"),
+)  # fmt: skip
+CONTACTS = (
+    Case("contact cut", "contact", d.cut(0.5), "frames", "damaged or not a pickle"),
+    Case("contact of another length", "contact", d.contact(lambda v: v[:862]), "frames", r"found float64 \(862,\)"),
+    Case("contact of words", "contact", d.contact(lambda v: v.astype(str)), "frames", "'contact' must hold real"),
+    Case("contact of twos", "contact", d.contact(lambda v: v + 2), "frames", "6890 zeros and ones"),
+    Case("ragged contact", "contact", d.contact(lambda _: [[1], [1, 2]]), "frames", "'contact' is no array"),
+    Case("contact that runs a command", "contact", pickled(Evil()), "frames", "found class '(posix|nt).system'"),
+)
+SCANS = (
+    Case("empty scan", "scan", d.always(""), "scenes", "is empty"),
+    Case("text as scan", "scan", d.always("<html>404</html>"), "scenes", "not a readable PLY mesh"),
+    Case("scan cut", "scan", d.cut(0.7), "scenes", "not a readable PLY mesh"),
+    Case("scan with a hole", "scan", lambda c: c[:5000] + c[5160:], "scenes", "not a readable PLY mesh"),
+    Case("point cloud", "scan", d.always(d.ply_of(100, 0)), "scenes", "has no faces"),
+    Case("scan of wrong faces", "scan", d.always(d.ply_of(100, 4, 2_000)), "scenes", "a face names vertex 2000 of 100"),
+    Case("scan with NaN", "scan", d.ply_vertices(float("nan"), bytes_per_row=16), "scenes", "NaN or infinite"),
+    Case("scan with a wild vertex", "scan", d.ply_vertices(1e30, bytes_per_row=16), "scenes", "is 1e.30 m wide"),
+)
+FIELDS = (
+    Case("empty field", "sdf", d.always(""), "scenes", "not a readable .npy"),
+    Case("field cut", "sdf", d.cut(0.7), "scenes", "not a readable .npy"),
+    Case("field of another length", "sdf", d.always(d.npy(np.zeros(99))), "scenes", r"holds 99 numbers, .*promises 32"),
+    Case("field that runs a command", "sdf", d.always(d.npy(np.array([Evil()]))), "scenes", "not a readable .npy"),
+    Case("field that promises much", "sdf", d.replaced(b"(32768,)", b"(10**9,)"), "scenes", "not a readable .npy"),
+    Case("field of words", "sdf", d.always(d.npy(np.full(32**3, "a"))), "scenes", "must be a .npy of real numbers"),
+    Case("field with NaN", "sdf", d.always(d.npy(np.full(32**3, np.nan))), "scenes", "holds NaN"),
+    Case("field of wild numbers", "sdf", d.always(d.npy(np.full(32**3, 1e300))), "scenes", "NaN or infinite"),
+    Case("extent that is no JSON", "info", d.cut(0.5), "scenes", "not a readable JSON with min, max and dim"),
+    Case("extent without dim", "info", d.edited_json(dim=None), "scenes", "not a readable JSON.*KeyError: 'dim'"),
+    Case("extent of dim infinity", "info", d.edited_json(dim=float("inf")), "scenes", "not a readable JSON.*Overflow"),
+    Case("extent inside out", "info", d.edited_json(min=[9, 9, 9]), "scenes", "min < max"),
+    Case("extent without end", "info", d.edited_json(max=[float("inf")] * 3), "scenes", "min < max"),
+)
+RULES = {"fit": "body", "sdf": "distance field", "info": "distance field"}
+WHOLE = {"image cut", "mesh with NaN", "pickle cut", "contact cut", "empty scan", "field cut"}  # down to verify
+
+
+def plan() -> list[Any]:
+    cases = [("rich", case) for case in (*IMAGES, *MESHES, *CONTACTS, SCANS[0], SCANS[2])]
+    cases += [("prox", case) for case in (*IMAGES[:5], *MESHES[:3], *PARAMETERS, *SCANS, *FIELDS)]
+    return [pytest.param(dataset, case, id=f"{dataset}: {case.name}") for dataset, case in cases]
+
+
+def target(world: World, dataset: str, what: str) -> tuple[str, str, str]:
+    """File, item and split that a case is about."""
+    rows = world.sound[dataset]
+    if what in ("scan", "sdf", "info"):
+        key = "BBQ_scan_camcoord" if dataset == "rich" else "vicon"
+        names = {"scan": "scenes/vicon.ply", "sdf": "sdf/vicon_sdf.npy", "info": "sdf/vicon.json"}
+        scan = "scan_calibration/BBQ/scan_camcoord.ply"
+        return (scan if dataset == "rich" else f"quantitative/{names[what]}"), key, ""
+    row = next(row for row in rows if (row.body_file.endswith(".pkl")) == (what == "fit"))
+    file = row.body_file if what == "fit" else getattr(row, f"{what}_file")
+    return str(file), row.key, row.split
+
+
+@pytest.mark.parametrize(("dataset", "case"), plan())
+def test_damaged_file(world: World, dataset: str, case: Case) -> None:
+    file, item, split = target(world, dataset, case.what)
+    path = world.raw(dataset, file)
+    world.put(path, case.damage(path.read_bytes()))
+    if case.stage != "frames":
+        world.run("frames", dataset)  # headers are in order
+    before = world.published("frames", "scenes", "shards")
+    with pytest.raises(
+        QuarantineError, match=rf"(?s)^{case.stage} {dataset}: 1 damaged raw files, .* allows 0"
+    ) as told:
+        world.run(case.stage, dataset)
+    (row,) = world.quarantined(case.stage, dataset)
+    assert (row.item, row.split, row.file, row.rule) == (item, split, file, RULES.get(case.what, case.what))
+    assert row.message.startswith(str(path.resolve())) and re.search(case.says, row.message), row.message
+    assert row.message in str(told.value)
+    assert world.published("frames", "scenes", "shards") == before
+    report = world.report(f"{case.stage}_{dataset}")
+    assert (report["quarantined"], report["planned"]) == (1, report["executed"] + report["reused"])
+    world.run(case.stage, dataset, accepted=1)
+    assert world.report(f"{case.stage}_{dataset}")["executed"] == 1  # all else was kept
+    check_counters(world, dataset, case, world.sound[dataset], item)
+    if case.name in WHOLE:
+        for stage in ("frames", "scenes", "shards"):
+            world.run(stage, dataset, accepted=int(stage == case.stage))
+        world.run("verify", dataset)
+        wanted = {"damaged": int(case.stage == "shards"), "without_scene": 0}
+        if case.stage == "scenes":
+            wanted["without_scene"] = sum(row.scene_key == item for row in world.sound[dataset])
+        assert world.report(f"verify_{dataset}")["left_out"] == wanted
+
+
+def check_counters(world: World, dataset: str, case: Case, sound: list[FrameRecord], item: str) -> None:
+    """What was left out is left out, and said to be, and nothing else."""
+    keys = {row.key for row in sound}
+    if case.stage == "frames":
+        report = world.report(f"frame_counts_{dataset}")
+        assert sum(report["dropped"]["quarantined"].values()) == 1
+        assert {row.key for row in world.records(dataset)} == keys - {item}
+        assert sum(report["kept"].values()) == len(keys) - 1
+    elif case.stage == "shards":
+        folder = world.folder / "out/shards" / dataset
+        assert {entry.key for entry in read_index(folder)} == keys - {item}
+        assert read_left_out(folder) == {item}
+    else:
+        store = world.folder / f"out/scenes/{dataset}.zarr"
+        assert left_out_scenes(store) == [item]
+        assert set(list_scenes(store)) == {row.scene_key for row in sound} - {item}
+
+
+def test_only_the_end_marker_is_missing(world: World) -> None:
+    """All pixels are there, so nothing is lost and nothing is said."""
+    file, _, _ = target(world, "rich", "image")
+    world.run("frames", "rich")
+    world.run("shards", "rich")
+    sound = {entry.key: entry.length for entry in read_index(world.folder / "out/shards/rich")}
+    world.put(world.raw("rich", file), world.raw("rich", file).read_bytes()[:-2])
+    world.run("frames", "rich")
+    world.run("shards", "rich")
+    assert {entry.key: entry.length for entry in read_index(world.folder / "out/shards/rich")} == sound
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EIO])
+@pytest.mark.parametrize("what", ["image", "body", "contact"])
+def test_a_file_that_cannot_be_read(world: World, what: str, code: int) -> None:
+    file, item, split = target(world, "rich", what)
+    path = world.raw("rich", file)
+    world.put(path, path.read_bytes())  # a new file, so it is measured again
+    with d.refused(path.resolve(), code), pytest.raises(QuarantineError, match="1 damaged raw files"):
+        world.run("frames", "rich")
+    (row,) = world.quarantined("frames", "rich")
+    assert (row.item, row.split, row.file, row.rule) == (item, split, file, what)
+    assert os.strerror(code) in row.message
+    world.run("frames", "rich")  # the right was given: the flawed piece is made again
+    assert item in {row.key for row in world.records("rich")}
+
+
+def test_a_link_to_nowhere(world: World) -> None:
+    file, item, _ = target(world, "rich", "image")
+    world.remove(world.raw("rich", file))
+    world.raw("rich", file).symlink_to("gone.jpeg")
+    with pytest.raises(QuarantineError, match=r"not a readable image \(no such file"):
+        world.run("frames", "rich")
+    assert [row.item for row in world.quarantined("frames", "rich")] == [item]
+
+
+def test_a_folder_in_an_image_s_place_is_no_image(world: World) -> None:
+    file, item, split = target(world, "rich", "image")
+    world.run("frames", "rich")
+    before = world.report("frame_counts_rich")["dropped"].get("no_image", {}).get(split, 0)
+    world.remove(world.raw("rich", file))
+    world.raw("rich", file).mkdir()
+    world.run("frames", "rich")
+    assert world.report("frame_counts_rich")["dropped"]["no_image"][split] == before + 1
+    assert item not in {row.key for row in world.records("rich")}
+
+
+@pytest.mark.parametrize("damage", [d.cut(0.5), d.params(transl=np.full((1, 3), np.nan))], ids=["cut", "NaN"])
+@pytest.mark.parametrize("dataset", ["rich", "prox"])
+def test_damaged_parameters_of_a_body_without_a_mesh(world: World, dataset: str, damage: Damage) -> None:
+    """RICH's bodies and PROX's MoSH bodies; only PROXD is known to ship NaN."""
+    mesh, item, _ = target(world, dataset, "body")
+    file = mesh.replace("meshes", "results").removesuffix(".ply") + ".pkl"
+    world.remove(world.raw(dataset, mesh))
+    world.put(world.raw(dataset, file), damage(world.raw(dataset, file).read_bytes()))
+    with pytest.raises(QuarantineError, match=rf"{file}: (not read|damaged or not a pickle|NaN or infinite)"):
+        world.run("frames", dataset)
+    assert [(row.item, row.file, row.rule) for row in world.quarantined("frames", dataset)] == [(item, file, "body")]
+
+
+def test_a_fit_of_nan_is_dropped_by_its_rule(world: World) -> None:
+    file, item, split = target(world, "prox", "fit")
+    world.run("frames", "prox")
+    before = world.report("frame_counts_prox")["dropped"]["nan_fit"][split]  # the demo plants some
+    path = world.raw("prox", file)
+    world.put(path, d.params(betas=np.full((1, 10), np.nan))(path.read_bytes()))
+    world.run("frames", "prox")
+    assert world.report("frame_counts_prox")["dropped"]["nan_fit"][split] == before + 1
+    assert item not in {row.key for row in world.records("prox")}
+
+
+def test_a_damaged_contact_mesh(world: World) -> None:
+    """It says whether labels are known (formats a.1)."""
+    file, _, _ = target(world, "rich", "contact")
+    path = world.raw("rich", file).with_suffix(".obj")
+    world.put(path, b"")
+    with pytest.raises(QuarantineError, match=r"\.obj: no vertex in this OBJ file"):
+        world.run("frames", "rich")
+    (row,) = world.quarantined("frames", "rich")
+    assert (row.file, row.rule) == (file.replace(".pkl", ".obj"), "contact")
+
+
+def test_other_cameras_of_a_body_survive(world: World) -> None:
+    """One body in two images: a damaged image costs one of them, a damaged body both, and is one file."""
+    first = world.sound["rich"][0]
+    camera, other = (f"images/train/{first.sequence}/cam_0{n}/{first.frame:05d}_0{n}.jpeg" for n in (0, 1))
+    second = next(row for row in world.sound["rich"] if row.sequence == first.sequence and row.camera == 1)
+    world.put(world.raw("rich", other), world.raw("rich", second.image_file).read_bytes())
+    world.run("frames", "rich", interval=1)
+    keys = {row.key for row in world.records("rich")}
+    both = {f"{first.sequence}_{n}_{first.frame:05d}_1" for n in (0, 1)}
+    assert both < keys
+    world.put(world.raw("rich", camera), b"")
+    world.run("frames", "rich", interval=1, accepted=1)
+    assert keys - {row.key for row in world.records("rich")} == {first.key}
+    world.put(world.raw("rich", first.body_file), b"")
+    with pytest.raises(QuarantineError, match="1 damaged raw files that 2 items need"):
+        world.run("frames", "rich", interval=1)
+    assert {row.item for row in world.quarantined("frames", "rich")} == both
+    world.run("frames", "rich", interval=1, accepted=1)
+    assert keys - {row.key for row in world.records("rich")} == both
+    assert world.report("frame_counts_rich")["dropped"]["quarantined"] == {"train": 2}
+
+
+XML = "scan_calibration/BBQ/calibration/00{}.xml"
+TABLE = "resource/meta/train.txt"
+COLOR, POSE = "quantitative/calibration/Color.json", "quantitative/cam2world/vicon.json"
+SHARED = (
+    ("rich", XML.format(1), d.cut(0.5), "not an XML file"),
+    ("rich", XML.format(1), d.always(""), "not an XML file"),
+    ("rich", XML.format(1), d.always('<?xml version="1.0" encoding="klingon"?><a/>'), "not an XML file"),
+    ("rich", XML.format(1), d.always(b"\0" * 500), "not an XML file"),
+    ("rich", XML.format(1), d.xml("CameraMatrix", lambda m: m * 2), "not a rigid transform"),
+    ("rich", XML.format(1), d.xml("CameraMatrix", lambda m: m * np.nan), "'CameraMatrix' is 3x4 with 12 numbers"),
+    ("rich", XML.format(0), d.xml("CameraMatrix", lambda m: m + np.eye(4)[3] * np.ones((3, 1))), "must be identity"),
+    ("rich", XML.format(1), d.xml("Intrinsics", lambda m: np.diag([0, 0, 1.0])), "fx = fy > 0"),
+    ("rich", XML.format(1), d.xml("Intrinsics", lambda m: m[:2]), "'Intrinsics' is 2x3"),
+    ("rich", TABLE, d.replaced(b"view_id", b"views"), r"lacks the columns \['view_id'\]"),
+    ("rich", TABLE, d.replaced(b"\t1\tX", b"\tone\tX"), "line 2: not a valid row"),
+    ("rich", TABLE, d.replaced(b"\tmale", b"\tmail"), "line 2: gender 'mail'"),
+    ("rich", TABLE, lambda text: text + b"\n" + text.splitlines()[1], "would both be 'BBQ_001_guitar_"),
+    ("rich", "resource/gender.json", d.edited_json(**{"1": "female"}), "subject 1 is female"),
+    ("rich", "resource/gender.json", d.cut(0.5), "not a JSON file"),
+    ("prox", COLOR, d.always(""), "not a JSON file"),
+    ("prox", COLOR, d.edited_json(f=[0.0, 0.0]), "expected 'f': .fx, fy."),
+    ("prox", COLOR, d.edited_json(f=[1e400, 1.0]), "expected 'f': .fx, fy."),
+    ("prox", POSE, d.cut(0.5), "not a JSON file"),
+    ("prox", POSE, d.always("[" * 100_000), "not a JSON file"),
+    ("prox", POSE, d.always("[[1, 0], [0, 1]]"), "expected a 4x4 matrix as nested lists, found shape .2, 2."),
+    ("prox", POSE, d.always(json.dumps((np.eye(4) * 1e200).tolist())), "NaN, infinite or wild values"),
+    ("prox", POSE, d.always(json.dumps(np.diag([1.0, 1, -1, 1]).tolist())), "det R = -1"),
+)
+
+
+def everything(world: World) -> dict[str, tuple[int, int]]:
+    """Size and time of change of all files the stages wrote."""
+    files = (path for path in (world.folder / "out").rglob("*") if path.is_file())
+    return {str(path): (path.stat().st_size, path.stat().st_mtime_ns) for path in files}
+
+
+@pytest.mark.parametrize(("dataset", "file", "damage", "says"), SHARED)
+def test_damage_of_what_all_frames_share(world: World, dataset: str, file: str, damage: Damage, says: str) -> None:
+    """One error at the start, nothing written."""
+    path = world.raw(dataset, file)
+    world.put(path, damage(path.read_bytes()))
+    before = everything(world)
+    with pytest.raises(RawDataError, match=says):
+        world.run("frames", dataset, accepted=99)
+    assert everything(world) == before
+
+
+def test_two_images_with_one_key(world: World) -> None:
+    row = next(row for row in world.sound["prox"] if row.split == "test")
+    for file in (row.image_file, row.body_file):
+        twin = file.replace("00.00.00", "00-00-00")
+        world.put(world.raw("prox", twin), world.raw("prox", file).read_bytes())
+    before = everything(world)
+    with pytest.raises(RawDataError, match=rf"would both be '{row.key}'; remove one of them"):
+        world.run("frames", "prox", accepted=99)
+    assert everything(world) == before
+
+
+@pytest.mark.parametrize("file", ["transfer.npz", "SMPLX_MALE.npz"])
+@pytest.mark.parametrize("damage", [d.cut(0.5), None], ids=["cut", "gone"])
+def test_damaged_body_models_stop_the_stage(
+    world: World, monkeypatch: pytest.MonkeyPatch, file: str, damage: Damage | None
+) -> None:
+    """They are no raw file of one frame: nothing is quarantined, however much is accepted."""
+    monkeypatch.setattr(frames, "folder_digest", lambda _: f"{file} {damage}")
+    path = world.folder / "out/bodies" / file
+    world.remove(path)
+    if damage is not None:
+        path.write_bytes(damage(world.kept(path)))
+    bodies._model.cache_clear()
+    bodies._transfer.cache_clear()
+    before = world.published("frames", "scenes", "shards")
+    with pytest.raises(BodyModelError, match=rf"{file}.*(fetch it again|dvc repro bodies)"):
+        world.run("frames", "prox", accepted=99)
+    assert world.published("frames", "scenes", "shards") == before
+
+
+@pytest.mark.parametrize("damage", [d.cut(0.5), d.always(""), pickled(Evil())])
+def test_damaged_models_of_the_publishers(world: World, damage: Damage) -> None:
+    path = world.folder / "body_models/models/smplx/SMPLX_MALE.npz"
+    world.put(path, damage(path.read_bytes()))
+    before = everything(world)
+    with pytest.raises(BodyModelError, match=r"SMPLX_MALE\.npz: not an npz archive.*fetch it again"):
+        world.run("bodies", "")
+    assert everything(world) == before
+
+
+def test_a_user_sees_one_message(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    file, item, _ = target(world, "rich", "body")
+    world.put(world.raw("rich", file), b"")
+    world.put(world.raw("rich", XML.format(1)), b"")
+    world.write_params("frames")
+    for told in (["not an XML file"], [f"body of {item}", "not a PLY file", "max_quarantined", "quarantine_frames"]):
+        with pytest.raises(SystemExit, match="1"):
+            frames.main(["--dataset", "rich"])
+        error = capsys.readouterr().err
+        assert all(text in error for text in told) and error.count(" error: ") == 1 and "Traceback" not in error
+        if len(told) == 1:
+            world.mend(world.raw("rich", XML.format(1)))
