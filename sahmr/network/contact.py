@@ -90,7 +90,12 @@ class ContactNet(nn.Module):
         pyramid = Pyramid(coords, self.rounding)
         if len(coords) == 0:
             return features.new_zeros(0, self.out_channels)
-        points = coords.to(torch.float32)
+        order = pyramid.lattice(1).order
+        out = self._run(pyramid.sorted(), features.index_select(0, order))
+        return torch.empty_like(out).index_copy(0, order, out)
+
+    def _run(self, pyramid: Pyramid, features: Tensor) -> Tensor:
+        points = pyramid.lattice(1).coords.to(torch.float32)
         x0 = self.stem(SparseTensor(features=self.fc_in(features), stride=1, pyramid=pyramid))
         x1, x2, x3, x4 = self.encode(x0)
 

@@ -89,10 +89,10 @@ class ExchangeModule(nn.Module):
         fused = []
         for layers in list(self.fuse_layers)[:num_outputs]:
             assert isinstance(layers, nn.ModuleList)
-            total = layers[0](maps[0])
-            for layer, x in zip(list(layers)[1:], maps[1:], strict=True):
-                total = total + layer(x)
-            fused.append(F.relu(total))
+            total = layers[0](maps[0]) + layers[1](maps[1])
+            for layer, x in zip(list(layers)[2:], maps[2:], strict=True):
+                total.add_(layer(x))
+            fused.append(F.relu(total, inplace=True))
         return fused
 
 
@@ -122,6 +122,10 @@ class Hrnet(nn.Module):
             self.add_module(f"stage{stage}", nn.ModuleList(exchange))
         if with_head:
             self._add_head(size)
+        # The layout in which the CPU's convolutions work: any other is converted in every call.
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                module.weight.data = module.weight.data.contiguous(memory_format=torch.channels_last)
 
     def _add_head(self, size: HrnetSize) -> None:
         pairs = zip(size.channels, size.head_planes, strict=True)

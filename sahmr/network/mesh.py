@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -36,6 +37,33 @@ def part_mean_matrix(part: Int[Tensor, " vertices"]) -> Float[Tensor, "8 vertice
     return member / member.sum(dim=1, keepdim=True).clamp(min=1)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MixedRows:
+    """Rows ``(xyz, weight @ cells)`` that are never written out: linear layers run on the few cells instead.
+
+    Attributes:
+        xyz: what each row starts with.
+        weight: of each cell in each row.
+        cells: image features.
+    """
+
+    xyz: Float[Tensor, "*batch rows 3"]
+    weight: Float[Tensor, "*batch rows cells"]
+    cells: Float[Tensor, "batch cells width"]
+
+    def through(self, layer: nn.Linear) -> Float[Tensor, "batch rows width_out"]:
+        """Apply a linear layer to every row."""
+        of_xyz, of_cells = torch.split(layer.weight, [3, layer.in_features - 3], dim=1)
+        return F.linear(self.xyz, of_xyz, layer.bias) + self.weight @ F.linear(self.cells, of_cells)
+
+
+def _through(layer: nn.Linear, rows: Tensor | MixedRows) -> Tensor:
+    if isinstance(rows, MixedRows):
+        return rows.through(layer)
+    result: Tensor = layer(rows)
+    return result
+
+
 class _Encoder(nn.Module):
     """The layers of one block, under the reference's names."""
 
@@ -66,12 +94,12 @@ class _Bert(nn.Module):
         self.first_vertex = 0 if shift_parts else NUM_JOINTS
 
     def forward(
-        self, tokens: Tensor, points: Tensor, part: Tensor, mask: Tensor, part_mean: Tensor
+        self, tokens: Tensor | MixedRows, points: Tensor | MixedRows, part: Tensor, mask: Tensor, part_mean: Tensor
     ) -> tuple[Tensor, Tensor]:
         codes = self.position_embeddings.weight[:_NUM_TOKENS]
         part_codes = part_mean @ codes[self.first_vertex : self.first_vertex + NUM_COARSE]
-        tokens = self.dropout(self.img_embedding(tokens) + codes)
-        points = self.dropout(self.img_embedding(points) + F.embedding(part, part_codes))
+        tokens = self.dropout(_through(self.img_embedding, tokens) + codes)
+        points = self.dropout(_through(self.img_embedding, points) + F.embedding(part, part_codes))
         hidden: tuple[Tensor, Tensor] = self.encoder(tokens, points, mask)
         return hidden
 
@@ -87,16 +115,16 @@ class TransformerBlock(nn.Module):
 
     def forward(
         self,
-        tokens: Float[Tensor, "batch tokens width_in"],
-        points: Float[Tensor, "batch contacts width_in"],
+        tokens: Float[Tensor, "batch tokens width_in"] | MixedRows,
+        points: Float[Tensor, "batch contacts width_in"] | MixedRows,
         part: Int[Tensor, "batch contacts"],
         mask: Bool[Tensor, "batch contacts"],
         part_mean: Float[Tensor, "8 431"],
     ) -> tuple[Float[Tensor, "batch tokens width_out"], Float[Tensor, "batch contacts width_out"]]:
         """Transform tokens and points; only unmasked points are listened to."""
         hidden_tokens, hidden_points = self.bert(tokens, points, part, mask, part_mean)
-        new_tokens: Tensor = self.cls_head(hidden_tokens) + self.residual(tokens)
-        new_points: Tensor = self.cls_head(hidden_points) + self.residual(points)
+        new_tokens: Tensor = self.cls_head(hidden_tokens) + _through(self.residual, tokens)
+        new_points: Tensor = self.cls_head(hidden_points) + _through(self.residual, points)
         return new_tokens, new_points
 
 
@@ -172,20 +200,30 @@ class MeshNet(nn.Module):
         Returns:
             Vertices and contact points, origin at the root, metres; and the tokens after each block (joints first).
         """
-        tokens = self.conv_learn_tokens(self.backbone(image).flatten(2).transpose(1, 2))
-        points = torch.cat([contacts_anchor, self._part_tokens(tokens, part)], dim=2)
-        tokens = torch.cat([self.template.expand(len(image), -1, -1), tokens], dim=2)
-        outputs = []
-        for block in self.trans_encoder:
+        outputs: list[Tensor] = []
+        rows = self._embed(self.backbone(image).flatten(2).transpose(1, 2), contacts_anchor, part)
+        first, *others = self.trans_encoder
+        tokens, points = first(*rows, part, mask, self.part_mean)
+        outputs.append(tokens)
+        for block in others:
             tokens, points = block(tokens, points, part, mask, self.part_mean)
             outputs.append(tokens)
         coarse = tokens[:, NUM_JOINTS:].transpose(1, 2)
         vertices = self.upsampling2(self.upsampling(coarse)).transpose(1, 2)
         return vertices, points, outputs
 
-    def _part_tokens(self, tokens: Tensor, part: Tensor) -> Tensor:
-        means = self.part_mean @ tokens[:, NUM_JOINTS:]
-        return means.gather(1, part[..., None].expand(-1, -1, means.shape[2]))
+    def _embed(self, cells: Tensor, contacts_anchor: Tensor, part: Tensor) -> tuple[MixedRows, MixedRows]:
+        """Tokens: a template position and a mixture of the map's cells; points: a position and their part's mean token.
+
+        ``conv_learn_tokens`` does the mixing; its bias is the weight of one more cell, of ones.
+        """
+        mixer = self.conv_learn_tokens
+        assert mixer.bias is not None
+        cells = torch.cat([cells, cells.new_ones(len(cells), 1, cells.shape[2])], dim=1)
+        weight = torch.cat([mixer.weight[:, :, 0], mixer.bias[:, None]], dim=1)
+        part_weight = self.part_mean @ weight[NUM_JOINTS:]
+        tokens = MixedRows(xyz=self.template, weight=weight, cells=cells)
+        return tokens, MixedRows(xyz=contacts_anchor, weight=F.embedding(part, part_weight), cells=cells)
 
 
 def _initialize(module: nn.Module) -> None:

@@ -20,6 +20,9 @@ Rounding = Literal["trunc", "floor"]
 OFFSETS_3 = tuple((x, y, z) for z, y, x in itertools.product((-1, 0, 1), repeat=3))
 OFFSETS_2 = tuple(itertools.product((0, 1), repeat=3))
 _MAX_STRIDE = 16
+PARTS = 4
+"""Every tap's pairs can be cut into so many equal parts."""
+_PAST_ALL = torch.iinfo(torch.int64).max  # sorts behind every key
 
 
 class Lattice:
@@ -40,14 +43,29 @@ class Lattice:
         self.stride = stride
         self._keys = pack_keys(self.coords)
         self._sorted, self._order = torch.sort(self._keys)
-        self._is_sorted = torch.equal(self._sorted, self._keys)
+        self.is_sorted = torch.equal(self._sorted, self._keys)
         twice = self._sorted[1:] == self._sorted[:-1]
         if bool(twice.any()):
             row = self.coords[self._order[1:][twice][0]].tolist()
             raise ValueError(f"voxel (x, y, z, batch) = {row} occurs more than once; merge the points of a voxel first")
 
+    @classmethod
+    def _of_sorted(cls, keys: Int[Tensor, " voxels"], stride: int) -> Lattice:
+        """Skip what the constructor does for keys known to be sorted and unique."""
+        lattice = cls.__new__(cls)
+        lattice.coords, lattice.stride = unpack_keys(keys), stride
+        lattice._keys = lattice._sorted = keys
+        lattice._order = torch.arange(len(keys), device=keys.device)
+        lattice.is_sorted = True
+        return lattice
+
     def __len__(self) -> int:
         return len(self.coords)
+
+    @property
+    def order(self) -> Int[Tensor, " voxels"]:
+        """The rows in ascending order of (batch, x, y, z)."""
+        return self._order
 
     def find(self, keys: Int[Tensor, "*any"]) -> Int[Tensor, "*any"]:
         """Row of each packed key, -1 where the voxel is not occupied."""
@@ -55,14 +73,29 @@ class Lattice:
             return torch.full_like(keys, -1)
         place = torch.searchsorted(self._sorted, keys).clamp_max_(len(self) - 1)
         found = self._sorted.take(place) == keys
-        if not self._is_sorted:
+        if not self.is_sorted:
             place = self._order.take(place)
         return place.masked_fill_(~found, -1)
 
-    def neighbours(self, offsets: Int[Tensor, "taps 3"], of: Lattice | None = None) -> Int[Tensor, "taps voxels"]:
-        """Row in this lattice of ``voxel + offset`` for every voxel ``of`` another (default: this) lattice."""
-        keys = (of or self)._keys
-        return self.find(keys[None] + key_step(offsets)[:, None].to(keys.device))
+    def find_along_z(
+        self, keys: Int[Tensor, " any"], columns: Int[Tensor, "columns 3"], length: int
+    ) -> Int[Tensor, "columns length any"]:
+        """Row of every voxel ``key + column + (0, 0, i * stride)``, ``len(self)`` where it is not occupied.
+
+        Neighbours along z follow each other in the order of the keys: one search per column finds all of them.
+        """
+        past, step = len(self), key_step(columns.new_tensor([[0, 0, self.stride]]))
+        wanted = keys + key_step(columns)[:, None]
+        place = torch.searchsorted(self._sorted, wanted)
+        padded = torch.cat([self._sorted, keys.new_full((1,), _PAST_ALL)])
+        rows = keys.new_empty(len(columns), length, len(keys))
+        for i in range(length):
+            hit = torch.index_select(padded, 0, place.view(-1)).view_as(place) == wanted
+            rows[:, i] = place.masked_fill(~hit, past)
+            if i + 1 < length:
+                place += hit
+                wanted += step
+        return rows if self.is_sorted else torch.cat([self._order, keys.new_full((1,), past)]).take(rows)
 
     def coarser(self, rounding: Rounding) -> Lattice:
         """The voxels of twice the stride that these fall into, sorted by (batch, x, y, z).
@@ -77,18 +110,19 @@ class Lattice:
             raise ValueError(f"stride {stride} is coarser than the supported {_MAX_STRIDE}")
         parent = self.coords.clone()
         parent[:, :3] = torch.div(parent[:, :3], stride, rounding_mode=rounding) * stride
-        return Lattice(unpack_keys(torch.unique(pack_keys(parent))), stride)
+        return Lattice._of_sorted(torch.unique(pack_keys(parent)), stride)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
-    """The pairs of a run of output rows, tap by tap.
+    """The pairs of a run of output rows, tap by tap; each tap's list is filled up to a multiple of ``PARTS``.
 
     Attributes:
         first, last: the output rows ``first .. last - 1``.
         input: input row of each pair, all pairs of tap 0 first, then tap 1, ...
         output: output row of each pair.
-        counts: number of pairs of each tap.
+        filling: places in these two lists that hold no pair, but row 0.
+        counts: length of each tap's list.
         bag, bag_start: pairs ``bag[bag_start[i] : bag_start[i + 1]]`` end in row ``first + i``.
     """
 
@@ -96,8 +130,9 @@ class Block:
     last: int
     input: Int[Tensor, " pairs"]
     output: Int[Tensor, " pairs"]
+    filling: Int[Tensor, " fillers"]
     counts: list[int]
-    bag: Int[Tensor, " pairs"]
+    bag: Int[Tensor, " real_pairs"]
     bag_start: Int[Tensor, " rows_plus_one"]
 
 
@@ -107,7 +142,8 @@ class KernelMap:
     Built once per stride (or pair of strides) and shared by every layer there.
 
     Attributes:
-        table: input row under each tap of each output, -1 for none. Under one tap no input occurs twice.
+        table: input row under each tap of each output, ``num_inputs`` (one past the last row) for none. Under one
+            tap no input occurs twice.
         num_inputs, num_outputs: rows of the two lattices.
         is_symmetric: the map leads from a lattice to itself and tap ``K - 1 - k`` undoes tap ``k``.
     """
@@ -116,81 +152,96 @@ class KernelMap:
         self.table = table
         self.num_inputs, self.num_outputs = num_inputs, table.shape[1]
         self.is_symmetric = is_symmetric
-        self._dense: Tensor | None = None
         self._blocks: dict[int, list[Block]] = {}
         self._reversed: KernelMap | None = None
 
     def reversed(self) -> KernelMap:
         """The same pairs under the same taps with input and output swapped: the transposed convolution's map."""
         if self._reversed is None:
-            tap, output = (self.table >= 0).nonzero(as_tuple=True)
-            table = self.table.new_full((len(self.table), self.num_inputs), -1)
-            table[tap, self.table[tap, output]] = output
+            table = _reverse(self.table, self.num_inputs)
             self._reversed = KernelMap(table, self.num_outputs, is_symmetric=self.is_symmetric)
             self._reversed._reversed = self
         return self._reversed
 
     def pairs(self) -> tuple[Int[Tensor, " pairs"], Int[Tensor, " pairs"], Int[Tensor, " taps"]]:
         """Input rows and output rows of all pairs, tap by tap, and the number of pairs of each tap."""
-        hit = self.table >= 0
+        hit = self.table < self.num_inputs
         return self.table[hit], hit.nonzero()[:, 1], hit.sum(1)
-
-    def dense(self) -> Int[Tensor, "outputs taps"]:
-        """The table the other way round, with ``num_inputs``, one past the last row, for "none"."""
-        if self._dense is None:
-            self._dense = self.table.masked_fill(self.table < 0, self.num_inputs).t().contiguous()
-        return self._dense
 
     def blocks(self, rows: int) -> list[Block]:
         """The map cut into runs of that many output rows; made once per length."""
         if rows not in self._blocks:
-            self._blocks[rows] = list(_cut_blocks(self.table, rows))
+            self._blocks[rows] = list(_cut_blocks(self.table, self.num_inputs, rows))
         return self._blocks[rows]
 
 
-def _cut_blocks(table: Int[Tensor, "taps outputs"], length: int) -> Iterator[Block]:
-    rows = table.shape[1]
+def _cut_blocks(table: Int[Tensor, "taps outputs"], num_inputs: int, length: int) -> Iterator[Block]:
+    taps, rows = table.shape
     num_blocks = -(-rows // length)
-    padded = F.pad(table, (0, num_blocks * length - rows), value=-1)
-    cut = padded.view(len(table), num_blocks, length).transpose(0, 1).contiguous()  # block, tap, row
-    hit = cut >= 0
+    padded = F.pad(table, (0, num_blocks * length - rows), value=num_inputs)
+    cut = padded.view(taps, num_blocks, length).transpose(0, 1).contiguous()  # block, tap, row
+    hit = cut < num_inputs
+    real = hit.sum(2)
+    missing = -real % PARTS
     pair = hit.flatten().nonzero()[:, 0]
-    source = cut.flatten()[pair]
-    output = pair % length + pair // (len(table) * length) * length
-    counts: list[list[int]] = hit.sum(2).tolist()
-    place = (hit.flatten().cumsum(0) - 1).view_as(cut)
-    bag = place.transpose(1, 2)[hit.transpose(1, 2)]  # block, row, tap
-    start = F.pad(hit.sum(1).cumsum(1), (1, 0))
-    begin = 0
+    tap_list = pair // length  # numbered block by block
+    before = missing.flatten().cumsum(0) - missing.flatten()  # fillers in all earlier lists
+    place = before.index_select(0, tap_list).add_(torch.arange(len(pair), device=table.device))
+    counts: list[list[int]] = (real + missing).tolist()
+    total = sum(map(sum, counts))
+    source = table.new_zeros(total).scatter_(0, place, cut.flatten().index_select(0, pair))
+    output = pair % length + tap_list // taps * length
+    target = table.new_zeros(total).scatter_(0, place, output)
+    filling = torch.ones(total, dtype=torch.bool, device=table.device).index_fill_(0, place, False)
+    start = F.pad(hit.sum(1).cumsum(1), (1, 0))  # per block
+    by_row = torch.empty_like(place)
+    ends: list[int] = start[:, -1].tolist()
+    rank = (hit.cumsum(1) - 1 + start[:, None, :-1]).flatten().index_select(0, pair)
+    begin = first_pair = 0
     for i in range(num_blocks):
-        end = begin + sum(counts[i])
+        end, last_pair = begin + sum(counts[i]), first_pair + ends[i]
         first, last = i * length, min((i + 1) * length, rows)
+        run = slice(first_pair, last_pair)
+        bag = by_row[run].scatter_(0, rank[run], place[run] - begin)
         yield Block(
             first=first,
             last=last,
             input=source[begin:end],
-            output=output[begin:end],
+            output=target[begin:end],
+            filling=filling[begin:end].nonzero()[:, 0],
             counts=counts[i],
-            bag=bag[begin:end] - begin,
+            bag=bag,
             bag_start=start[i, : last - first + 1].contiguous(),
         )
-        begin = end
+        begin, first_pair = end, last_pair
+
+
+def _reverse(table: Int[Tensor, "taps outputs"], num_inputs: int) -> Int[Tensor, "taps inputs"]:
+    outputs = table.shape[1]
+    back = table.new_full((len(table), num_inputs + 1), outputs)  # the last column takes the places without input
+    back.scatter_(1, table, torch.arange(outputs, device=table.device).expand_as(table))
+    return back[:, :num_inputs]
 
 
 def submanifold_map(lattice: Lattice) -> KernelMap:
     """3x3x3 map from a lattice to itself: ``out[q] = sum_k in[q + offset_k] W[k]``."""
-    offsets = torch.tensor(OFFSETS_3, device=lattice.coords.device) * lattice.stride
-    half = len(offsets) // 2
-    before = lattice.neighbours(offsets[:half])
-    rows = torch.arange(len(lattice), device=lattice.coords.device)
+    rows, half = len(lattice), len(OFFSETS_3) // 2
+    columns = torch.tensor([(-1, -1, -1), (-1, 0, -1), (-1, 1, -1), (0, -1, -1)], device=lattice.coords.device)
+    place = [OFFSETS_3.index((x, y, z)) for x, y in ((-1, -1), (-1, 0), (-1, 1), (0, -1)) for z in (-1, 0, 1)]
+    found = lattice.find_along_z(lattice._keys, columns * lattice.stride, 3).flatten(0, 1)
+    below = lattice.find_along_z(lattice._keys, columns.new_tensor([[0, 0, -lattice.stride]]), 1)[0]
+    before = torch.cat([found, below])
+    place.append(OFFSETS_3.index((0, 0, -1)))
+    table = before.new_empty(len(OFFSETS_3), rows)
+    table[place] = before
+    table[half] = torch.arange(rows, device=table.device)
     # The pairs of tap 26 - k are those of tap k with both ends swapped: half of the look-ups suffice.
-    after = torch.full_like(before, -1)
-    tap, output = (before >= 0).nonzero(as_tuple=True)
-    after[tap, before[tap, output]] = output
-    return KernelMap(torch.cat([before, rows[None], after.flip(0)]), len(lattice), is_symmetric=True)
+    table[[2 * half - k for k in place]] = _reverse(before, rows)
+    return KernelMap(table, rows, is_symmetric=True)
 
 
 def downsampling_map(fine: Lattice, coarse: Lattice) -> KernelMap:
     """2x2x2 map of stride 2: every coarse voxel reads the fine voxels at its corner plus (0, 1) steps."""
-    offsets = torch.tensor(OFFSETS_2, device=fine.coords.device) * fine.stride
-    return KernelMap(fine.neighbours(offsets, of=coarse), len(fine))
+    columns = torch.tensor([(x, y, 0) for x, y in itertools.product((0, 1), repeat=2)], device=fine.coords.device)
+    table = fine.find_along_z(coarse._keys, columns * fine.stride, 2).flatten(0, 1)
+    return KernelMap(table, len(fine))

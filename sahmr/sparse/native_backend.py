@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -11,20 +10,16 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from sahmr.sparse.kernel_map import Block, KernelMap
+from sahmr.sparse.kernel_map import PARTS, Block, KernelMap
 
-_BLOCK_ROWS = 2048  # measured on the CPU: a block's gathered rows and products stay in the second-level cache
-_NARROW, _SMALL = 16, 1_000_000  # measured: below, one product with zeros for empty taps beats one product per tap
-
-
-def _is_small(num_rows: int, kernel: Tensor) -> bool:
-    width_in, width_out = kernel.shape[1:]
-    widest = max(width_in, width_out)
-    return widest <= _NARROW or (widest <= 4 * _NARROW and num_rows * width_in * width_out <= _SMALL)
+# All measured on a CPU.
+_BLOCK_ROWS = 4096  # of the output: a block's gathered rows and products stay in the cache
+_FEW_ROWS, _FEW_TAPS = 512, 3  # up to so many rows with a third of the taps in use, zeros for the rest cost nothing
+_WIDE = 1 << 14  # weights of a tap; beyond, partial sums of its gradient cost more than they save
 
 
 class _Scratch(threading.local):
-    """Buffers for one block's gathered rows and products, kept between calls.
+    """Buffers kept between calls.
 
     Fresh memory of this size would be returned to the system after every block: on the CPU the page faults of
     getting it back cost as much as the products themselves. On CUDA torch's own allocator keeps it.
@@ -39,7 +34,8 @@ class _Scratch(threading.local):
             return like.new_empty(count, width)
         buffer = self._buffers.get((name, like.dtype))
         if buffer is None or len(buffer) < count * width:
-            buffer = self._buffers[name, like.dtype] = like.new_empty(count * width)
+            with torch.inference_mode(False):  # a buffer made in inference mode could not serve a training later
+                buffer = self._buffers[name, like.dtype] = like.new_empty(count * width)
         return buffer[: count * width].view(count, width)
 
 
@@ -50,48 +46,53 @@ def _gather(name: str, features: Tensor, row: Tensor) -> Tensor:
     return torch.index_select(features, 0, row, out=_scratch.rows(name, len(row), features.shape[1], features))
 
 
+def _in_parts(rows: Tensor, parts: int = PARTS) -> Tensor:
+    return rows.view(parts, len(rows) // parts, rows.shape[1])
+
+
+def _split(rows: Tensor, block: Block) -> tuple[Tensor, ...]:
+    """The pairs of each tap."""
+    return torch.split(rows, block.counts)
+
+
 def _sum_products(
     rows: Float[Tensor, "pairs in_channels"], matrices: list[Tensor], block: Block
 ) -> Float[Tensor, "outputs out_channels"]:
-    """Multiply each tap's gathered rows by that tap's matrix and sum the products of each output row."""
-    products = _scratch.rows("products", len(rows), matrices[0].shape[1], rows)
-    for tap_rows, matrix, out in zip(
-        torch.split(rows, block.counts), matrices, torch.split(products, block.counts), strict=True
-    ):
+    """Multiply each tap's gathered rows by that tap's matrix and sum the products of each output row.
+
+    In parts, each of which one thread multiplies alone: for such narrow matrices that is faster than all threads on
+    one product.
+    """
+    width = matrices[0].shape[1]
+    products = _scratch.rows("products", len(rows), width, rows)
+    for tap_rows, matrix, out in zip(_split(rows, block), matrices, _split(products, block), strict=True):
         if len(tap_rows):
-            torch.mm(tap_rows, matrix, out=out)
+            torch.bmm(_in_parts(tap_rows), matrix.expand(PARTS, -1, -1), out=_in_parts(out))
     return torch.embedding_bag(products, block.bag, block.bag_start, mode=0, include_last_offset=True)[0]
 
 
-def _dense_blocks(name: str, features: Tensor, kernel_map: KernelMap) -> Iterator[tuple[slice, Tensor]]:
-    """Give runs of output rows, each with all taps' features side by side, [rows, taps * channels]."""
-    index, taps = kernel_map.dense(), len(kernel_map.table)
-    with_zero = torch.cat([features, features.new_zeros(1, features.shape[1])])  # what an empty tap reads
-    for first in range(0, kernel_map.num_outputs, _BLOCK_ROWS):
-        rows = slice(first, min(first + _BLOCK_ROWS, kernel_map.num_outputs))
-        gathered = _gather(name, with_zero, index[rows].flatten())
-        yield rows, gathered.view(rows.stop - rows.start, taps * features.shape[1])
+def _is_small(kernel_map: KernelMap) -> bool:
+    if kernel_map.num_outputs > _FEW_ROWS:
+        return False
+    return int((kernel_map.table < kernel_map.num_inputs).sum()) * _FEW_TAPS > kernel_map.table.numel()
 
 
-def _forward_dense(features: Tensor, kernel: Tensor, kernel_map: KernelMap) -> Tensor:
-    output = features.new_empty(kernel_map.num_outputs, kernel.shape[2])
-    matrix = kernel.flatten(0, 1)
-    for rows, gathered in _dense_blocks("rows", features, kernel_map):
-        torch.mm(gathered, matrix, out=output[rows])
-    return output
+def _dense(features: Tensor, table: Tensor) -> Float[Tensor, "taps outputs channels"]:
+    """What every output row reads under every tap, zero where there is nothing."""
+    with_zero = torch.cat([features, features.new_zeros(1, features.shape[1])])
+    return _gather("rows", with_zero, table.flatten()).view(*table.shape, -1)
 
 
-def _backward_dense(
-    grad: Tensor, features: Tensor, kernel: Tensor, back: KernelMap, order: list[int]
-) -> tuple[Tensor, Tensor]:
-    matrix = kernel[order].transpose(1, 2).flatten(0, 1)
-    grad_features, grad_matrix = torch.empty_like(features), torch.zeros_like(matrix)
-    for rows, gathered in _dense_blocks("grad", grad, back):
-        torch.mm(gathered, matrix, out=grad_features[rows])
-        grad_matrix.addmm_(gathered.t(), features[rows])
-    grad_kernel = torch.empty_like(kernel)
-    grad_kernel[order] = grad_matrix.view(len(kernel), kernel.shape[2], kernel.shape[1]).transpose(1, 2)
-    return grad_features, grad_kernel
+def _forward_dense(features: Tensor, kernel: Tensor, table: Tensor) -> Tensor:
+    products = _scratch.rows("products", table.numel(), kernel.shape[2], features).view(*table.shape, -1)
+    return torch.bmm(_dense(features, table), kernel, out=products).sum(0)
+
+
+def _backward_dense(grad: Tensor, features: Tensor, kernel: Tensor, table: Tensor) -> tuple[Tensor, Tensor]:
+    grad_rows = _dense(grad, table)
+    products = _scratch.rows("products", table.numel(), kernel.shape[1], grad).view(*table.shape, -1)
+    grad_features = torch.bmm(grad_rows, kernel.transpose(1, 2), out=products).sum(0)
+    return grad_features, torch.bmm(features.t().expand(len(table), -1, -1), grad_rows)
 
 
 def _forward_taps(features: Tensor, kernel: Tensor, kernel_map: KernelMap) -> Tensor:
@@ -106,30 +107,32 @@ def _forward_taps(features: Tensor, kernel: Tensor, kernel_map: KernelMap) -> Te
 def _backward_taps(
     grad: Tensor, features: Tensor, kernel: Tensor, back: KernelMap, order: list[int]
 ) -> tuple[Tensor, Tensor]:
-    grad_features, grad_kernel = torch.zeros_like(features), torch.zeros_like(kernel)
+    grad_features = torch.zeros_like(features)
     matrices = [kernel[k].t() for k in order]  # views: copying 22 million weights costs more than a strided product
+    parts = PARTS if kernel[0].numel() <= _WIDE else 1
+    sums = kernel.new_zeros(len(kernel), parts, *kernel.shape[1:])
     for block in back.blocks(_BLOCK_ROWS):
         if len(block.input) == 0:
             continue
-        grad_rows = _gather("grad", grad, block.input)
+        grad_rows = _gather("grad", grad, block.input).index_fill_(0, block.filling, 0)
         grad_features[block.first : block.last] = _sum_products(grad_rows, matrices, block)
         rows = _gather("rows", features, block.output)  # again, not saved: up to 27 times the features
-        by_tap = zip(order, torch.split(rows, block.counts), torch.split(grad_rows, block.counts), strict=True)
-        for k, tap_rows, tap_grad in by_tap:
+        for k, tap_rows, tap_grad in zip(order, _split(rows, block), _split(grad_rows, block), strict=True):
             if len(tap_rows):
-                grad_kernel[k].addmm_(tap_rows.t(), tap_grad)
-    return grad_features, grad_kernel
+                sums[k].baddbmm_(_in_parts(tap_rows, parts).transpose(1, 2), _in_parts(tap_grad, parts))
+    return grad_features, sums.sum(1)
 
 
 class _Convolve(torch.autograd.Function):
-    """Two ways to the same sum: one product per tap over the pairs, or one product over all taps with zeros."""
+    """Two ways to the same sum: one product per tap over the pairs, or one over all rows with zeros for empty taps."""
 
     @staticmethod
     def forward(ctx: Any, features: Tensor, kernel: Tensor, kernel_map: KernelMap) -> Tensor:
         ctx.save_for_backward(features, kernel)
         ctx.kernel_map = kernel_map
-        way = _forward_dense if _is_small(kernel_map.num_outputs, kernel) else _forward_taps
-        return way(features, kernel, kernel_map)
+        if _is_small(kernel_map):
+            return _forward_dense(features, kernel, kernel_map.table)
+        return _forward_taps(features, kernel, kernel_map)
 
     @staticmethod
     @once_differentiable
@@ -137,14 +140,14 @@ class _Convolve(torch.autograd.Function):
         """Convolve the gradient over the reversed map; a symmetric map is its own reverse with the taps mirrored."""
         features, kernel = ctx.saved_tensors
         kernel_map: KernelMap = ctx.kernel_map
-        order, back = list(range(len(kernel))), kernel_map
-        if kernel_map.is_symmetric:
+        back = kernel_map if kernel_map.is_symmetric else kernel_map.reversed()
+        if _is_small(back):
+            table = back.table.flip(0) if back.is_symmetric else back.table
+            return *_backward_dense(grad, features, kernel, table), None
+        order = list(range(len(kernel)))
+        if back.is_symmetric:
             order.reverse()
-        else:
-            back = kernel_map.reversed()
-        way = _backward_dense if _is_small(back.num_outputs, kernel) else _backward_taps
-        grad_features, grad_kernel = way(grad.contiguous(), features, kernel, back, order)
-        return grad_features, grad_kernel, None
+        return *_backward_taps(grad, features, kernel, back, order), None
 
 
 class NativeBackend:

@@ -24,6 +24,11 @@ class Pyramid:
         self._same: dict[int, KernelMap] = {}
         self._down: dict[int, KernelMap] = {}
 
+    def sorted(self) -> Pyramid:
+        """The same voxels in ascending order of (batch, x, y, z), in which neighbours lie near each other."""
+        finest = self.lattice(1)
+        return self if finest.is_sorted else Pyramid(finest.coords[finest.order], self.rounding)
+
     def lattice(self, stride: int) -> Lattice:
         """The voxels at a stride (a power of two)."""
         if stride not in self._lattices:
