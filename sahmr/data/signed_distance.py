@@ -7,9 +7,8 @@ from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
-from scipy.ndimage import distance_transform_edt
 
 from sahmr.data.nearest_face import FaceFinder, MeshEdges, Nearest
 from sahmr.data.surface import cross, dot
@@ -146,13 +145,26 @@ def _search_near(
 ) -> tuple[Int[ndarray, " near"], Nearest, MeshEdges]:
     """The samples that may be within ``EXACT_WITHIN_M``, all that are and some that are not; their closest points."""
     finder = FaceFinder(triangles, _PIECE_STEPS * frame.spacing_m)
-    is_free = np.ones(frame.shape, dtype=bool)
-    is_free[tuple(np.rint(frame.in_steps(finder.corners)).astype(np.int64).T)] = False
+    has_corner = np.zeros(frame.shape, dtype=bool)
+    has_corner[tuple(np.rint(frame.in_steps(finder.corners)).astype(np.int64).T)] = True
     to_corner = (EXACT_WITHIN_M * EXACT_WITHIN_M + finder.gap_m * finder.gap_m) ** 0.5
     to_sample = to_corner / frame.spacing_m + 0.75**0.5  # a corner is within half a cell's diagonal of its sample
-    steps = distance_transform_edt(is_free)
-    near = np.flatnonzero(steps <= to_sample + 1e-6)  # many times what rounding loses
+    near = np.flatnonzero(_is_within(has_corner, to_sample + 1e-6))  # many times what rounding loses
     return near, finder.nearest(frame.centers(near)), finder.edges
+
+
+def _is_within(is_set: Bool[ndarray, "nx ny nz"], steps: float) -> Bool[ndarray, "nx ny nz"]:
+    """Whether a set sample is at most so many grid steps away; squared distances, one axis after the other."""
+    reach = int(steps)
+    squared = np.where(is_set, 0, 4 * (reach + 1) ** 2).astype(np.int32)
+    for axis in range(3):
+        before = np.moveaxis(squared, axis, 0)
+        after = before.copy()
+        for shift in range(1, min(reach + 1, len(before))):
+            np.minimum(after[shift:], before[:-shift] + shift * shift, out=after[shift:])
+            np.minimum(after[:-shift], before[shift:] + shift * shift, out=after[:-shift])
+        squared = np.moveaxis(after, 0, axis)
+    return squared <= steps * steps
 
 
 def _distance_to_sources(

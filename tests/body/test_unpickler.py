@@ -20,8 +20,8 @@ ARRAY = (
     b"(K\x01%scnumpy\ndtype\n%s\x89%stb."
 )
 OBJECTS, FLOATS = (
-    b"U\x02%sK\x00K\x01\x87R(K\x03U\x01%sNNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb" % (code, order)
-    for code, order in ((b"O8", b"|"), (b"f8", b"<"))
+    b"U\x02%sK\x00K\x01\x87R(K\x03U\x01%sNNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK%stb" % (code, order, flags)
+    for code, order, flags in ((b"O8", b"|", b"?"), (b"f8", b"<", b"\x00"))
 )
 
 
@@ -40,6 +40,7 @@ def test_an_array_by_hand(tmp_path: Path) -> None:
     np.testing.assert_array_equal(load_pickle(put(tmp_path, content)), [1.5, -2.0])
     back = load_pickle(put(tmp_path, array(b"K\x02\x85", OBJECTS, b"](K\x05U\x01ae")))
     assert back.tolist() == [5, "a"] and back.dtype == object
+    np.testing.assert_array_equal(back, pickle.loads((tmp_path / "a.pkl").read_bytes()))
 
 
 @pytest.mark.parametrize(

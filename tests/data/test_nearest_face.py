@@ -87,7 +87,9 @@ def test_edges_are_counted() -> None:
 
 
 def test_coincident_opposite_faces_have_every_point_in_front() -> None:
-    finder = FaceFinder(np.concatenate([SQUARE, SQUARE[:, ::-1]]), 1.0)
+    turned = SQUARE @ trimesh.transformations.rotation_matrix(0.7, [1, 2, 3])[:3, :3]
+    tiles = np.concatenate([turned, turned + turned[0, 1]])
+    finder = FaceFinder(np.concatenate([tiles, tiles[:, ::-1]]), 0.3)
     points = np.random.default_rng(4).uniform(-1, 2, (200, 3))
     assert (finder.nearest(points).distance > 0).all()
 

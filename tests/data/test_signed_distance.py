@@ -2,9 +2,19 @@ import numpy as np
 import pytest
 import trimesh
 
+from sahmr.data import signed_distance
 from sahmr.data.signed_distance import EXACT_WITHIN_M, DistanceGrid, grid_spacing, signed_distance_grid
 from tests.data import small
 from tests.data.test_nearest_face import SQUARE, brute_force, soup
+
+
+def test_within_a_radius_of_set_samples() -> None:
+    is_set = np.zeros((9, 3, 12), dtype=bool)
+    is_set[[2, 8], [1, 0], [3, 11]] = True
+    for steps in (1.0, 2.3, 40.0):
+        away = [np.linalg.norm(np.argwhere(~np.zeros_like(is_set)) - one, axis=1) for one in np.argwhere(is_set)]
+        expected = np.min(away, axis=0).reshape(is_set.shape) <= steps
+        np.testing.assert_array_equal(signed_distance._is_within(is_set, steps), expected)
 
 
 def grid_points(grid: DistanceGrid) -> np.ndarray:
@@ -90,16 +100,17 @@ def test_both_sides_of_a_thin_wall_are_free(thickness: float) -> None:
     assert grid.values[np.abs(grid_points(grid)[..., 2]) > thickness / 2 + 1e-6].min() > 0
 
 
-def test_a_knife_edge_is_positive_all_around() -> None:
+@pytest.mark.parametrize("half_width", [0.01, 0.06])
+def test_a_knife_edge_is_positive_all_around(half_width: float) -> None:
     start, end = [0.0, 0, 0], [1.0, 0, 0]
-    left, right = ([[0, y, -1], [1, y, -1]] for y in (0.06, -0.06))
+    left, right = ([[0, y, -1], [1, y, -1]] for y in (half_width, -half_width))
     knife = np.array(
         [[start, left[1], left[0]], [start, end, left[1]], [start, right[0], right[1]], [start, right[1], end]]
     )
     grid = signed_distance_grid(knife, spacing_m=0.06, margin_m=0.6)
     points = grid_points(grid)
     above = (points[..., 0] > 0.05) & (points[..., 0] < 0.95) & (points[..., 2] > -0.5)
-    inside = np.abs(points[..., 1]) < -0.06 * points[..., 2]
+    inside = np.abs(points[..., 1]) < -half_width * points[..., 2]
     np.testing.assert_array_equal(grid.values[above] < 0, inside[above])
 
 
