@@ -4,7 +4,7 @@ BIN := .venv/bin
 export DVC_NO_ANALYTICS := 1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro test lint format bench lock clean
+.PHONY: repro test soak lint format bench lock clean
 
 .venv.stamp: requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -27,6 +27,10 @@ lint: .venv.stamp
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/mypy
+
+soak: .venv.stamp
+	$(BIN)/python -m tests.soak.crash --rounds 50 --seed 1
+	$(BIN)/pytest -q -m slow tests/soak tests/pipelines
 
 bench: .venv.stamp
 	$(BIN)/python -m tests.benchmarks.run

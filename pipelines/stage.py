@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import errno
 import functools
+import importlib
 import logging
 import sys
 from collections.abc import Sequence
@@ -44,6 +45,12 @@ def stage(main: Main) -> Main:
 
     @functools.wraps(main)
     def run(argv: Sequence[str] | None = None) -> None:
+        started_as = sys.modules["__main__"].__spec__
+        if main.__module__ == "__main__" and started_as is not None:
+            # Workers shall import the stage's functions by name. Of what is in __main__ they would get copies, and a
+            # copied Arrow schema, for one, forgets that the elements of its lists are never null.
+            importlib.import_module(started_as.name).main(argv)
+            return
         set_up_logging()
         if not is_pinned():
             log.warning("numpy was loaded before its kernels were chosen: other machines may give other bytes")

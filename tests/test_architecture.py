@@ -18,8 +18,8 @@ ALLOWED_SIDEWAYS = {
     ("sahmr.evaluation", "sahmr.overlay"),
 }
 DOORS = {
-    "dask": "pipelines/parallel.py",
-    "distributed": "pipelines/parallel.py",
+    "dask": "pipelines/cluster.py",
+    "distributed": "pipelines/cluster.py",
     "webdataset": "sahmr/data",
     "zarr": "sahmr/data/scene_store.py",
     "torchsparse": "sahmr/sparse/torchsparse_backend.py",

@@ -16,7 +16,14 @@ PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
 MODULES = imports.modules()
 # These cannot change a result (how work is spread, how errors are told), so no stage depends on them.
 EXEMPT = {
-    *("pipelines", "pipelines.environment", "pipelines.parallel", "pipelines.pieces", "pipelines.preflight"),
+    *(
+        "pipelines",
+        "pipelines.cluster",
+        "pipelines.environment",
+        "pipelines.parallel",
+        "pipelines.pieces",
+        "pipelines.preflight",
+    ),
     *("pipelines.stage", "sahmr", "sahmr.data.publish", "sahmr.data.work_store", "sahmr.errors", "sahmr.settings"),
 }
 UNTRACKED_SECTIONS = {"raw", "paths", "parallel"}
