@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from pipelines.environment import is_pinned
 from pipelines.parallel import map_ordered, worker_count
 from pipelines.stage import log
 from sahmr.data.publish import publish_text
@@ -77,6 +78,8 @@ class Conversion:
         self._reports = paths.reports
         self.store = WorkStore(root=paths.work.resolve())
         self._started = time.monotonic()
+        if not is_pinned():
+            log.warning("numpy was loaded before its kernels were chosen: other machines may give other bytes")
 
     def run(
         self, planned: Sequence[Planned[_Item]], make: Callable[[_Item, Path], Made], *, unit: str

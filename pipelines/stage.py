@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import Protocol
 
-from pipelines.environment import is_pinned
+import pipelines.environment  # noqa: F401  # before torch and numpy load
 from sahmr.errors import SahmrError
 from schemas.fields import SchemaError
 
@@ -52,8 +52,6 @@ def stage(main: Main) -> Main:
             importlib.import_module(started_as.name).main(argv)
             return
         set_up_logging()
-        if not is_pinned():
-            log.warning("numpy was loaded before its kernels were chosen: other machines may give other bytes")
         try:
             main(argv)
         except (SahmrError, SchemaError) as error:
