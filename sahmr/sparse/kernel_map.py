@@ -21,7 +21,7 @@ OFFSETS_3 = tuple((x, y, z) for z, y, x in itertools.product((-1, 0, 1), repeat=
 OFFSETS_2 = tuple(itertools.product((0, 1), repeat=3))
 _MAX_STRIDE = 16
 PARTS = 4
-"""Every tap's pairs can be cut into so many equal parts."""
+"""Every tap's pairs can be dealt into so many equal parts."""
 _PAST_ALL = torch.iinfo(torch.int64).max  # sorts behind every key
 
 
@@ -122,7 +122,7 @@ class Block:
         input: input row of each pair, all pairs of tap 0 first, then tap 1, ...
         output: output row of each pair.
         filling: places in these two lists that hold no pair, but row 0.
-        counts: length of each tap's list.
+        part_counts: length of each tap's list, divided by ``PARTS``.
         bag, bag_start: pairs ``bag[bag_start[i] : bag_start[i + 1]]`` end in row ``first + i``.
     """
 
@@ -131,7 +131,7 @@ class Block:
     input: Int[Tensor, " pairs"]
     output: Int[Tensor, " pairs"]
     filling: Int[Tensor, " fillers"]
-    counts: list[int]
+    part_counts: list[int]
     bag: Int[Tensor, " real_pairs"]
     bag_start: Int[Tensor, " rows_plus_one"]
 
@@ -178,38 +178,42 @@ class KernelMap:
 def _cut_blocks(table: Int[Tensor, "taps outputs"], num_inputs: int, length: int) -> Iterator[Block]:
     taps, rows = table.shape
     num_blocks = -(-rows // length)
-    padded = F.pad(table, (0, num_blocks * length - rows), value=num_inputs)
+    length = min(length, rows)
+    padded = F.pad(table, (0, num_blocks * length - rows), value=num_inputs) if num_blocks * length > rows else table
     cut = padded.view(taps, num_blocks, length).transpose(0, 1).contiguous()  # block, tap, row
     hit = cut < num_inputs
     real = hit.sum(2)
     missing = -real % PARTS
-    pair = hit.flatten().nonzero()[:, 0]
-    tap_list = pair // length  # numbered block by block
-    before = missing.flatten().cumsum(0) - missing.flatten()  # fillers in all earlier lists
-    place = before.index_select(0, tap_list).add_(torch.arange(len(pair), device=table.device))
-    counts: list[list[int]] = (real + missing).tolist()
-    total = sum(map(sum, counts))
-    source = table.new_zeros(total).scatter_(0, place, cut.flatten().index_select(0, pair))
-    output = pair % length + tap_list // taps * length
+    pair = hit.view(-1).nonzero()[:, 0]
+    lists, missing_of_list = real.view(-1), missing.view(-1)  # one per block and tap
+    before = missing_of_list.cumsum(0) - missing_of_list  # fillers in all earlier lists
+    place = torch.repeat_interleave(before, lists, output_size=len(pair))
+    place += torch.arange(len(pair), device=table.device)
+    part_counts: list[list[int]] = ((real + missing) // PARTS).tolist()
+    total = PARTS * sum(map(sum, part_counts))
+    source = table.new_zeros(total).scatter_(0, place, cut.view(-1).index_select(0, pair))
+    shift = torch.arange(num_blocks * taps, device=table.device)
+    shift = shift // taps * length - shift * length  # from the place in ``cut`` to the output row
+    output = torch.repeat_interleave(shift, lists, output_size=len(pair)).add_(pair)
     target = table.new_zeros(total).scatter_(0, place, output)
     filling = torch.ones(total, dtype=torch.bool, device=table.device).index_fill_(0, place, False)
     start = F.pad(hit.sum(1).cumsum(1), (1, 0))  # per block
-    by_row = torch.empty_like(place)
     ends: list[int] = start[:, -1].tolist()
-    rank = (hit.cumsum(1) - 1 + start[:, None, :-1]).flatten().index_select(0, pair)
+    places = torch.empty_like(cut).view(-1).scatter_(0, pair, place).view_as(cut)
+    in_row_order = hit.transpose(1, 2).contiguous().view(-1).nonzero()[:, 0]
+    by_row = places.transpose(1, 2).contiguous().view(-1).index_select(0, in_row_order)
     begin = first_pair = 0
     for i in range(num_blocks):
-        end, last_pair = begin + sum(counts[i]), first_pair + ends[i]
+        end, last_pair = begin + PARTS * sum(part_counts[i]), first_pair + ends[i]
         first, last = i * length, min((i + 1) * length, rows)
-        run = slice(first_pair, last_pair)
-        bag = by_row[run].scatter_(0, rank[run], place[run] - begin)
+        bag = by_row[first_pair:last_pair] - begin
         yield Block(
             first=first,
             last=last,
             input=source[begin:end],
             output=target[begin:end],
             filling=filling[begin:end].nonzero()[:, 0],
-            counts=counts[i],
+            part_counts=part_counts[i],
             bag=bag,
             bag_start=start[i, : last - first + 1].contiguous(),
         )

@@ -46,28 +46,37 @@ def _gather(name: str, features: Tensor, row: Tensor) -> Tensor:
     return torch.index_select(features, 0, row, out=_scratch.rows(name, len(row), features.shape[1], features))
 
 
-def _in_parts(rows: Tensor, parts: int = PARTS) -> Tensor:
-    return rows.view(parts, len(rows) // parts, rows.shape[1])
+def _by_tap(rows: Tensor, block: Block, parts: int = PARTS) -> list[Tensor]:
+    """The pairs of each tap as [part, pairs / part, channels], each part a run of rows.
+
+    Each part is multiplied by one thread alone: for such narrow matrices that is faster than all threads on one
+    product.
+    """
+    width, per = rows.shape[1], PARTS // parts
+    found, at = [], rows.storage_offset()
+    for count in block.part_counts:
+        length = count * per
+        found.append(rows.as_strided((parts, length, width), (length * width, width, 1), at))
+        at += count * PARTS * width
+    return found
 
 
-def _split(rows: Tensor, block: Block) -> tuple[Tensor, ...]:
-    """The pairs of each tap."""
-    return torch.split(rows, block.counts)
+def _per_part(matrices: Tensor) -> tuple[Tensor, ...]:
+    """Each tap's matrix, once for every part of its pairs."""
+    return matrices[:, None].expand(-1, PARTS, -1, -1).unbind()
 
 
 def _sum_products(
-    rows: Float[Tensor, "pairs in_channels"], matrices: list[Tensor], block: Block
+    rows: Float[Tensor, "pairs in_channels"], matrices: tuple[Tensor, ...], block: Block
 ) -> Float[Tensor, "outputs out_channels"]:
-    """Multiply each tap's gathered rows by that tap's matrix and sum the products of each output row.
-
-    In parts, each of which one thread multiplies alone: for such narrow matrices that is faster than all threads on
-    one product.
-    """
-    width = matrices[0].shape[1]
+    """Multiply each tap's gathered rows by that tap's matrix and sum the products of each output row."""
+    width = matrices[0].shape[2]
     products = _scratch.rows("products", len(rows), width, rows)
-    for tap_rows, matrix, out in zip(_split(rows, block), matrices, _split(products, block), strict=True):
-        if len(tap_rows):
-            torch.bmm(_in_parts(tap_rows), matrix.expand(PARTS, -1, -1), out=_in_parts(out))
+    for count, tap_rows, matrix, out in zip(
+        block.part_counts, _by_tap(rows, block), matrices, _by_tap(products, block), strict=True
+    ):
+        if count:
+            torch.bmm(tap_rows, matrix, out=out)
     return torch.embedding_bag(products, block.bag, block.bag_start, mode=0, include_last_offset=True)[0]
 
 
@@ -97,9 +106,9 @@ def _backward_dense(grad: Tensor, features: Tensor, kernel: Tensor, table: Tenso
 
 def _forward_taps(features: Tensor, kernel: Tensor, kernel_map: KernelMap) -> Tensor:
     output = features.new_zeros(kernel_map.num_outputs, kernel.shape[2])
-    matrices = list(kernel)
+    matrices = _per_part(kernel)
     for block in kernel_map.blocks(_BLOCK_ROWS):
-        if len(block.input):
+        if any(block.part_counts):
             output[block.first : block.last] = _sum_products(_gather("rows", features, block.input), matrices, block)
     return output
 
@@ -108,18 +117,23 @@ def _backward_taps(
     grad: Tensor, features: Tensor, kernel: Tensor, back: KernelMap, order: list[int]
 ) -> tuple[Tensor, Tensor]:
     grad_features = torch.zeros_like(features)
-    matrices = [kernel[k].t() for k in order]  # views: copying 22 million weights costs more than a strided product
+    # Views: copying 22 million weights costs more than a strided product.
+    matrices = _per_part(kernel.transpose(1, 2))
+    matrices = tuple(matrices[k] for k in order)
     parts = PARTS if kernel[0].numel() <= _WIDE else 1
     sums = kernel.new_zeros(len(kernel), parts, *kernel.shape[1:])
+    sum_of_tap = sums.unbind()
     for block in back.blocks(_BLOCK_ROWS):
-        if len(block.input) == 0:
+        if not any(block.part_counts):
             continue
         grad_rows = _gather("grad", grad, block.input).index_fill_(0, block.filling, 0)
         grad_features[block.first : block.last] = _sum_products(grad_rows, matrices, block)
         rows = _gather("rows", features, block.output)  # again, not saved: up to 27 times the features
-        for k, tap_rows, tap_grad in zip(order, _split(rows, block), _split(grad_rows, block), strict=True):
-            if len(tap_rows):
-                sums[k].baddbmm_(_in_parts(tap_rows, parts).transpose(1, 2), _in_parts(tap_grad, parts))
+        for k, count, tap_rows, tap_grad in zip(
+            order, block.part_counts, _by_tap(rows, block, parts), _by_tap(grad_rows, block, parts), strict=True
+        ):
+            if count:
+                sum_of_tap[k].baddbmm_(tap_rows.transpose(1, 2), tap_grad)
     return grad_features, sums.sum(1)
 
 

@@ -41,12 +41,12 @@ class WeightedPairs:
         num_rows = self.num_sources if backwards else self.num_targets
         if len(read) == 0:
             return rows.new_zeros(num_rows, rows.shape[1])
-        order = torch.argsort(write, stable=True)
+        weight = self.weight.to(rows.dtype)
+        if bool((write[1:] < write[:-1]).any()):
+            order = torch.argsort(write, stable=True)
+            read, weight = read[order], weight[order]
         start = F.pad(torch.bincount(write, minlength=num_rows).cumsum(0), (1, 0))
-        weight = self.weight[order].to(rows.dtype)
-        return torch.embedding_bag(
-            rows, read[order], start, mode=0, per_sample_weights=weight, include_last_offset=True
-        )[0]
+        return torch.embedding_bag(rows, read, start, mode=0, per_sample_weights=weight, include_last_offset=True)[0]
 
 
 class _Spread(torch.autograd.Function):
@@ -75,22 +75,25 @@ def trilinear_corners(
         its trilinear weight, 0 where not occupied, divided by (sum + 1e-8).
     """
     stride = lattice.stride
-    cell = torch.floor(points[:, :3] / stride)
-    offsets = torch.tensor(OFFSETS_2, device=points.device)
+    scaled = points[:, :3] / stride
+    cell = torch.floor(scaled)
     base = pack_keys(torch.cat([cell.long() * stride, points[:, 3:].long()], dim=1))
-    rows = lattice.find(base[:, None] + key_step(offsets * stride))
-    fraction = (points[:, :3] / stride - cell)[:, None]
-    weight = torch.where(offsets.bool(), fraction, 1 - fraction).prod(dim=2)
-    weight = torch.where(rows >= 0, weight, torch.zeros_like(weight))
+    cells, cell_of_point = torch.unique(base, return_inverse=True)  # far fewer than points: each is looked up once
+    offsets = torch.tensor(OFFSETS_2, device=points.device)
+    rows = lattice.find(cells[:, None] + key_step(offsets * stride)).index_select(0, cell_of_point)
+    upper = scaled - cell
+    x, y, z = torch.stack([1 - upper, upper], dim=2).unbind(1)  # each [points, lower and upper]
+    weight = ((x[:, :, None] * y[:, None])[..., None] * z[:, None, None]).flatten(1)
+    weight = weight.masked_fill_(rows < 0, 0)
     return rows, weight / (weight.sum(dim=1, keepdim=True) + _EPSILON)
 
 
 def devoxelize_pairs(points: Float[Tensor, "points 4"], lattice: Lattice) -> WeightedPairs:
     """Matrix that reads voxel features at points; a point whose eight corners are all empty reads zero."""
     rows, weight = trilinear_corners(points, lattice)
-    target = torch.arange(len(points), device=points.device)[:, None].expand_as(rows)
-    used = weight > 0
-    return WeightedPairs(rows[used], target[used], weight[used], len(lattice), len(points))
+    used = (weight > 0).view(-1).nonzero()[:, 0]
+    source, weight = rows.view(-1).index_select(0, used), weight.view(-1).index_select(0, used)
+    return WeightedPairs(source, used // rows.shape[1], weight, len(lattice), len(points))
 
 
 def voxelize_pairs(points: Float[Tensor, "points 4"], lattice: Lattice) -> WeightedPairs:
