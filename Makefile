@@ -33,7 +33,7 @@ soak: .venv.stamp
 	$(BIN)/pytest -q -m slow tests/soak tests/pipelines
 
 bench: .venv.stamp
-	$(BIN)/python -m tests.benchmarks.run
+	$(BIN)/python -m tests.benchmarks
 
 lock: .venv.stamp
 	(head -n 1 requirements.lock; $(BIN)/pip freeze --all --exclude-editable | grep -v '^pip==' | sed 's/+cpu//') > .lock.new

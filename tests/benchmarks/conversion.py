@@ -27,6 +27,7 @@ from pipelines import shards
 from sahmr.readers.images import read_record_image
 from schemas.fields import to_table, write_table
 from schemas.frame import FRAME_SCHEMA, FrameRecord
+from tests.benchmarks.figures import record
 from tests.data import small
 from tests.imports import ROOT
 
@@ -144,6 +145,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--pieces", type=int, default=20_000)
     parser.add_argument("--only", choices=("workers", "replan"))
     parser.add_argument("--stage", type=Path, help="run the stage itself on this raw folder (used by the bench)")
+    parser.add_argument("--out", type=Path)
     asked = parser.parse_args(argv)
     if asked.stage is not None:
         shards.open_reader = lambda *_, **__: FewFiles(asked.stage)
@@ -155,6 +157,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if asked.only != "workers":
         found["replan"] = bench_replan(asked.pieces)
     print(json.dumps(found, indent=2))
+    record(asked.out, f"python -m tests.benchmarks.conversion --images {asked.images}", found)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from sahmr.data.crop import reduce
 from sahmr.data.shards import Shards, plan_crop
 from sahmr.readers.images import read_record_image
 from schemas.frame import FrameRecord
+from tests.benchmarks.figures import record
 
 WIDTH, HEIGHT = 4112, 3008
 SHARDS = Shards(samples_per_shard=1, max_side_px=320, margin=1.6, jpeg_quality=92)
@@ -48,7 +49,7 @@ def picture(seed: int) -> np.ndarray:
     return np.clip(pixels + rng.normal(0, 1.2, pixels.shape).astype(np.float32), 0, 255).astype(np.uint8)
 
 
-def record(path: Path, height_px: float) -> FrameRecord:
+def person(path: Path, height_px: float) -> FrameRecord:
     """A person standing in the middle."""
     box = (WIDTH / 2 - height_px / 5, (HEIGHT - height_px) / 2, WIDTH / 2 + height_px / 5, (HEIGHT + height_px) / 2)
     k = (3575.0, 0.0, WIDTH / 2, 0.0, 3575.0, HEIGHT / 2, 0.0, 0.0, 1.0)
@@ -83,7 +84,7 @@ def encode(image: Image.Image) -> bytes:
 def measure(paths: list[Path], height_px: float, rounds: int) -> tuple[float, float, float, float]:
     """Median seconds of both ways to a stored JPEG, and mean and largest difference of the pixels."""
     ways: dict[Callable[[Path, FrameRecord], Image.Image], list[float]] = {ours: [], baseline: []}
-    rows = [(path, record(path, height_px)) for path in paths]
+    rows = [(path, person(path, height_px)) for path in paths]
     for turn in range(rounds + 1):  # the first round warms up and does not count
         for path, row in rows:
             for way, seconds in ways.items():
@@ -101,7 +102,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--out", type=Path)
     args = parser.parse_args()
+    found = []
     cv2.setNumThreads(1)
     print(f"{'':<28}{'ours ms':>9}{'Pillow ms':>11}{'ratio':>7}{'mean off':>10}{'max off':>9}")
     with tempfile.TemporaryDirectory() as folder:
@@ -114,8 +117,12 @@ def main() -> None:
             for name, height_px in PEOPLE.items():
                 fast, slow, mean, largest = measure(paths, height_px, args.rounds)
                 text = f"{name}, {sampling}"
+                names = ("case", "ours_ms", "pillow_ms", "ratio", "mean_difference", "largest_difference")
+                figures = (1e3 * fast, 1e3 * slow, slow / fast, mean, largest)
+                found.append(dict(zip(names, (text, *(round(figure, 2) for figure in figures)), strict=True)))
                 print(f"{text:<28}{1e3 * fast:>9.1f}{1e3 * slow:>11.1f}{slow / fast:>7.2f}{mean:>10.2f}{largest:>9.0f}")
             print(f"{'':<28}{size:.1f} MB a file")
+    record(args.out, "python -m tests.benchmarks.images", found)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
 261 429 image names (JPEG headers that say 4112x3008) and 37 679 bodies with contact labels, made from the demo's
 bodies; only names, headers and bodies cost time, so real trees add the hashing of their image bytes. Prints seconds
-per part on one core and the peak memory; with ``--stage`` also the seconds and the memory of the stage ``frames``, its
-workers included. ``--keep FOLDER`` leaves the tree and its params.yaml.
+per part on one core and the peak memory, then the seconds and the memory of the stage ``frames``, its workers
+included. ``--keep FOLDER`` leaves the tree and its params.yaml.
 """
 
 import argparse
@@ -36,6 +36,7 @@ from sahmr.readers.base import Frames
 from sahmr.readers.calibration import read_rich_calibration
 from sahmr.readers.registry import open_reader
 from sahmr.settings import Raw
+from tests.benchmarks.figures import record
 
 ROOT = Path(__file__).parents[2]
 DIVISOR = 16
@@ -189,7 +190,8 @@ def main() -> None:
     parser.add_argument("--bodies", choices=("ply", "pkl"), default="ply")
     parser.add_argument("--sample", type=int, default=2000, help="bodies to measure, spread over all; 0: all")
     parser.add_argument("--keep", type=Path, help="an empty or new folder for the tree; if it holds one, that is used")
-    parser.add_argument("--stage", action="store_true", help="run the stage too, with two workers")
+    parser.add_argument("--no-stage", action="store_true", help="do not run the stage, with two workers")
+    parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = args.keep or Path(temporary)
@@ -197,12 +199,13 @@ def main() -> None:
             start = time.perf_counter()
             prepare(folder, suffix=f".{args.bodies}")
             print(f"fabricate      {time.perf_counter() - start:7.1f} s")
-        report(folder, args.sample)
-        if args.stage:
-            run_stage(folder)
+        found = report(folder, args.sample)
+        if not args.no_stage:
+            found |= run_stage(folder)
+    record(args.out, f"python -m tests.benchmarks.listing --bodies {args.bodies}", found)
 
 
-def run_stage(folder: Path) -> None:
+def run_stage(folder: Path) -> dict[str, float]:
     """The stage from an empty work store: wall time, and the largest sum of memory of its processes (shared once)."""
     shutil.rmtree(folder / "out/work", ignore_errors=True)
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -216,6 +219,9 @@ def run_stage(folder: Path) -> None:
     cpu = done.ru_utime - used.ru_utime + done.ru_stime - used.ru_stime
     print(f"stage frames   {wall:7.1f} s   {cpu:.1f} s of processor time, 2 workers, exit {process.returncode}")
     print(f"its peak memory{peak / 1e9:7.2f} GB")
+    if process.returncode:
+        raise SystemExit(process.returncode)
+    return {"stage_s": round(wall, 1), "stage_cpu_s": round(cpu, 1), "stage_peak_gb": round(peak / 1e9, 2)}
 
 
 def tree_memory(process: psutil.Process) -> int:
@@ -227,7 +233,7 @@ def tree_memory(process: psutil.Process) -> int:
     return total
 
 
-def report(folder: Path, sample: int) -> None:
+def report(folder: Path, sample: int) -> dict[str, float]:
     """Time the reader's two methods in this process."""
     reader = open_reader("rich", folder / "RICH", bodies=folder / "out/bodies")
     start = time.perf_counter()
@@ -247,6 +253,12 @@ def report(folder: Path, sample: int) -> None:
     )
     print(f"both           {listed + each * len(listing.tasks):7.1f} s   on one core")
     print(f"peak memory    {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:7.2f} GB")
+    return {
+        "images": views,
+        "bodies": len(listing.tasks),
+        "list_s": round(listed, 1),
+        "measure_one_core_s": round(each * len(listing.tasks), 1),
+    }
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ import trimesh
 from sahmr.data.scene_store import Scenes, create_store, load_scene, read_scan, write_scene
 from sahmr.data.signed_distance import EXACT_WITHIN_M
 from schemas.scene import SceneRecord
+from tests.benchmarks.figures import record
 from tests.imports import ROOT
 
 SIZE = np.array([10.0, 5.0, 10.0])  # metres; y points down, as in RICH
@@ -152,12 +153,16 @@ def main() -> None:
     parser.add_argument("--spacing", type=float, nargs="+", default=[0.06, 0.036])
     parser.add_argument("--count", type=int, default=500, help="samples compared with brute force, near and beyond")
     parser.add_argument("--convert", type=Path, help="only convert this folder's room.ply, and print what it took")
+    parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     if args.convert:
         print(json.dumps(convert(args.convert, args.spacing[0])))
         return
+    found = []
     for spacing_m in args.spacing:
-        print(json.dumps(measure(args.step, spacing_m, args.count)))
+        found.append(measure(args.step, spacing_m, args.count))
+        print(json.dumps(found[-1]), flush=True)
+    record(args.out, "python -m tests.benchmarks.scenes", found)
 
 
 if __name__ == "__main__":

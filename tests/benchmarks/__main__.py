@@ -1,0 +1,36 @@
+"""``make bench``: every benchmark in a process of its own, one after the other.
+
+``--record`` also writes the figures into ``tests/benchmarks/figures/``, one file per part.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+
+from tests.benchmarks.figures import FOLDER
+from tests.imports import ROOT
+
+# Minutes on two cores, roughly: 2, 2, 5, 6, 5.
+PARTS = ("network", "images", "scenes", "conversion", "listing")
+
+
+def main() -> int:
+    """Run them; the exit status is that of the last that failed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", choices=PARTS, nargs="+", default=PARTS)
+    parser.add_argument("--record", action="store_true", help="write tests/benchmarks/figures/*.json")
+    args = parser.parse_args()
+    status = 0
+    for part in args.only:
+        print(f"== {part}", flush=True)
+        command = [sys.executable, "-m", f"tests.benchmarks.{part}"]
+        if args.record:
+            command += ["--out", str(FOLDER / f"{part}.json")]
+        status = subprocess.run(command, cwd=ROOT, check=False).returncode or status
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
