@@ -21,7 +21,8 @@ test: .venv.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest -q
+	$(BIN)/pytest -q -n 2 --dist loadfile --ignore tests/parity
+	$(BIN)/pytest -q tests/parity
 
 lint: .venv.stamp
 	$(BIN)/ruff check --fix .

@@ -11,11 +11,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from sahmr.body.joints import H36M_TO_14
+from sahmr.dimensions import NUM_VERTICES
 from sahmr.errors import ShardError
 from sahmr.geometry.camera import unit_to_image, unproject
 from sahmr.geometry.distance_field import sample_distance
 from sahmr.metrics import mesh_errors, scene_errors
-from sahmr.structures import NUM_VERTICES, Sample
+from sahmr.structures import Sample
 from schemas.metric import METRIC_NAMES, MetricRecord
 
 

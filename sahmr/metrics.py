@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from sahmr.dimensions import NUM_PARTS
 from sahmr.geometry.procrustes import align_similarity
-from sahmr.structures import NUM_PARTS
 
 _MM = 1000.0  # metres to millimetres
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from sahmr.structures import CROP_SIZE
+from sahmr.dimensions import CROP_SIZE
 
 Array = NDArray[np.float64]
 Pixels = NDArray[np.uint8]

@@ -10,12 +10,6 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
-CROP_SIZE = 224  # pixels; the reference's network input
-MAP_SIZE = 56  # the heat-maps' side, a quarter of the crop
-NUM_VERTICES, NUM_MIDDLE, NUM_COARSE = 6890, 1723, 431
-NUM_JOINTS = 14
-NUM_PARTS = 8  # contact part ids, 0 = no contact
-
 _T = TypeVar("_T")
 
 

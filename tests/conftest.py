@@ -1,12 +1,18 @@
 """Fixtures that several test folders share."""
 
+import fcntl
+import os
 from pathlib import Path
 
 import pytest
+import torch
 
 from sahmr.demo.generate import Demo, generate
 from sahmr.demo.rich_plan import TINY
 from sahmr.settings import Raw
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # the processes share the cores
+    torch.set_num_threads(1)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -20,7 +26,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture(scope="session")
 def demo_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small but complete demo: ``RICH``, ``PROX`` and ``body_models`` below one folder, every trap included."""
-    root = tmp_path_factory.mktemp("demo")
-    raw = Raw(rich=root / "RICH", prox=root / "PROX", bodies=root / "body_models")
-    generate(raw, Demo(seed=7, image_divisor=16), size=TINY)
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    with (shared / "demo.lock").open("w") as lock:  # the first process makes it for all
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        root, making = shared / "demo", shared / "demo.partial"
+        if not root.is_dir():
+            raw = Raw(rich=making / "RICH", prox=making / "PROX", bodies=making / "body_models")
+            generate(raw, Demo(seed=7, image_divisor=16), size=TINY)
+            making.rename(root)
     return root

@@ -5,7 +5,7 @@ import pytest
 from tests import imports
 
 LAYERS = (  # lowest first; modules on one line never import each other
-    ("schemas", "sahmr.errors", "sahmr.structures", "sahmr.settings"),
+    ("schemas", "sahmr.dimensions", "sahmr.errors", "sahmr.structures", "sahmr.settings"),
     ("sahmr.geometry",),
     ("sahmr.body", "sahmr.sparse"),
     ("sahmr.readers", "sahmr.data", "sahmr.network", "sahmr.losses", "sahmr.metrics"),

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import torch
 
-from sahmr.structures import NUM_VERTICES, Batch, Camera, Sample, Targets, pack_points
+from sahmr.dimensions import NUM_VERTICES
+from sahmr.structures import Batch, Camera, Sample, Targets, pack_points
 
 
 def collate(samples: Sequence[Sample]) -> Batch:

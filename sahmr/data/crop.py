@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from numpy import ndarray
 
-from sahmr.structures import CROP_SIZE
+from sahmr.dimensions import CROP_SIZE
 
 SIDE = 1.15  # of the larger side of the person box; the reference's
 ZOOM_RANGE = 0.4  # training widens the side by up to this much

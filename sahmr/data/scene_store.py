@@ -18,6 +18,7 @@ from numpy import ndarray
 from torch import Tensor
 from zarr.codecs import BytesCodec, ZstdCodec
 
+from sahmr.data.licence import LICENCE_NOTICE
 from sahmr.data.signed_distance import DistanceGrid, grid_spacing, signed_distance_grid
 from sahmr.data.surface import occupied_voxels
 from sahmr.errors import RawDataError, StoreError
@@ -25,10 +26,6 @@ from sahmr.settings import settings
 from schemas.scene import SceneRecord
 
 STORE_VERSION = 1
-LICENCE_NOTICE = {
-    "rich": "derived from RICH; research use only, redistribution forbidden by the RICH licence",
-    "prox": "derived from PROX; research use only, redistribution forbidden by the PROX licence",
-}
 _POINT_CHUNK, _SDF_CHUNK = 1 << 16, 64  # 768 kB and 1 MB of float32
 _WIDEST_M = 1000.0  # of a scan: one flipped bit makes a vertex lie anywhere, and voxels without end between
 _NO_DATA = float("nan")  # fill value: a lost chunk shows as NaN and not as zeros

@@ -8,8 +8,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import webdataset
-
 from sahmr.errors import ShardError
 from schemas.fields import from_table, read_table, to_table, write_table
 from schemas.frame import FrameRecord
@@ -69,6 +67,8 @@ def write_shard(
         name: file name.
         samples: records and their members, as from :func:`sahmr.data.shards.encode_sample`.
     """
+    import webdataset  # not earlier: it loads torch, seconds that only the process that writes has to wait
+
     path = folder / name
     records: list[FrameRecord] = []
     ends = [0]

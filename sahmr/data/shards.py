@@ -15,10 +15,10 @@ from numpy import ndarray
 from PIL import Image
 
 from sahmr.data.crop import first_divisor, reduce, stored_region
-from sahmr.data.scene_store import LICENCE_NOTICE
+from sahmr.data.licence import LICENCE_NOTICE
+from sahmr.dimensions import NUM_VERTICES
 from sahmr.errors import RawDataError, ShardError
 from sahmr.settings import settings
-from sahmr.structures import NUM_VERTICES
 from schemas.frame import FrameRecord
 
 MEMBER_VERSION = 1

@@ -6,9 +6,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from sahmr.dimensions import MAP_SIZE, NUM_PARTS
 from sahmr.geometry.camera import image_to_unit, project
 from sahmr.geometry.nearest import nearest
-from sahmr.structures import MAP_SIZE, NUM_PARTS, Batch, BodyTopology, Camera, PackedPoints, RootContactTargets
+from sahmr.structures import Batch, BodyTopology, Camera, PackedPoints, RootContactTargets
 
 CONTACT_DISTANCE_M = 0.07  # reference: a scene point nearer than this to a contact-prone vertex has its part
 _JITTER = 0.3  # of the scene's voxel pitch; reference, training only

@@ -8,8 +8,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from sahmr.dimensions import CROP_SIZE
 from sahmr.errors import SahmrError
-from sahmr.structures import CROP_SIZE, Batch
+from sahmr.structures import Batch
 
 FARTHEST_M = 1000.0  # of a scene point from the camera, per axis; the viewing frustum ends at 12.5 m
 

@@ -10,20 +10,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sahmr.dimensions import CROP_SIZE, NUM_COARSE, NUM_JOINTS, NUM_MIDDLE, NUM_PARTS, NUM_VERTICES
 from sahmr.network.attention import BertLayer, LinearAttentionLayer
 from sahmr.network.hrnet import Hrnet, normalize_image
 from sahmr.network.size import Behaviour, NetworkSize, TransformerSize
-from sahmr.structures import (
-    CROP_SIZE,
-    NUM_COARSE,
-    NUM_JOINTS,
-    NUM_MIDDLE,
-    NUM_PARTS,
-    NUM_VERTICES,
-    BodyTopology,
-    ContactPoints,
-    MeshPrediction,
-)
+from sahmr.structures import BodyTopology, ContactPoints, MeshPrediction
 
 _NUM_TOKENS = NUM_JOINTS + NUM_COARSE
 _NUM_CELLS = (CROP_SIZE // 32) ** 2  # of the backbone's last map

@@ -8,10 +8,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from sahmr.dimensions import NUM_PARTS
 from sahmr.geometry.camera import unit_to_image, unproject
 from sahmr.network.hrnet import Hrnet
 from sahmr.network.size import NetworkSize
-from sahmr.structures import NUM_PARTS, Camera
+from sahmr.structures import Camera
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

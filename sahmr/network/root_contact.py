@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sahmr.dimensions import NUM_PARTS
 from sahmr.geometry.camera import image_to_unit, project
 from sahmr.geometry.voxel import unique_voxels, voxel_center, voxel_index
 from sahmr.network.batch_check import check_batch, require_finite
@@ -17,7 +18,7 @@ from sahmr.network.contact_points import rank_in_sample, select_contacts
 from sahmr.network.hrnet import normalize_image
 from sahmr.network.root import RootNet, decode_root
 from sahmr.network.size import Behaviour, NetworkSize, Region, Vote
-from sahmr.structures import NUM_PARTS, Batch, Camera, PackedPoints, RootContact
+from sahmr.structures import Batch, Camera, PackedPoints, RootContact
 
 _BEHIND = 1e-3  # metres; nearer than this to the image plane a point has no pixel
 

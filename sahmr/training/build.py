@@ -9,12 +9,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from sahmr.dimensions import NUM_COARSE, NUM_JOINTS, NUM_VERTICES
 from sahmr.errors import CheckpointError, SettingsError
 from sahmr.network.checkpoint_keys import compare_keys, metro_sources
 from sahmr.network.sahmr import SahmrNet
 from sahmr.network.size import DEMO, PAPER, Behaviour, NetworkSize
 from sahmr.settings import settings
-from sahmr.structures import NUM_COARSE, NUM_JOINTS, NUM_VERTICES, BodyTopology
+from sahmr.structures import BodyTopology
 from sahmr.training.checkpoint import METRO, Checkpoint, load_state
 
 log = logging.getLogger("sahmr")

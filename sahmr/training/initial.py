@@ -11,12 +11,12 @@ from torch import Tensor
 
 from sahmr.body.pickles import load_npz_member
 from sahmr.body.topology import TOPOLOGY_FILE
+from sahmr.dimensions import NUM_PARTS
 from sahmr.errors import BodyModelError, CheckpointError
 from sahmr.network.checkpoint_keys import compare_keys, group_keys, metro_sources
 from sahmr.network.mesh import MeshNet, TransformerBlock
 from sahmr.network.root_contact import RootContactNet
 from sahmr.network.sahmr import SahmrNet
-from sahmr.structures import NUM_PARTS
 from sahmr.training.checkpoint import METRO, read_checkpoint
 
 log = logging.getLogger("sahmr")

@@ -28,7 +28,6 @@ from sahmr.readers.images import read_record_image
 from schemas.fields import to_table, write_table
 from schemas.frame import FRAME_SCHEMA, FrameRecord
 from tests.benchmarks.figures import record
-from tests.data import small
 from tests.imports import ROOT
 
 WIDTH, HEIGHT = 4112, 3008
@@ -56,6 +55,8 @@ class FewFiles:
 
 @lru_cache(maxsize=1)
 def _body() -> np.ndarray:
+    from tests.data import small  # not earlier: no stage waits for what it loads
+
     return small.vertices()
 
 
@@ -70,6 +71,8 @@ def photo(seed: int, width: int, height: int) -> np.ndarray:
 
 def write_input(folder: Path, *, count: int, sequences: int, size: tuple[int, int], workers: int) -> None:
     """Images, a frame table of ``count`` rows in ``sequences`` sequences, and params.yaml."""
+    from tests.data import small
+
     (folder / "raw").mkdir(parents=True)
     (folder / "bodies").mkdir()
     for number in range(_IMAGES):
