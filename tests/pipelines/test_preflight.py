@@ -165,7 +165,6 @@ STAGE = "from pipelines.parallel import map_ordered; list(map_ordered(len, [()],
 REASONS = ("other code in", "zarr is 3.0.9, the stage has", "kernels were chosen", "No module named 'pipelines'")
 
 
-@pytest.mark.slow
 def test_every_unfit_worker_is_named_with_its_reason(tmp_path: Path) -> None:
     """Real workers: one fit, one of another commit, one of another library, one started wrong, one without our code."""
     start = Start(cwd=Path("/"), env=environment())

@@ -166,7 +166,7 @@ class Crash:
             with suppress(psutil.NoSuchProcess):
                 victim.kill()
                 self.tally.kills[name] += 1
-            was_killed |= victim.pid == driver.pid
+            was_killed |= victim.pid == driver.pid or name == "stage"  # DVC tells its stage's death in its own words
         self._judge(driver, folder / "run.log", was_killed=was_killed)
 
     def _wait_for_moment(self, driver: subprocess.Popen[str]) -> None:

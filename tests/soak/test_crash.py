@@ -13,12 +13,14 @@ from tests.soak.watch import Watch, Whole, whole
 PROX = tuple(name for name in STAGES if name.endswith("prox"))
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_kills_leave_nothing_half_done(demo_root: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["cluster", pytest.param("local", marks=pytest.mark.slow)])
+def test_kills_leave_nothing_half_done(demo_root: Path, tmp_path: Path, kind: str) -> None:
+    """Rounds until something was killed: a run may end before its killer's moment comes."""
     crash = Crash(tmp_path, demo_root, seed=3, stages=PROX, with_dvc=False)
-    for number, kind in enumerate(("cluster", "local")):
+    for number in range(5):
         crash.round(number, kind)
+        if crash.tally.kills:
+            break
     assert crash.tally.problems == []
     assert crash.tally.seen > 0 < sum(crash.tally.kills.values()), crash.tally.lines()
 
