@@ -61,12 +61,15 @@ def main(argv: Sequence[str] | None = None) -> None:
             work.store.link("scenes", receipt, store / key, below=_GROUP)
     facts = [receipt.facts for receipt in made.values()]
     log.info(
-        "scenes %s: %d scenes, %d points, %d distance samples, coarser grid than asked: %s",
+        "scenes %s: %d scenes, %d points, %d distance samples, coarser grid than asked: %s, "
+        "edges whose faces disagree about their front: %s",
         dataset,
         len(made),
         sum(fact["num_points"] for fact in facts),
         sum(fact["num_samples"] for fact in facts),
         ", ".join(fact["scene_key"] for fact in facts if fact["is_coarsened"]) or "none",
+        ", ".join(f"{fact['scene_key']} {fact['num_flipped_edges']}" for fact in facts if fact["num_flipped_edges"])
+        or "none",
     )
 
 

@@ -3,7 +3,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from sahmr.data import verify
+from sahmr.data.cull import block_points
 from sahmr.data.shard_files import read_index, write_shard
 from sahmr.data.verify import verify_index, verify_shard
 from tests.data import small
@@ -27,6 +30,15 @@ def test_sound_shards_have_no_problems(small_world: Path, tmp_path: Path) -> Non
     assert (found.samples, found.with_contact, found.empty_frustum) == (3, 2, 0)
     assert found.vertices_behind == 0
     assert verify_index(read_index(small_world / "shards/rich"), small.records()) == []
+
+
+def test_crops_that_see_no_scene_are_counted(
+    small_world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entries, more = shard(small_world, tmp_path, small.records()[3:6])
+    monkeypatch.setattr(verify, "load_blocks", lambda *_: block_points(torch.tensor([[0.0, 0.0, -50.0]])))
+    found = verify_shard(entries, **more)
+    assert (found.problems, found.samples, found.empty_frustum) == ((), 3, 3)
 
 
 def test_flipped_byte_and_short_shard_are_found(small_world: Path, tmp_path: Path) -> None:
