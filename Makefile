@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 export DVC_NO_ANALYTICS := 1
+# DVC runs independent stages, and lists them in dvc.lock, in an order that depends on it.
+export PYTHONHASHSEED := 0
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: repro test soak lint format bench lock clean

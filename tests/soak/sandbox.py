@@ -47,8 +47,10 @@ class Sandbox:
         return self.start(**changes).run("tests.soak.road", *(names or STAGES), log=log)
 
     def repro(self, *targets: str, log: Path, **changes: str) -> subprocess.Popen[str]:
-        """Start ``dvc repro``."""
-        return self.start(**changes).run("dvc", "repro", *(targets or ("scenes", "shards")), log=log)
+        """Start ``dvc repro``; as in the Makefile, the seed decides in which order dvc.lock lists the stages."""
+        return self.start(**{"PYTHONHASHSEED": "0", **changes}).run(
+            "dvc", "repro", *(targets or ("scenes", "shards")), log=log
+        )
 
     def clear(self) -> None:
         """Remove outputs and reports; the work store stays."""
