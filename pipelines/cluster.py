@@ -30,6 +30,7 @@ _LOCAL_WORKERS = {
     "distributed.nanny.pre-spawn-environ": {
         "OMP_NUM_THREADS": "1",
         **PINNED,
+        "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False",  # looks every 10 ms, for pages that nobody sees here
         "DASK_LOGGING__DISTRIBUTED": "critical",  # a failed task is told once, by the stage, not by every worker
     },
 }

@@ -16,12 +16,19 @@ from torch.autograd.function import once_differentiable
 from sahmr.sparse.kernel_map import KernelMap
 
 try:
+    import torchsparse
     import torchsparse.backend as _cuda
 except ImportError as error:
     raise ImportError(
         "the sparse backend 'torchsparse' was asked for but torchsparse 1.4 is not installed; "
         "install it (it needs a CUDA tool chain) or choose the backend 'native'"
     ) from error
+if not hasattr(_cuda, "convolution_forward_cuda"):
+    raise ImportError(
+        f"torchsparse {getattr(torchsparse, '__version__', 'of unknown version')} has no convolution_forward_cuda "
+        "(2.x renamed its entry points, a build without CUDA lacks it); install torchsparse 1.4.0 with CUDA or choose "
+        "the backend 'native'"
+    )
 
 
 def _pairs(kernel_map: KernelMap) -> tuple[Tensor, Tensor]:

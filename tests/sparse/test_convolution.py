@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import sys
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -172,6 +174,16 @@ def test_backends_by_name() -> None:
     except ImportError:
         with pytest.raises(ImportError, match=r"torchsparse 1\.4 is not installed"):
             resolve_backend("torchsparse")
+
+
+def test_other_torchsparse_is_refused_with_its_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    package, backend = ModuleType("torchsparse"), ModuleType("torchsparse.backend")
+    package.__version__, package.backend = "2.1.0", backend  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "torchsparse", package)
+    monkeypatch.setitem(sys.modules, "torchsparse.backend", backend)
+    monkeypatch.delitem(sys.modules, "sahmr.sparse.torchsparse_backend", raising=False)
+    with pytest.raises(ImportError, match=r"torchsparse 2\.1\.0 has no convolution_forward_cuda"):
+        resolve_backend("torchsparse")
 
 
 def test_norm_of_one_row_uses_running_statistics() -> None:
