@@ -61,7 +61,7 @@ def stage(main: Main) -> Main:
             if error.errno not in _DISK:
                 raise
             log.error("error: %s: %s; nothing unfinished was published: mend it and run the same command again",
-                      error.filename or "disk", error.strerror)  # fmt: skip
+                      error.filename2 or error.filename or "disk", error.strerror)  # fmt: skip  # 2: where to
             sys.exit(1)
         except KeyboardInterrupt:
             log.error("stopped; finished pieces are kept: the same command goes on from here")

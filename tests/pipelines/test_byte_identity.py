@@ -129,9 +129,10 @@ def test_another_user_changes_nothing(road: Road) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root can run a stage as somebody else")
     command = [sys.executable, "-c", "import numpy, sahmr.errors"]
-    tried = subprocess.run(command, cwd="/", env=environment(), user=NOBODY, group=NOBODY, extra_groups=[], check=False)
-    if tried.returncode != 0:
-        pytest.skip("user nobody cannot run this interpreter or read this checkout")
+    try:
+        subprocess.run(command, cwd="/", env=environment(), user=NOBODY, group=NOBODY, extra_groups=[], check=True)
+    except (PermissionError, subprocess.CalledProcessError) as problem:
+        pytest.skip(f"user nobody cannot run this interpreter or read this checkout: {problem}")
     road.start("nobody", user=NOBODY, umask=0o027, HOME="/nonexistent")
     assert road.outputs("nobody") == road.outputs("plain")
     assert (road.folder / "nobody/data/shards").stat().st_uid == NOBODY
