@@ -14,6 +14,7 @@ from pipelines.stage import log, parse_dataset, stage
 from sahmr.body.topology import load_topology
 from sahmr.data.loader import SampleDataset, make_loader
 from sahmr.inference import predict_records
+from sahmr.network.precision import Precision
 from sahmr.settings import Paths, load_section, settings
 from sahmr.training.build import network_of, prepare_torch
 from sahmr.training.checkpoint import behaviour_values, file_sha256, read_checkpoint
@@ -30,12 +31,14 @@ class Predict:
         split: which samples.
         batch_size: as usual; changes the last bits of a prediction at most.
         sparse_backend: which code runs the sparse convolutions.
+        precision: bfloat16 is meant for GPUs; what it costs in accuracy: README, "Speed".
     """
 
     checkpoint: Path
     split: str
     batch_size: int
     sparse_backend: Literal["native", "torchsparse", "auto"]
+    precision: Precision
 
 
 @stage
@@ -55,9 +58,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     samples = SampleDataset(paths.shards / dataset, paths.scenes / f"{dataset}.zarr", section.split)
     loader = make_loader(samples, batch_size=section.batch_size, num_workers=loader_count())
     bar = tqdm(loader, desc=f"predict {dataset}", unit="batch", disable=None)
-    table = pa.concat_tables(to_table(records, PREDICTION_SCHEMA) for records in predict_records(network, bar))
+    records = predict_records(network, bar, section.precision)
+    table = pa.concat_tables(to_table(of_batch, PREDICTION_SCHEMA) for of_batch in records)
     target = paths.predictions / f"{dataset}.parquet"
-    extra = {"sahmr.split": section.split, "sahmr.checkpoint_sha256": file_sha256(section.checkpoint)}
+    extra = {
+        "sahmr.split": section.split,
+        "sahmr.checkpoint_sha256": file_sha256(section.checkpoint),
+        "sahmr.precision": section.precision,
+    }
     write_table(target, table, extra=extra)
     counts = table.column("contact_count").to_pylist()
     log.info(

@@ -6,17 +6,21 @@ from collections.abc import Iterable, Iterator
 
 import torch
 
+from sahmr.network.precision import Precision, reduced
 from sahmr.network.sahmr import SahmrNet
 from sahmr.structures import Batch, MeshPrediction, RootContact, move_to
 from schemas.prediction import PredictionRecord
 
 
-def predict_records(network: SahmrNet, batches: Iterable[Batch]) -> Iterator[list[PredictionRecord]]:
+def predict_records(
+    network: SahmrNet, batches: Iterable[Batch], precision: Precision = "float32"
+) -> Iterator[list[PredictionRecord]]:
     """Run the network over batches; ground truth is not looked at.
 
     Args:
         network: on its device; put into evaluation mode.
         batches: on the CPU.
+        precision: of products and convolutions.
 
     Yields:
         The records of one batch, in its order.
@@ -24,7 +28,7 @@ def predict_records(network: SahmrNet, batches: Iterable[Batch]) -> Iterator[lis
     network.eval()
     device = next(network.parameters()).device
     for batch in batches:
-        with torch.inference_mode():
+        with torch.inference_mode(), reduced(precision, device):
             root_contact, mesh = network(move_to(batch, device))
         yield _records(batch, move_to(root_contact, "cpu"), move_to(mesh, "cpu"))
 

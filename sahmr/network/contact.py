@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sahmr.network.precision import full
 from sahmr.network.size import ContactSize, Rounding
 from sahmr.sparse.backend import resolve_backend
 from sahmr.sparse.layers import ConvBlock, ResidualBlock, RowNorm, SparseConv, SparseNorm, SparseReLU
@@ -105,7 +106,9 @@ class ContactNet(nn.Module):
         z2 = self._read(points, y) + self.point_transforms[1](z1)
         y = self._join(self.up3, self._average(points, z2, y), x1)
         y = self._join(self.up4, y, x0)
-        out: Tensor = self.classifier(y.features + self.point_transforms[2](z2))
+        joined = y.features + self.point_transforms[2](z2)
+        with full(joined.device):
+            out: Tensor = self.classifier(joined.to(self.classifier[0].weight.dtype))
         return out
 
     def encode(self, x0: SparseTensor) -> tuple[SparseTensor, SparseTensor, SparseTensor, SparseTensor]:

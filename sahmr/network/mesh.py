@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from sahmr.dimensions import CROP_SIZE, NUM_COARSE, NUM_JOINTS, NUM_MIDDLE, NUM_PARTS, NUM_VERTICES
 from sahmr.network.attention import BertLayer, LinearAttentionLayer
 from sahmr.network.hrnet import Hrnet, normalize_image
+from sahmr.network.precision import full
 from sahmr.network.size import Behaviour, NetworkSize, TransformerSize
 from sahmr.structures import BodyTopology, ContactPoints, MeshPrediction
 
@@ -114,8 +115,10 @@ class TransformerBlock(nn.Module):
     ) -> tuple[Float[Tensor, "batch tokens width_out"], Float[Tensor, "batch contacts width_out"]]:
         """Transform tokens and points; only unmasked points are listened to."""
         hidden_tokens, hidden_points = self.bert(tokens, points, part, mask, part_mean)
-        new_tokens: Tensor = self.cls_head(hidden_tokens) + _through(self.residual, tokens)
-        new_points: Tensor = self.cls_head(hidden_points) + _through(self.residual, points)
+        dtype = self.cls_head.weight.dtype
+        with full(part.device):
+            new_tokens: Tensor = self.cls_head(hidden_tokens.to(dtype)) + _through(self.residual, tokens)
+            new_points: Tensor = self.cls_head(hidden_points.to(dtype)) + _through(self.residual, points)
         return new_tokens, new_points
 
 
@@ -192,7 +195,9 @@ class MeshNet(nn.Module):
             Vertices and contact points, origin at the root, metres; and the tokens after each block (joints first).
         """
         outputs: list[Tensor] = []
-        rows = self._embed(self.backbone(image).flatten(2).transpose(1, 2), contacts_anchor, part)
+        cells = self.backbone(image).flatten(2).transpose(1, 2)
+        with full(cells.device):
+            rows = self._embed(cells.to(self.template.dtype), contacts_anchor, part)
         first, *others = self.trans_encoder
         tokens, points = first(*rows, part, mask, self.part_mean)
         outputs.append(tokens)
@@ -200,7 +205,8 @@ class MeshNet(nn.Module):
             tokens, points = block(tokens, points, part, mask, self.part_mean)
             outputs.append(tokens)
         coarse = tokens[:, NUM_JOINTS:].transpose(1, 2)
-        vertices = self.upsampling2(self.upsampling(coarse)).transpose(1, 2)
+        with full(coarse.device):
+            vertices = self.upsampling2(self.upsampling(coarse)).transpose(1, 2)
         return vertices, points, outputs
 
     def _embed(self, cells: Tensor, contacts_anchor: Tensor, part: Tensor) -> tuple[MixedRows, MixedRows]:

@@ -16,6 +16,7 @@ from sahmr.network.batch_check import check_batch, require_finite
 from sahmr.network.contact import ContactNet
 from sahmr.network.contact_points import rank_in_sample, select_contacts
 from sahmr.network.hrnet import normalize_image
+from sahmr.network.precision import full
 from sahmr.network.root import RootNet, decode_root
 from sahmr.network.size import Behaviour, NetworkSize, Region, Vote
 from sahmr.structures import Batch, Camera, PackedPoints, RootContact
@@ -185,19 +186,20 @@ class RootContactNet(nn.Module):
         check_batch(batch)
         region = self.behaviour.region
         maps = self.root_net(normalize_image(batch.image))
-        root_map, initial_root = decode_root(maps.heatmap, maps.scaled_depth, batch.camera)
-        if not self.training:  # a training step that diverges is told with its epoch and step
-            require_finite(batch.keys, initial_root=initial_root)
-        generator = generator or torch.Generator().manual_seed(0)
-        anchor = initial_root
-        if self.training and targets_root is not None:
-            anchor = substitute_far_roots(
-                anchor, targets_root, region.substitution_distance, region.root_noise_std, generator
-            )
-        voxels = voxelize(crop_to_region(batch.scene, anchor, region), self.voxel_size)
-        centers = voxels.centers
-        sampled = sample_maps(maps.features, centers, batch.camera)
-        features = torch.cat([anchor[centers.sample] - centers.xyz, sampled], dim=1)
+        with full(batch.image.device):
+            root_map, initial_root = decode_root(maps.heatmap, maps.scaled_depth, batch.camera)
+            if not self.training:  # a training step that diverges is told with its epoch and step
+                require_finite(batch.keys, initial_root=initial_root)
+            generator = generator or torch.Generator().manual_seed(0)
+            anchor = initial_root
+            if self.training and targets_root is not None:
+                anchor = substitute_far_roots(
+                    anchor, targets_root, region.substitution_distance, region.root_noise_std, generator
+                )
+            voxels = voxelize(crop_to_region(batch.scene, anchor, region), self.voxel_size)
+            centers = voxels.centers
+            sampled = sample_maps(maps.features, centers, batch.camera)
+            features = torch.cat([anchor[centers.sample] - centers.xyz, sampled], dim=1)
         out = self.contact_net(voxels.coords, features)
         confidence, offset, part_logits = out[:, 0], out[:, 1:4], out[:, 4:]
         part = part_logits.argmax(dim=1) if len(out) else out.new_zeros(0, dtype=torch.long)

@@ -153,6 +153,7 @@ class KernelMap:
         self.num_inputs, self.num_outputs = num_inputs, table.shape[1]
         self.is_symmetric = is_symmetric
         self._blocks: dict[int, list[Block]] = {}
+        self._num_pairs: int | None = None
         self._reversed: KernelMap | None = None
 
     def reversed(self) -> KernelMap:
@@ -162,6 +163,13 @@ class KernelMap:
             self._reversed = KernelMap(table, self.num_outputs, is_symmetric=self.is_symmetric)
             self._reversed._reversed = self
         return self._reversed
+
+    @property
+    def num_pairs(self) -> int:
+        """Of all taps together."""
+        if self._num_pairs is None:
+            self._num_pairs = int((self.table < self.num_inputs).sum())
+        return self._num_pairs
 
     def pairs(self) -> tuple[Int[Tensor, " pairs"], Int[Tensor, " pairs"], Int[Tensor, " taps"]]:
         """Input rows and output rows of all pairs, tap by tap, and the number of pairs of each tap."""

@@ -12,8 +12,9 @@ from torch.autograd.function import once_differentiable
 
 from sahmr.sparse.kernel_map import PARTS, Block, KernelMap
 
-# All measured on a CPU.
+# Measured on a CPU, where nothing else is said.
 _BLOCK_ROWS = 4096  # of the output: a block's gathered rows and products stay in the cache
+_BLOCK_ROWS_CUDA = 1 << 18  # few large products; bounds memory. Not measured
 _FEW_ROWS, _FEW_TAPS = 512, 3  # up to so many rows with a third of the taps in use, zeros for the rest cost nothing
 _WIDE = 1 << 14  # weights of a tap; beyond, partial sums of its gradient cost more than they save
 
@@ -40,6 +41,10 @@ class _Scratch(threading.local):
 
 
 _scratch = _Scratch()
+
+
+def _block_rows(features: Tensor) -> int:
+    return _BLOCK_ROWS if features.device.type == "cpu" else _BLOCK_ROWS_CUDA
 
 
 def _gather(name: str, features: Tensor, row: Tensor) -> Tensor:
@@ -83,7 +88,7 @@ def _sum_products(
 def _is_small(kernel_map: KernelMap) -> bool:
     if kernel_map.num_outputs > _FEW_ROWS:
         return False
-    return int((kernel_map.table < kernel_map.num_inputs).sum()) * _FEW_TAPS > kernel_map.table.numel()
+    return kernel_map.num_pairs * _FEW_TAPS > kernel_map.table.numel()
 
 
 def _dense(features: Tensor, table: Tensor) -> Float[Tensor, "taps outputs channels"]:
@@ -105,12 +110,14 @@ def _backward_dense(grad: Tensor, features: Tensor, kernel: Tensor, table: Tenso
 
 
 def _forward_taps(features: Tensor, kernel: Tensor, kernel_map: KernelMap) -> Tensor:
-    output = features.new_zeros(kernel_map.num_outputs, kernel.shape[2])
     matrices = _per_part(kernel)
-    for block in kernel_map.blocks(_BLOCK_ROWS):
+    parts = [features.new_zeros(0, kernel.shape[2])]
+    for block in kernel_map.blocks(_block_rows(features)):
         if any(block.part_counts):
-            output[block.first : block.last] = _sum_products(_gather("rows", features, block.input), matrices, block)
-    return output
+            parts.append(_sum_products(_gather("rows", features, block.input), matrices, block))
+        else:
+            parts.append(features.new_zeros(block.last - block.first, kernel.shape[2]))
+    return parts[1] if len(parts) == 2 else torch.cat(parts)
 
 
 def _backward_taps(
@@ -123,7 +130,7 @@ def _backward_taps(
     parts = PARTS if kernel[0].numel() <= _WIDE else 1
     sums = kernel.new_zeros(len(kernel), parts, *kernel.shape[1:])
     sum_of_tap = sums.unbind()
-    for block in back.blocks(_BLOCK_ROWS):
+    for block in back.blocks(_block_rows(features)):
         if not any(block.part_counts):
             continue
         grad_rows = _gather("grad", grad, block.input).index_fill_(0, block.filling, 0)
@@ -181,5 +188,6 @@ class NativeBackend:
                 f"features {tuple(features.shape)} and kernel {tuple(kernel.shape)} do not fit a kernel map of "
                 f"{kernel_map.num_inputs} inputs and {len(kernel_map.table)} taps"
             )
-        result: Tensor = _Convolve.apply(features, kernel, kernel_map)  # type: ignore[no-untyped-call]
+        # Under autocast the features come in low precision, the weights do not.
+        result: Tensor = _Convolve.apply(features, kernel.to(features.dtype), kernel_map)  # type: ignore[no-untyped-call]
         return result

@@ -68,12 +68,14 @@ class TorchsparseBackend:
         kernel: Float[Tensor, "taps in_channels out_channels"],
         kernel_map: KernelMap,
     ) -> Float[Tensor, "outputs out_channels"]:
-        """Convolve on the GPU.
+        """Convolve on the GPU, in the weights' precision: its kernels know no bfloat16.
 
         Raises:
             ValueError: if the features are not on a CUDA device.
         """
         if not features.is_cuda:
             raise ValueError("the sparse backend 'torchsparse' runs on CUDA only; choose 'native' for the CPU")
-        result: Tensor = _Convolve.apply(features, kernel, kernel_map)  # type: ignore[no-untyped-call]
-        return result
+        result: Tensor = _Convolve.apply(  # type: ignore[no-untyped-call]
+            features.to(kernel.dtype), kernel, kernel_map
+        )
+        return result.to(features.dtype)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.parity.golden_file import GoldenFile, Ledger, markdown
-from tests.parity.published import Bodies
+from tests.parity.published import Bodies, Weights
 
 _FOLDER = Path(__file__).parent
 _DEFAULT = _FOLDER.parents[1].parent / "shared" / "reference" / "golden"
@@ -70,6 +70,12 @@ def weights(beside: Callable[[str], Path]) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def published(weights: ModuleType) -> Weights:
+    """The full network's deterministic weights; large, so kept no longer than a module's tests."""
+    return Weights(weights)
 
 
 @pytest.fixture(scope="session")

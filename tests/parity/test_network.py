@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import torch
@@ -23,11 +22,6 @@ from tests.parity.golden_file import DEEP_GRADIENT, LAYER, GoldenFile
 from tests.parity.published import MODES, QUIET, Bodies, Load, Weights, joint_regressor, make_batch, tables, to_camera
 
 EXACT_POINTS = 1e-6  # of scale: the points themselves, moved by a camera transform at most
-
-
-@pytest.fixture(scope="module")
-def published(weights: ModuleType) -> Weights:
-    return Weights(weights)
 
 
 def test_every_reference_key(beside: Callable[[str], Path], published: Weights) -> None:
