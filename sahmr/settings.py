@@ -55,7 +55,10 @@ def read_params(path: Path | None = None) -> dict[str, Any]:
     path = path or Path("params.yaml")
     if not path.is_file():
         raise SettingsError(f"{path}: no such file in {Path.cwd()}; run the stage from the repository root")
-    loaded = yaml.safe_load(path.read_text())
+    try:
+        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as problem:
+        raise SettingsError(f"{path}: not a readable YAML file: {problem}") from None
     if not isinstance(loaded, dict):
         raise SettingsError(f"{path}: expected sections, found {type(loaded).__name__}")
     return loaded

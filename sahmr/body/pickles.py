@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import math
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -15,17 +18,23 @@ from sahmr.errors import RawDataError
 
 def read_pickle(stream: BinaryIO, where: str, *, error: type[RawDataError] = RawDataError) -> Any:
     """Read one pickle from a stream; ``where`` names it in the error message."""
+    with _told_as(error, f"{where}: damaged or not a pickle"):
+        try:
+            return plain(RestrictedUnpickler(stream, encoding="latin1").load())
+        except RefusedError as problem:
+            raise error(f"{where}: not read, found {problem}; allowed in a pickle: {ALLOWED}") from None
+
+
+@contextmanager
+def _told_as(error: type[RawDataError], what: str) -> Iterator[None]:
+    """Turn whatever reading raises into one error: damaged bytes may raise anything at all."""
     try:
-        return plain(RestrictedUnpickler(stream, encoding="latin1").load())
-    except RefusedError as problem:
-        raise error(f"{where}: not read, found {problem}; allowed in a pickle: {ALLOWED}") from None
-    except Exception as problem:  # a damaged pickle may raise anything at all
-        raise error(f"{where}: damaged or not a pickle ({_told(problem)}); fetch it again") from None
-
-
-def _told(problem: Exception) -> str:
-    """What an error says, on one line of bounded length."""
-    return f"{type(problem).__name__}: {problem}".replace("\n", " ").removesuffix(": ")[:200]
+        yield
+    except RawDataError:
+        raise
+    except Exception as problem:
+        told = f"{type(problem).__name__}: {problem}".replace("\n", " ").removesuffix(": ")[:200]
+        raise error(f"{what} ({told}); fetch it again") from None
 
 
 def load_pickle(path: Path, *, error: type[RawDataError] = RawDataError) -> Any:
@@ -47,17 +56,15 @@ def load_pickle(path: Path, *, error: type[RawDataError] = RawDataError) -> Any:
 
 def _read_npy(stream: BinaryIO, where: str, error: type[RawDataError]) -> Any:
     """An npy stream; object arrays go through the restricted unpickler."""
-    try:
+    with _told_as(error, f"{where}: not a readable npy file"):
         version = np.lib.format.read_magic(stream)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, fortran, dtype = read(stream)
         if not dtype.hasobject:
             stream.seek(0)
             return np.lib.format.read_array(stream, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as problem:
-        raise error(f"{where}: not a readable npy file ({problem}); fetch it again") from None
     array = read_pickle(stream, where, error=error)
-    if not isinstance(array, np.ndarray) or array.size != int(np.prod(shape)):
+    if not isinstance(array, np.ndarray) or array.size != math.prod(shape):
         raise error(f"{where}: its content does not fit its header {shape}; fetch it again")
     return array.reshape(shape, order="F" if fortran else "C")
 
@@ -75,14 +82,18 @@ def load_npy(path: Path, *, error: type[RawDataError] = RawDataError) -> Any:
 
 
 def npz_keys(path: Path, *, error: type[RawDataError] = RawDataError) -> tuple[str, ...]:
-    """Names of the arrays in an ``.npz``, without reading any of them."""
+    """Names of the arrays in an ``.npz``, without reading any of them.
+
+    Raises:
+        RawDataError: (or ``error``) if the file is missing or no archive of arrays.
+    """
     if not path.is_file():
         raise error(f"{path}: no such file")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return tuple(name.removesuffix(".npy") for name in archive.namelist())
-    except zipfile.BadZipFile as problem:
-        raise error(f"{path}: not an npz archive ({problem}); fetch it again") from None
+    with _told_as(error, f"{path}: not an npz archive"), zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+    if odd := [name for name in names if not name.endswith(".npy")]:
+        raise error(f"{path}: not an npz archive (it holds {odd[:3]}, allowed are .npy files only); fetch it again")
+    return tuple(name.removesuffix(".npy") for name in names)
 
 
 def load_npz_member(path: Path, key: str, *, error: type[RawDataError] = RawDataError) -> Any:
@@ -94,9 +105,6 @@ def load_npz_member(path: Path, key: str, *, error: type[RawDataError] = RawData
     keys = npz_keys(path, error=error)
     if key not in keys:
         raise error(f"{path}: no key '{key}', found {sorted(keys)}")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            content = archive.read(f"{key}.npy")
-    except (zipfile.BadZipFile, OSError, ValueError) as problem:
-        raise error(f"{path}: key '{key}' is damaged ({problem}); fetch the file again") from None
+    with _told_as(error, f"{path}: key '{key}' is damaged"), zipfile.ZipFile(path) as archive:
+        content = archive.read(f"{key}.npy")
     return _read_npy(io.BytesIO(content), f"{path}, key '{key}'", error)

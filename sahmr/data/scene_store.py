@@ -118,7 +118,7 @@ def read_shipped_distance(values_file: Path, info_file: Path) -> DistanceGrid:
         RawDataError: if a file is missing or damaged, the length is not dim cubed, or a value is not finite.
     """
     try:
-        info = json.loads(info_file.read_text())
+        info = json.loads(info_file.read_text(encoding="utf-8"))
         lower, upper = (np.array(info[key], dtype=np.float64) for key in ("min", "max"))
         side = int(info["dim"])
     except Exception as problem:  # of a few bytes of JSON, none of them ours

@@ -107,7 +107,7 @@ def read_json(path: Path) -> Any:
     if not path.is_file():
         raise RawDataError(f"{path}: no such file")
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as problem:
         raise RawDataError(f"{path}: not a JSON file ({problem}); fetch it again") from None
 

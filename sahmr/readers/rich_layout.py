@@ -82,9 +82,13 @@ def read_split_table(path: Path, split: str) -> list[Track]:
     """Read a tab-separated table with its header row.
 
     Raises:
-        RawDataError: naming the line, if a column is missing or a value is not what it must be.
+        RawDataError: if it is no text; naming the line, if a column is missing or a value is not what it must be.
     """
-    lines = [line.split("\t") for line in path.read_text().splitlines() if line.strip()]
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as problem:
+        raise RawDataError(f"{path}: not a text file ({problem}); fetch {TOOLKIT}") from None
+    lines = [line.split("\t") for line in text.splitlines() if line.strip()]
     header = [name.strip() for name in lines[0]] if lines else []
     missing = [name for name in _COLUMNS if name not in header]
     if missing:
@@ -116,7 +120,12 @@ def check_genders(root: Path, tracks: list[Track]) -> list[str]:
     path = next((p for base in _RESOURCE if (p := root / base / "gender.json").is_file()), None)
     if path is None:
         return []
-    genders = {int(key): str(value).lower() for key, value in dict(read_json(path)).items()}
+    try:
+        genders = {int(key): str(value).lower() for key, value in dict(read_json(path)).items()}
+    except (TypeError, ValueError) as problem:
+        raise RawDataError(
+            f"{path}: must hold a gender for every subject's number ({problem}); fetch {TOOLKIT}"
+        ) from None
     return [
         f"{path}: subject {track.subject} is {genders.get(track.subject, 'missing')}, the {track.split} table says "
         f"{track.gender} for {track.sequence}; fetch {TOOLKIT}"

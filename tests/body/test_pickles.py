@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from sahmr.body.pickles import load_npy, load_npz_member, load_pickle
+from sahmr.body.pickles import load_npy, load_npz_member, load_pickle, npz_keys
 from sahmr.errors import BodyModelError, RawDataError
 from tests.body.fabricated import chumpy_pickle, write_tables
 
@@ -98,6 +98,34 @@ def test_npz_members_are_read_one_by_one(tmp_path: Path) -> None:
     with pytest.raises(RawDataError, match="no key 'Q'"):
         load_npz_member(tmp_path / "mesh_downsampling.npz", "Q")
     assert set(load_npy(tmp_path / "seg_part_info.npy")) == {"predefined_segparts", "verts6890_pids", "verts431_pids"}
+
+
+def test_any_damage_of_arrays_is_one_error(tmp_path: Path) -> None:
+    """A few flipped bytes of npy and npz files: either they do not matter, or one RawDataError tells."""
+    random = np.random.default_rng(0)
+    np.save(tmp_path / "a.npy", np.arange(30.0).reshape(5, 6))
+    np.savez(tmp_path / "b.npz", a=np.arange(30.0))
+    np.savez_compressed(tmp_path / "c.npz", a=np.arange(900.0), o=np.array({"x": 1}, dtype=object))
+    told = 0
+    for name, count in (("a.npy", 300), ("b.npz", 300), ("c.npz", 600)):
+        sound = np.frombuffer((tmp_path / name).read_bytes(), np.uint8)
+        path = tmp_path / f"damaged{Path(name).suffix}"
+        for _ in range(count):
+            damaged = sound.copy()
+            where = random.integers(len(sound), size=random.integers(1, 5))
+            damaged[where] = random.integers(256, size=len(where))
+            path.write_bytes(
+                damaged[: random.choice([len(sound), random.integers(len(sound))], p=[0.9, 0.1])].tobytes()
+            )
+            try:
+                if path.suffix == ".npy":
+                    load_npy(path)
+                else:
+                    for key in npz_keys(path):
+                        load_npz_member(path, key)
+            except RawDataError:
+                told += 1
+    assert told > 500
 
 
 def test_missing_and_damaged_npy(tmp_path: Path) -> None:

@@ -105,6 +105,17 @@ def test_unknown_key_is_an_error_naming_it(section: str, tmp_path: Path) -> None
         load_section(section, kind, path)
 
 
+@pytest.mark.parametrize("content", [b"\xff\xfe raw", b"raw: [1", b"a: b: c", b"\0"])
+def test_unreadable_params_are_told(content: bytes, tmp_path: Path) -> None:
+    from sahmr.errors import SettingsError
+    from sahmr.settings import read_params
+
+    path = tmp_path / "params.yaml"
+    path.write_bytes(content)
+    with pytest.raises(SettingsError, match=r"params\.yaml: not a readable YAML file"):
+        read_params(path)
+
+
 def settings_class(section: str) -> type:
     """The class a section is checked with: found by its docstring, so that each section has exactly one."""
     found = set()
