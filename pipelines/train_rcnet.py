@@ -80,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     device = prepare_torch(thread_count(), section.seed)
     topology = load_topology(paths.bodies)
     region = Region(substitution_distance=section.substitution_distance_m, root_noise_std=section.root_noise_m)
-    behaviour = replace(OWN, region=region)
+    behaviour = replace(OWN, rounding=size.rounding, region=region)
     network = build_network(size.size, behaviour, topology, backend=size.sparse_backend)
     if section.metro_checkpoint is None:
         means = split_means(source.plain("train", plan.batch_size), topology)

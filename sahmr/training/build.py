@@ -13,7 +13,7 @@ from sahmr.dimensions import NUM_COARSE, NUM_JOINTS, NUM_VERTICES
 from sahmr.errors import CheckpointError, SettingsError
 from sahmr.network.checkpoint_keys import compare_keys, metro_sources
 from sahmr.network.sahmr import SahmrNet
-from sahmr.network.size import DEMO, PAPER, Behaviour, NetworkSize
+from sahmr.network.size import DEMO, PAPER, Behaviour, NetworkSize, Rounding
 from sahmr.settings import settings
 from sahmr.structures import BodyTopology
 from sahmr.training.checkpoint import METRO, Checkpoint, load_state
@@ -30,10 +30,13 @@ class Network:
     Attributes:
         size: widths and depths.
         sparse_backend: which code runs the sparse convolutions.
+        rounding: how ``train_rcnet`` halves voxel coordinates, see :class:`sahmr.network.size.Behaviour`; stored in the
+            checkpoint, by which everything later goes.
     """
 
     size: Literal["demo", "paper"]
     sparse_backend: Literal["native", "torchsparse", "auto"]
+    rounding: Rounding
 
 
 def build_network(size: str, behaviour: Behaviour, topology: BodyTopology, *, backend: str) -> SahmrNet:

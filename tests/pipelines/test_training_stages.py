@@ -106,6 +106,42 @@ def test_checkpoint_without_baseline_is_scored_alone(world: Path, tmp_path: Path
     assert json.loads((copy / "reports/rich_metrics.json").read_text()).keys() == {"sahmr"}
 
 
+def edit_params(folder: Path, section: str, **changes: object) -> None:
+    params = yaml.safe_load((folder / "params.yaml").read_text())
+    params[section] |= changes
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+
+
+def test_rounding_goes_from_params_into_every_checkpoint(world: Path, tmp_path: Path) -> None:
+    """``train_sahmr`` goes by what its first network was trained with, not by the params of the day."""
+    copy = tmp_path / "world"
+    shutil.copytree(world, copy)
+    write_params(copy)
+    with pytest.MonkeyPatch.context() as there:
+        there.chdir(copy)
+        edit_params(copy, "network", rounding="trunc")
+        train_rcnet.main([])
+        edit_params(copy, "network", rounding="floor")
+        train_sahmr.main([])
+    before, after = (read_checkpoint(folder / "models/rcnet.pt") for folder in (world, copy))
+    assert (before.behaviour.rounding, after.behaviour.rounding) == ("floor", "trunc")
+    assert read_checkpoint(copy / "models/sahmr.pt").behaviour.rounding == "trunc"
+
+
+def test_prediction_in_bfloat16_says_so(world: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "world"
+    shutil.copytree(world, copy)
+    write_params(copy)
+    edit_params(copy, "predict", precision="bfloat16")
+    with pytest.MonkeyPatch.context() as there:
+        there.chdir(copy)
+        predict.main(["--dataset", "rich"])
+    tables = [read_table(folder / "predictions/rich.parquet", PREDICTION_SCHEMA) for folder in (world, copy)]
+    assert [table.schema.metadata[b"sahmr.precision"] for table in tables] == [b"float32", b"bfloat16"]
+    fine, coarse = (np.array(table.column("vertices").to_pylist()) for table in tables)
+    assert 0 < np.abs(fine - coarse).max() < 0.05
+
+
 def test_predictions_of_another_split_are_refused(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
     params = yaml.safe_load((world / "params.yaml").read_text())
     with pytest.MonkeyPatch.context() as there, pytest.raises(SystemExit):
