@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -37,6 +38,7 @@ from tests.imports import ROOT
 
 _BATCH, _DRAWS = 16, 3  # how often each image is judged, each time with other noise
 _PITCH_M = 0.02
+_NOISE_M = (0.25, 0.25, 0.7)  # as in params.yaml
 _GOOD = {"root_mm": -1, "voxel_iou": 1, "voxel_recall": 1, "voxel_precision": 1, "contact_count_error": -1}
 
 
@@ -56,7 +58,9 @@ def start(folder: Path, rounding: Rounding, seed: int, epochs: int) -> subproces
 def read_network(path: Path, topology: BodyTopology) -> SahmrNet:
     """The trained network; only its outermost module is told to train, so that it draws anchors as in training."""
     checkpoint = read_checkpoint(path)
-    network = build_network(checkpoint.size, checkpoint.behaviour, topology, backend="native").eval()
+    region = replace(checkpoint.behaviour.region, substitution_distance=0.0, root_noise_std=_NOISE_M)
+    behaviour = replace(checkpoint.behaviour, region=region)
+    network = build_network(checkpoint.size, behaviour, topology, backend="native").eval()
     load_state(network, checkpoint.network, source=str(path), under="rcnet.")
     network.rcnet.training = True
     return network
