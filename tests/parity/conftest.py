@@ -72,9 +72,9 @@ def weights(beside: Callable[[str], Path]) -> ModuleType:
     return module
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def published(weights: ModuleType) -> Weights:
-    """The full network's deterministic weights; large, so kept no longer than a module's tests."""
+    """The full network's deterministic weights."""
     return Weights(weights)
 
 
