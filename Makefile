@@ -23,7 +23,7 @@ test: .venv.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest -q -n 3 --dist loadfile --ignore tests/parity
+	$(BIN)/pytest -q -n 3 --dist loadfile --no-loadscope-reorder --ignore tests/parity
 	$(BIN)/pytest -q tests/parity
 
 lint: .venv.stamp

@@ -23,6 +23,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--body-seed", type=int, default=7, help="seed of the golden files' synthetic body models")
 
 
+# Long files, begun first so that no process is left alone with one at the end; those that wait for the demo come later.
+_FIRST = (
+    "soak/test_crash.py", "training/test_convert.py", "pipelines/test_training_stages.py",
+    "pipelines/test_convert_checkpoint.py", "training/test_trainer.py", "pipelines/test_damage.py",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def rank(item: pytest.Item) -> int:
+        path = item.path.relative_to(Path(__file__).parent).as_posix()
+        return _FIRST.index(path) if path in _FIRST else len(_FIRST)
+
+    items.sort(key=rank)
+
+
 @pytest.fixture(scope="session")
 def demo_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small but complete demo: ``RICH``, ``PROX`` and ``body_models`` below one folder, every trap included."""

@@ -19,7 +19,8 @@ class Sandbox:
 
     Args:
         folder: to be made.
-        demo: holds ``RICH``, ``PROX`` and ``body_models``; its files are linked in.
+        demo: holds ``RICH``, ``PROX`` and ``body_models``; copied, as another link to a file, made by whoever else
+            uses the demo, is a change of it (its ctime) that makes ``frames`` read it again.
 
     Attributes:
         folder: see above.
@@ -34,7 +35,7 @@ class Sandbox:
             shutil.copy(ROOT / name, folder / name)
         (folder / ".dvc").mkdir()
         shutil.copy(ROOT / ".dvc/config", folder / ".dvc/config")
-        shutil.copytree(demo, folder / RAW, copy_function=os.link)
+        shutil.copytree(demo, folder / RAW)
         write_params(folder, RAW)
         subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
 
