@@ -249,9 +249,9 @@ def test_a_key_holds_everything_that_decides_the_bytes(monkeypatch: pytest.Monke
         piece_key("shards", 1, {"quality": 92, "side": 3, "more": None}, inputs),
         piece_key("shards", 1, {"quality": 92, "side": 3}, {"files": [["a", 1, 3]]}),
     ]
-    for library in work_store.LIBRARIES:
+    for package in work_store.LIBRARIES:
         with monkeypatch.context() as patch:
-            newer = {**work_store.library_versions(), library: "99.0"}
+            newer = {**work_store.library_versions(), package: "99.0"}
             patch.setattr(work_store, "library_versions", lambda newer=newer: newer)
             others.append(piece_key("shards", 1, {"quality": 92, "side": 3}, inputs))
     assert len({key, *others}) == 1 + len(others)
