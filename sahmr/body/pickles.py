@@ -27,7 +27,11 @@ def read_pickle(stream: BinaryIO, where: str, *, error: type[RawDataError] = Raw
 
 @contextmanager
 def _told_as(error: type[RawDataError], what: str) -> Iterator[None]:
-    """Turn whatever reading raises into one error: damaged bytes may raise anything at all."""
+    """Turn whatever reading raises into one error.
+
+    Of bytes that a stranger damaged, ``zipfile``, ``zlib``, ``ast``, numpy and the unpickler raise a dozen unrelated
+    exceptions, documented or not; flipping random bytes finds them all (``tests/body/test_pickles.py``).
+    """
     try:
         yield
     except RawDataError:
@@ -35,6 +39,19 @@ def _told_as(error: type[RawDataError], what: str) -> Iterator[None]:
     except Exception as problem:
         told = f"{type(problem).__name__}: {problem}".replace("\n", " ").removesuffix(": ")[:200]
         raise error(f"{what} ({told}); fetch it again") from None
+
+
+@contextmanager
+def _opened(path: Path, error: type[RawDataError]) -> Iterator[BinaryIO]:
+    """A file that is there and may be read."""
+    if not path.is_file():
+        raise error(f"{path}: no such file")
+    try:
+        stream = path.open("rb")
+    except OSError as problem:
+        raise error(f"{path}: cannot be read ({problem.strerror}); allow it, or fetch it again") from None
+    with stream:
+        yield stream
 
 
 def load_pickle(path: Path, *, error: type[RawDataError] = RawDataError) -> Any:
@@ -45,17 +62,13 @@ def load_pickle(path: Path, *, error: type[RawDataError] = RawDataError) -> Any:
     Raises:
         RawDataError: (or ``error``) if the file is missing, damaged, or holds a class that is not allowed.
     """
-    if not path.is_file():
-        raise error(f"{path}: no such file")
-    try:
-        with path.open("rb") as stream:
-            return read_pickle(stream, str(path), error=error)
-    except OSError as problem:
-        raise error(f"{path}: cannot be read ({problem.strerror}); allow it, or fetch it again") from None
+    with _opened(path, error) as stream:
+        return read_pickle(stream, str(path), error=error)
 
 
-def _read_npy(stream: BinaryIO, where: str, error: type[RawDataError]) -> Any:
-    """An npy stream; object arrays go through the restricted unpickler."""
+def _read_npy(content: bytes, where: str, error: type[RawDataError]) -> Any:
+    """The bytes of an npy file; object arrays go through the restricted unpickler."""
+    stream = io.BytesIO(content)
     with _told_as(error, f"{where}: not a readable npy file"):
         version = np.lib.format.read_magic(stream)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
@@ -75,10 +88,21 @@ def load_npy(path: Path, *, error: type[RawDataError] = RawDataError) -> Any:
     Raises:
         RawDataError: (or ``error``) if it is missing, damaged, or its pickle holds a forbidden class.
     """
-    if not path.is_file():
-        raise error(f"{path}: no such file")
-    array = _read_npy(io.BytesIO(path.read_bytes()), str(path), error)
+    with _opened(path, error) as stream:
+        array = _read_npy(stream.read(), str(path), error)
     return array.item() if array.dtype == object and array.ndim == 0 else array
+
+
+@contextmanager
+def _archive(path: Path, error: type[RawDataError]) -> Iterator[tuple[zipfile.ZipFile, tuple[str, ...]]]:
+    """An ``.npz`` and the names of its arrays."""
+    with _opened(path, error) as stream:
+        with _told_as(error, f"{path}: not an npz archive"):
+            archive = zipfile.ZipFile(stream)
+            names = archive.namelist()
+        if odd := [name for name in names if not name.endswith(".npy")]:
+            raise error(f"{path}: not an npz archive (it holds {odd[:3]}, allowed are .npy files only); fetch it again")
+        yield archive, tuple(name.removesuffix(".npy") for name in names)
 
 
 def npz_keys(path: Path, *, error: type[RawDataError] = RawDataError) -> tuple[str, ...]:
@@ -87,13 +111,8 @@ def npz_keys(path: Path, *, error: type[RawDataError] = RawDataError) -> tuple[s
     Raises:
         RawDataError: (or ``error``) if the file is missing or no archive of arrays.
     """
-    if not path.is_file():
-        raise error(f"{path}: no such file")
-    with _told_as(error, f"{path}: not an npz archive"), zipfile.ZipFile(path) as archive:
-        names = archive.namelist()
-    if odd := [name for name in names if not name.endswith(".npy")]:
-        raise error(f"{path}: not an npz archive (it holds {odd[:3]}, allowed are .npy files only); fetch it again")
-    return tuple(name.removesuffix(".npy") for name in names)
+    with _archive(path, error) as (_, keys):
+        return keys
 
 
 def load_npz_member(path: Path, key: str, *, error: type[RawDataError] = RawDataError) -> Any:
@@ -102,9 +121,9 @@ def load_npz_member(path: Path, key: str, *, error: type[RawDataError] = RawData
     Raises:
         RawDataError: (or ``error``) if the file or key is missing or damaged.
     """
-    keys = npz_keys(path, error=error)
-    if key not in keys:
-        raise error(f"{path}: no key '{key}', found {sorted(keys)}")
-    with _told_as(error, f"{path}: key '{key}' is damaged"), zipfile.ZipFile(path) as archive:
-        content = archive.read(f"{key}.npy")
-    return _read_npy(io.BytesIO(content), f"{path}, key '{key}'", error)
+    with _archive(path, error) as (archive, keys):
+        if key not in keys:
+            raise error(f"{path}: no key '{key}', found {sorted(keys)}")
+        with _told_as(error, f"{path}: key '{key}' is damaged"):
+            content = archive.read(f"{key}.npy")
+    return _read_npy(content, f"{path}, key '{key}'", error)

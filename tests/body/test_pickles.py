@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -126,6 +129,19 @@ def test_any_damage_of_arrays_is_one_error(tmp_path: Path) -> None:
             except RawDataError:
                 told += 1
     assert told > 500
+
+
+@pytest.mark.parametrize("read", [load_npy, load_pickle, npz_keys, lambda path: load_npz_member(path, "a")])
+def test_a_file_that_may_not_be_read(
+    read: Callable[[Path], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbidden(path: Path, *_: object) -> Any:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    (tmp_path / "a").touch()
+    monkeypatch.setattr(Path, "open", forbidden)
+    with pytest.raises(RawDataError, match=r"/a: cannot be read \(Permission denied\); allow it, or fetch it again"):
+        read(tmp_path / "a")
 
 
 def test_missing_and_damaged_npy(tmp_path: Path) -> None:
