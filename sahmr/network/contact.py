@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sahmr.network.precision import full
+from sahmr.network.precision import precisely
 from sahmr.network.size import ContactSize, Rounding
 from sahmr.sparse.backend import resolve_backend
 from sahmr.sparse.layers import ConvBlock, ResidualBlock, RowNorm, SparseConv, SparseNorm, SparseReLU
@@ -106,10 +106,7 @@ class ContactNet(nn.Module):
         z2 = self._read(points, y) + self.point_transforms[1](z1)
         y = self._join(self.up3, self._average(points, z2, y), x1)
         y = self._join(self.up4, y, x0)
-        joined = y.features + self.point_transforms[2](z2)
-        with full(joined.device):
-            out: Tensor = self.classifier(joined.to(self.classifier[0].weight.dtype))
-        return out
+        return precisely(self.classifier, y.features + self.point_transforms[2](z2))
 
     def encode(self, x0: SparseTensor) -> tuple[SparseTensor, SparseTensor, SparseTensor, SparseTensor]:
         """Run the encoder; strides 2, 4, 8, 16."""

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from sahmr.dimensions import CROP_SIZE, NUM_COARSE, NUM_JOINTS, NUM_MIDDLE, NUM_PARTS, NUM_VERTICES
 from sahmr.network.attention import BertLayer, LinearAttentionLayer
 from sahmr.network.hrnet import Hrnet, normalize_image
-from sahmr.network.precision import full
+from sahmr.network.precision import full, precisely
 from sahmr.network.size import Behaviour, NetworkSize, TransformerSize
 from sahmr.structures import BodyTopology, ContactPoints, MeshPrediction
 
@@ -115,10 +115,9 @@ class TransformerBlock(nn.Module):
     ) -> tuple[Float[Tensor, "batch tokens width_out"], Float[Tensor, "batch contacts width_out"]]:
         """Transform tokens and points; only unmasked points are listened to."""
         hidden_tokens, hidden_points = self.bert(tokens, points, part, mask, part_mean)
-        dtype = self.cls_head.weight.dtype
         with full(part.device):
-            new_tokens: Tensor = self.cls_head(hidden_tokens.to(dtype)) + _through(self.residual, tokens)
-            new_points: Tensor = self.cls_head(hidden_points.to(dtype)) + _through(self.residual, points)
+            new_tokens = precisely(self.cls_head, hidden_tokens) + _through(self.residual, tokens)
+            new_points = precisely(self.cls_head, hidden_points) + _through(self.residual, points)
         return new_tokens, new_points
 
 
@@ -205,8 +204,7 @@ class MeshNet(nn.Module):
             tokens, points = block(tokens, points, part, mask, self.part_mean)
             outputs.append(tokens)
         coarse = tokens[:, NUM_JOINTS:].transpose(1, 2)
-        with full(coarse.device):
-            vertices = self.upsampling2(self.upsampling(coarse)).transpose(1, 2)
+        vertices = precisely(self.upsampling2, precisely(self.upsampling, coarse)).transpose(1, 2)
         return vertices, points, outputs
 
     def _embed(self, cells: Tensor, contacts_anchor: Tensor, part: Tensor) -> tuple[MixedRows, MixedRows]:

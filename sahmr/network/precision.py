@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
+from torch import Tensor, nn
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -19,5 +20,12 @@ def reduced(precision: Precision, device: torch.device) -> torch.autocast:
 
 
 def full(device: torch.device) -> torch.autocast:
-    """Context that switches autocast off; inputs must be made float32 by hand."""
+    """Context that switches autocast off; for layers, whose inputs have to be cast back too, see :func:`precisely`."""
     return torch.autocast(device.type, enabled=False)
+
+
+def precisely(layer: nn.Module, x: Tensor) -> Tensor:
+    """Apply a layer outside autocast, in the precision of its weights."""
+    with full(x.device):
+        result: Tensor = layer(x.to(next(layer.parameters()).dtype))
+    return result

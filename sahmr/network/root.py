@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from sahmr.dimensions import NUM_PARTS
 from sahmr.geometry.camera import unit_to_image, unproject
 from sahmr.network.hrnet import Hrnet
-from sahmr.network.precision import full
+from sahmr.network.precision import precisely
 from sahmr.network.size import NetworkSize
 from sahmr.structures import Camera
 
@@ -48,9 +48,7 @@ class RootNet(nn.Module):
 
     def forward(self, image: Float[Tensor, "batch 3 height width"]) -> RootMaps:
         """Run on a normalised image; the maps have a quarter of its side."""
-        trunk = self.hrnet(image)
-        with full(trunk.device):
-            out = self.out_conv(trunk.to(self.out_conv.weight.dtype)).contiguous()
+        out = precisely(self.out_conv, self.hrnet(image)).contiguous()
         last_feature = 2 + self.image_features
         return RootMaps(
             heatmap=out[:, 0], scaled_depth=out[:, 1], features=out[:, 2:last_feature], part_maps=out[:, last_feature:]
