@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipelines.stage import log, stage
+from sahmr.body.build_topology import write_topology
 from sahmr.body.files import BodyFiles, find_body_files
 from sahmr.body.model import body_model, clean_path, read_official, write_clean
-from sahmr.body.topology import write_topology
 from sahmr.body.transfer import TRANSFER_FILE, read_transfer, write_transfer
 from sahmr.settings import Paths, Raw, load_section, settings
 

@@ -10,7 +10,7 @@ from catalog.entries import CATALOG_SCHEMA
 from catalog.report import readable_size, render
 from catalog.scan import Artifact, scan
 from pipelines.stage import DATASETS, log, stage
-from sahmr.data.publish import publish_text
+from sahmr.files import publish_text
 from sahmr.settings import Paths, load_section
 from schemas.fields import to_table, write_table
 

@@ -10,10 +10,8 @@ import numpy as np
 from tqdm import tqdm
 
 from pipelines.stage import log, parse_dataset, stage
+from sahmr.batches.dataset import SampleDataset
 from sahmr.body.topology import load_topology
-from sahmr.data.loader import SampleDataset
-from sahmr.data.publish import publish_text
-from sahmr.data.scene_store import load_scene
 from sahmr.evaluation import (
     DistanceGrid,
     StoredPrediction,
@@ -25,7 +23,9 @@ from sahmr.evaluation import (
     summarise,
     table_lines,
 )
+from sahmr.files import publish_text
 from sahmr.overlay import Tile, draw_sheet
+from sahmr.scenes.store import load_scene
 from sahmr.settings import Paths, load_section, read_params, settings
 from sahmr.structures import BodyTopology, Sample
 from sahmr.training.checkpoint import Checkpoint, read_checkpoint

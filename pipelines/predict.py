@@ -9,10 +9,11 @@ from typing import Literal
 import pyarrow as pa
 from tqdm import tqdm
 
-from pipelines.parallel import loader_count, thread_count
+from pipelines.conversion.parallel import loader_count, thread_count
 from pipelines.stage import log, parse_dataset, stage
+from sahmr.batches.dataset import SampleDataset
+from sahmr.batches.loader import make_loader
 from sahmr.body.topology import load_topology
-from sahmr.data.loader import SampleDataset, make_loader
 from sahmr.inference import predict_records
 from sahmr.network.precision import Precision
 from sahmr.settings import Paths, load_section, settings

@@ -6,8 +6,8 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
+from pipelines.conversion.work_store import WorkStore
 from pipelines.stage import log, stage
-from sahmr.data.work_store import WorkStore
 from sahmr.settings import Paths, load_section
 
 _LINKED = ("scenes", "shards")  # stages whose outputs are links to their pieces; the pieces of frames are tiny

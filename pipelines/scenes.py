@@ -8,11 +8,11 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-from pipelines.pieces import Conversion, Made, Planned, quarantine
+from pipelines.conversion.pieces import Conversion, Made, Planned, quarantine
 from pipelines.stage import log, parse_dataset, stage
-from sahmr.data.publish import publish_folder
-from sahmr.data.scene_store import Scenes, create_store, write_scene
 from sahmr.errors import RawDataError
+from sahmr.files import publish_folder
+from sahmr.scenes.build import Scenes, create_store, write_scene
 from sahmr.settings import Paths, Raw, load_section
 from schemas.fields import from_table, read_table
 from schemas.scene import SCENE_SCHEMA, SceneRecord

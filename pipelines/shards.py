@@ -8,16 +8,16 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-from pipelines.pieces import Conversion, Made, Planned, quarantine
+from pipelines.conversion.pieces import Conversion, Made, Planned, quarantine
+from pipelines.conversion.work_store import folder_digest
 from pipelines.stage import log, parse_dataset, stage
-from sahmr.data.publish import publish_folder
-from sahmr.data.shard_files import ShardPlan, plan_shards, write_index, write_left_out, write_shard
-from sahmr.data.shards import Shards, encode_sample, plan_crop
-from sahmr.data.work_store import folder_digest
 from sahmr.errors import RawDataError, ShardError
+from sahmr.files import publish_folder
 from sahmr.readers.base import Reader, file_sha256
 from sahmr.readers.registry import open_reader
 from sahmr.settings import Paths, Raw, load_section
+from sahmr.shards.encode import Shards, encode_sample, plan_crop
+from sahmr.shards.write import ShardPlan, plan_shards, write_index, write_left_out, write_shard
 from schemas.fields import from_table, read_table
 from schemas.frame import FRAME_SCHEMA, FrameRecord
 from schemas.quarantine import Quarantined

@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from pipelines.parallel import loader_count, thread_count
+from pipelines.conversion.parallel import loader_count, thread_count
 from pipelines.stage import log, stage
+from sahmr.baseline import split_means
 from sahmr.body.topology import TOPOLOGY_FILE, load_topology
-from sahmr.data.publish import publish_text
-from sahmr.data.shard_files import INDEX_NAME
+from sahmr.files import publish_text
 from sahmr.network.sahmr import SahmrNet
 from sahmr.settings import Paths, load_section, settings
+from sahmr.shards.reader import INDEX_NAME
 from sahmr.structures import BodyTopology, move_to
-from sahmr.training.baseline import split_means
 from sahmr.training.build import Network, build_network, prepare_torch
 from sahmr.training.checkpoint import Checkpoint, load_state, read_checkpoint, save_checkpoint
 from sahmr.training.initial import load_metro, share_trunk, start_as_template

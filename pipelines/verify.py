@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from functools import partial
 from itertools import groupby
 
-from pipelines.parallel import map_ordered, worker_count
+from pipelines.conversion.parallel import map_ordered, worker_count
 from pipelines.stage import log, parse_dataset, stage
-from sahmr.data.publish import publish_text
-from sahmr.data.scene_store import left_out_scenes, list_scenes
-from sahmr.data.shard_files import read_index, read_left_out
-from sahmr.data.verify import Verify, verify_index, verify_shard
 from sahmr.errors import ShardError
+from sahmr.files import publish_text
+from sahmr.scenes.store import left_out_scenes, list_scenes
 from sahmr.settings import Paths, load_section
+from sahmr.shards.reader import read_index, read_left_out
+from sahmr.verify import Verify, verify_index, verify_shard
 from schemas.fields import from_table, read_table
 from schemas.frame import FRAME_SCHEMA, FrameRecord
 

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from sahmr.demo.generate import Demo, generate
-from sahmr.demo.rich_plan import TINY
+from sahmr.demo.publishers.rich_plan import TINY
 from sahmr.settings import Raw
+from tests.worlds import small
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # the processes share the cores
     torch.set_num_threads(1)
@@ -52,3 +53,11 @@ def demo_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
             generate(raw, Demo(seed=7, image_divisor=16), size=TINY)
             making.rename(root)
     return root
+
+
+@pytest.fixture(scope="session")
+def small_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Everything the stages before training make, of nine samples in one room. Read-only."""
+    folder = tmp_path_factory.mktemp("small")
+    small.write_world(folder / "world")
+    return folder / "world"

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from pipelines.parallel import map_ordered, worker_count
+from pipelines.conversion.parallel import map_ordered, worker_count
 from pipelines.stage import stage
 from sahmr.demo.generate import Demo, generate
 from sahmr.settings import Raw, load_section

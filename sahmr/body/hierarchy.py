@@ -8,9 +8,9 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from sahmr.body.pickles import load_npz_member
 from sahmr.dimensions import NUM_COARSE, NUM_MIDDLE, NUM_VERTICES
 from sahmr.errors import BodyModelError
+from sahmr.untrusted.pickles import load_npz_member
 
 Index = NDArray[np.int64]
 

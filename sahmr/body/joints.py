@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sahmr.body.pickles import load_npy
 from sahmr.dimensions import NUM_VERTICES
 from sahmr.errors import BodyModelError
+from sahmr.untrusted.pickles import load_npy
 
 H36M_PELVIS = 0
 # R_Ankle R_Knee R_Hip L_Hip L_Knee L_Ankle R_Wrist R_Elbow R_Shoulder L_Shoulder L_Elbow L_Wrist Neck Head; formats e.2

@@ -12,8 +12,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from sahmr.body.pickles import load_npz_member, load_pickle, npz_keys
 from sahmr.errors import BodyModelError
+from sahmr.untrusted.pickles import load_npz_member, load_pickle, npz_keys
 
 Array = NDArray[np.float64]
 

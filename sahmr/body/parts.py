@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sahmr.body.pickles import load_npy
 from sahmr.dimensions import NUM_COARSE, NUM_PARTS, NUM_VERTICES
 from sahmr.errors import BodyModelError
+from sahmr.untrusted.pickles import load_npy
 
 # The 7 part maps hold parts 1..7; a mirrored image swaps the feet and the hands (formats e.5).
 FLIP_PART_MAPS = (1, 0, 3, 2, 4, 5, 6)

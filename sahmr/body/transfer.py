@@ -9,8 +9,8 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from sahmr.body.model import save_npz
-from sahmr.body.pickles import load_npz_member, load_pickle, npz_keys
 from sahmr.errors import BodyModelError
+from sahmr.untrusted.pickles import load_npz_member, load_pickle, npz_keys
 
 TRANSFER_FILE = "transfer.npz"
 NUM_SMPLX, NUM_SMPL = 10475, 6890

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sahmr.demo.body import build_body_models
-from sahmr.demo.body_files import write_body_models
-from sahmr.demo.prox_writer import ProxJob, prox_divisor, write_prox_common, write_prox_scene
-from sahmr.demo.rich_plan import SEQUENCES, DemoSize, ViewPlan, plan_rich
-from sahmr.demo.rich_writer import RichJob, write_rich_tables, write_rich_view
+from sahmr.demo.bodies.family import build_body_models
+from sahmr.demo.bodies.files import write_body_models
+from sahmr.demo.publishers.prox import ProxJob, prox_divisor, write_prox_common, write_prox_scene
+from sahmr.demo.publishers.rich import RichJob, write_rich_tables, write_rich_view
+from sahmr.demo.publishers.rich_plan import SEQUENCES, DemoSize, ViewPlan, plan_rich
 from sahmr.settings import Raw, settings
 
 Job = RichJob | ProxJob

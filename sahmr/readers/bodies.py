@@ -11,13 +11,13 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from sahmr.body.model import BodyModel, clean_path, load_clean
-from sahmr.body.pickles import load_pickle
 from sahmr.body.skinning import BodyParams, pose_body
 from sahmr.body.transfer import NUM_SMPLX, TRANSFER_FILE, load_transfer, to_smpl_vertices
 from sahmr.dimensions import NUM_VERTICES
 from sahmr.errors import BodyModelError, RawDataError
 from sahmr.readers.base import BodyUnusableError
 from sahmr.readers.meshfile import read_ply_vertices
+from sahmr.untrusted.pickles import load_pickle
 
 Array = NDArray[np.float64]
 

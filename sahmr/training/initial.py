@@ -9,7 +9,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sahmr.body.pickles import load_npz_member
 from sahmr.body.topology import TOPOLOGY_FILE
 from sahmr.dimensions import NUM_PARTS
 from sahmr.errors import BodyModelError, CheckpointError
@@ -18,6 +17,7 @@ from sahmr.network.mesh import MeshNet, TransformerBlock
 from sahmr.network.root_contact import RootContactNet
 from sahmr.network.sahmr import SahmrNet
 from sahmr.training.checkpoint import METRO, read_checkpoint
+from sahmr.untrusted.pickles import load_npz_member
 
 log = logging.getLogger("sahmr")
 

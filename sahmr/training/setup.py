@@ -10,7 +10,8 @@ from pathlib import Path
 
 import torch
 
-from sahmr.data.loader import SampleDataset, make_loader
+from sahmr.batches.dataset import SampleDataset
+from sahmr.batches.loader import make_loader
 from sahmr.errors import ShardError
 from sahmr.structures import Batch
 from sahmr.training.checkpoint import file_sha256

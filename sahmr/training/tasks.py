@@ -11,12 +11,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sahmr.body.joints import H36M_TO_14
-from sahmr.data.targets import make_targets
 from sahmr.losses import mesh_losses, root_contact_losses
 from sahmr.metrics import cell_errors, mesh_errors, part_map_errors, root_errors, voxel_part_scores
 from sahmr.network.sahmr import SahmrNet
 from sahmr.settings import settings
-from sahmr.structures import Batch, BodyTopology, MeshPrediction, RootContact, RootContactTargets, Targets
+from sahmr.structures import Batch, BodyTopology, MeshPrediction, RootContact, RootContactTargets
+from sahmr.targets import make_targets, require_targets, target_pelvis
 
 PerSample = dict[str, Float[Tensor, " batch"]]
 
@@ -78,7 +78,7 @@ class RootContactTask:
         topology: joint regressor and part ids.
         loss_weights: weight 0 for ``part_maps_flipped`` also saves computing it.
         pitch_m: spacing of the scene's points.
-        ignored_parts: see :func:`sahmr.data.targets.make_targets`.
+        ignored_parts: see :func:`sahmr.targets.make_targets`.
         contact_voxel_weight: see :func:`sahmr.losses.root_contact_losses`.
     """
 
@@ -100,7 +100,7 @@ class RootContactTask:
 
     def losses(self, network: SahmrNet, batch: Batch, generator: torch.Generator) -> PerSample:
         """Terms of :func:`sahmr.losses.root_contact_losses`, the mirrored image included."""
-        root = true_root(batch, self.topology)
+        root = target_pelvis(batch, self.topology)
         prediction: RootContact = network.rcnet(batch, targets_root=root, generator=generator)
         mirrored = network.rcnet.part_maps_of(batch.image.flip(3)) if self.loss_weights.part_maps_flipped else None
         targets = self._targets(batch, prediction, generator)
@@ -159,14 +159,14 @@ class MeshTask:
 
     def losses(self, network: SahmrNet, batch: Batch, generator: torch.Generator) -> PerSample:
         """Terms of :func:`sahmr.losses.mesh_losses`; far-off roots are replaced in training."""
-        root = true_root(batch, self.topology)
+        root = target_pelvis(batch, self.topology)
         _, prediction = network(batch, targets_root=root, generator=generator)
         return self._terms(batch, prediction)
 
     def judge(self, network: SahmrNet, batch: Batch) -> PerSample:
         """Losses on the predicted roots, and the mesh errors of the result tables."""
         _, prediction = network(batch)
-        true = known(batch).vertices_camera
+        true = require_targets(batch).vertices_camera
         return {
             **self._terms(batch, prediction),
             **mesh_errors(prediction.vertices_camera, true, self.topology.joint_regressor, H36M_TO_14),
@@ -176,24 +176,8 @@ class MeshTask:
         """The four losses."""
         return mesh_losses(
             prediction,
-            known(batch).vertices_camera,
+            require_targets(batch).vertices_camera,
             self.topology.joint_regressor,
             H36M_TO_14,
             mean_over_valid_contacts=self.mean_over_valid_contacts,
         )
-
-
-def known(batch: Batch) -> Targets:
-    """The batch's ground truth.
-
-    Raises:
-        ValueError: if it has none.
-    """
-    if batch.targets is None:
-        raise ValueError(f"training needs ground truth, the batch starting at {batch.keys[0]!r} has none")
-    return batch.targets
-
-
-def true_root(batch: Batch, topology: BodyTopology) -> Float[Tensor, "batch 3"]:
-    """H36M pelvis of the true meshes, camera frame, metres."""
-    return torch.einsum("v,bvc->bc", topology.joint_regressor[0], known(batch).vertices_camera)

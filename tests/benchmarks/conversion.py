@@ -55,7 +55,7 @@ class FewFiles:
 
 @lru_cache(maxsize=1)
 def _body() -> np.ndarray:
-    from tests.data import small  # not earlier: no stage waits for what it loads
+    from tests.worlds import small  # not earlier: no stage waits for what it loads
 
     return small.vertices()
 
@@ -71,7 +71,7 @@ def photo(seed: int, width: int, height: int) -> np.ndarray:
 
 def write_input(folder: Path, *, count: int, sequences: int, size: tuple[int, int], workers: int) -> None:
     """Images, a frame table of ``count`` rows in ``sequences`` sequences, and params.yaml."""
-    from tests.data import small
+    from tests.worlds import small
 
     (folder / "raw").mkdir(parents=True)
     (folder / "bodies").mkdir()

@@ -16,9 +16,9 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from sahmr.data.crop import reduce
-from sahmr.data.shards import Shards, plan_crop
 from sahmr.readers.images import read_record_image
+from sahmr.shards.crop import reduce
+from sahmr.shards.encode import Shards, plan_crop
 from schemas.frame import FrameRecord
 from tests.benchmarks.figures import record
 

@@ -29,9 +29,9 @@ from PIL import Image
 from pipelines import bodies as bodies_stage
 from sahmr.body.files import find_body_files
 from sahmr.body.transfer import TRANSFER_FILE, read_transfer, write_transfer
-from sahmr.demo import files
 from sahmr.demo.generate import Demo, generate
-from sahmr.demo.rich_plan import TINY
+from sahmr.demo.publishers import containers as files
+from sahmr.demo.publishers.rich_plan import TINY
 from sahmr.readers.base import Frames
 from sahmr.readers.calibration import read_rich_calibration
 from sahmr.readers.registry import open_reader

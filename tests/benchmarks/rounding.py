@@ -24,15 +24,14 @@ import torch
 import yaml
 
 from sahmr.body.topology import load_topology
-from sahmr.data.targets import make_targets
 from sahmr.metrics import root_errors, voxel_part_scores
 from sahmr.network.sahmr import SahmrNet
 from sahmr.network.size import Rounding
 from sahmr.structures import Batch, BodyTopology
+from sahmr.targets import make_targets, target_pelvis
 from sahmr.training.build import build_network
 from sahmr.training.checkpoint import load_state, read_checkpoint
 from sahmr.training.setup import Source
-from sahmr.training.tasks import true_root
 from tests.benchmarks.figures import record
 from tests.imports import ROOT
 
@@ -72,7 +71,7 @@ def judge(network: SahmrNet, batches: list[Batch], topology: BodyTopology) -> di
     scores: dict[str, list[float]] = defaultdict(list)
     for draw in range(_DRAWS):
         for number, batch in enumerate(batches):
-            root = true_root(batch, topology)
+            root = target_pelvis(batch, topology)
             generator = torch.Generator().manual_seed(draw * len(batches) + number)
             made = network.rcnet(batch, targets_root=root, generator=generator)
             targets = make_targets(batch, made.voxel_centers, topology, pitch_m=_PITCH_M)

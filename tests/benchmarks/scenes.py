@@ -17,8 +17,9 @@ from pathlib import Path
 import numpy as np
 import trimesh
 
-from sahmr.data.scene_store import Scenes, create_store, load_scene, read_scan, write_scene
-from sahmr.data.signed_distance import EXACT_WITHIN_M
+from sahmr.scenes.build import Scenes, create_store, read_scan, write_scene
+from sahmr.scenes.signed_distance import EXACT_WITHIN_M
+from sahmr.scenes.store import load_scene
 from schemas.scene import SceneRecord
 from tests.benchmarks.figures import record
 from tests.imports import ROOT

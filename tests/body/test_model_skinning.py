@@ -14,7 +14,7 @@ import torch
 from sahmr.body.model import BodyModel, body_model, clean_path, load_clean, read_official, write_clean
 from sahmr.body.skinning import BodyParams, pose_body, rotation_matrix
 from sahmr.errors import BodyModelError
-from tests.body.fabricated import chumpy_pickle, model_arrays
+from tests.worlds.bodies import chumpy_pickle, model_arrays
 
 
 def params_of(kind: str, scale: float = 0.3) -> dict[str, np.ndarray]:

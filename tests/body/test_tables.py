@@ -9,15 +9,16 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from sahmr.body.build_topology import template_vertices, write_topology
 from sahmr.body.files import check_body_files, find_body_files
 from sahmr.body.hierarchy import read_hierarchy
 from sahmr.body.joints import H36M_TO_14, read_joint_regressor
 from sahmr.body.model import body_model
 from sahmr.body.parts import FLIP_PART_MAPS, read_parts
-from sahmr.body.topology import load_topology, template_vertices, write_topology
+from sahmr.body.topology import load_topology
 from sahmr.body.transfer import load_transfer, read_transfer, to_smpl_vertices, write_transfer
 from sahmr.errors import BodyModelError
-from tests.body.fabricated import model_arrays, selection, transfer_matrix, write_tables
+from tests.worlds.bodies import model_arrays, selection, transfer_matrix, write_tables
 
 
 def write_matrix(path: Path, matrix: sp.spmatrix) -> Path:

@@ -13,12 +13,12 @@ import pytest
 import smplx
 import torch
 
-from sahmr.demo.body import BodyFamily, build_body_models
-from sahmr.demo.body_files import OLD_PICKLE_NAME, write_body_models
-from sahmr.demo.body_mesh import REGIONS
-from sahmr.demo.body_rig import BODY_JOINTS, skin_weights
-from sahmr.demo.pose import POSE_KINDS, WORLD_FROM_BODY, sample_pose, yaw_rotation
-from sahmr.demo.remesh import check_closed
+from sahmr.demo.bodies.family import BodyFamily, build_body_models
+from sahmr.demo.bodies.files import OLD_PICKLE_NAME, write_body_models
+from sahmr.demo.bodies.mesh import REGIONS
+from sahmr.demo.bodies.remesh import check_closed
+from sahmr.demo.bodies.rig import BODY_JOINTS, skin_weights
+from sahmr.demo.people.pose import POSE_KINDS, WORLD_FROM_BODY, sample_pose, yaw_rotation
 
 
 @pytest.fixture(scope="module")

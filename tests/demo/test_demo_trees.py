@@ -18,15 +18,15 @@ import trimesh
 from numpy.typing import NDArray
 from PIL import Image
 
-from sahmr.demo.captures import camera_view, prox_rooms, rich_captures
-from sahmr.demo.figures import figure, paint_people
-from sahmr.demo.files import pickle2
-from sahmr.demo.people import rotation_matrices, rotation_vector
-from sahmr.demo.render import Caster, paint_background, set_stage
-from sahmr.demo.rich_plan import INTERVAL, SEQUENCES, TINY, WARMUP_FRAMES, DemoSize, plan_rich
-from sahmr.demo.rich_writer import RichJob, write_rich_view
-from sahmr.demo.room import Box, Room, scan_surface
-from sahmr.demo.touching import nearest_surface
+from sahmr.demo.people.models import rotation_matrices, rotation_vector
+from sahmr.demo.people.touching import nearest_surface
+from sahmr.demo.pictures.figures import figure, paint_people
+from sahmr.demo.pictures.render import Caster, paint_background, set_stage
+from sahmr.demo.places.captures import camera_view, prox_rooms, rich_captures
+from sahmr.demo.places.room import Box, Room, scan_surface
+from sahmr.demo.publishers.containers import pickle2
+from sahmr.demo.publishers.rich import RichJob, write_rich_view
+from sahmr.demo.publishers.rich_plan import INTERVAL, SEQUENCES, TINY, WARMUP_FRAMES, DemoSize, plan_rich
 
 Array = NDArray[np.float64]
 

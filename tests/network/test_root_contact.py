@@ -8,7 +8,6 @@ from dataclasses import fields, replace
 import pytest
 import torch
 
-from sahmr.data.targets import make_targets
 from sahmr.errors import CheckpointError
 from sahmr.geometry.camera import project
 from sahmr.network.checkpoint_keys import compare_keys
@@ -19,7 +18,8 @@ from sahmr.network.root_contact import sample_maps, substitute_far_roots, vote_r
 from sahmr.network.sahmr import SahmrNet
 from sahmr.network.size import DEMO, OWN, REFERENCE
 from sahmr.structures import ContactPoints, PackedPoints, Targets, pack_points
-from tests.network.batches import cloud, make_batch, make_topology
+from sahmr.targets import make_targets
+from tests.worlds.batches import cloud, make_batch, make_topology
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from sahmr.network.size import REFERENCE
 from sahmr.structures import Batch, BodyTopology, Camera, pack_points
 from sahmr.training.build import network_of, require_whole
 from sahmr.training.checkpoint import read_checkpoint
-from tests.training.authors_files import ADDED_BY_SAHMR, CAMERA_HEAD
+from tests.worlds.authors_files import ADDED_BY_SAHMR, CAMERA_HEAD
 
 FULL_DIGEST, SPARSE_DIGEST = "92e5f324", "2d5623a4"  # the golden README's check values
 

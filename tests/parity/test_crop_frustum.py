@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from sahmr.data import crop
 from sahmr.geometry.frustum import frustum_corners, inside_frustum
+from sahmr.shards import crop
 from tests.parity.golden_file import LAYER
 from tests.parity.published import to_camera
 

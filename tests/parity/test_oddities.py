@@ -20,15 +20,15 @@ SHOWN_BY = {
     2: ["network/test_root_contact.py::test_part_position_codes"],
     3: ["sparse/test_convolution.py::test_floor_is_shift_invariant_and_trunc_is_not", "parity/test_sparse.py"],
     4: ["network/test_root_contact.py::test_cells_are_corner_aligned"],
-    5: ["data/test_crop.py::test_area_reduction_and_its_map_agree"],
-    6: ["data/test_targets.py::test_root_outside_the_crop_is_clamped_so_that_its_stamp_fits"],
+    5: ["shards/test_crop.py::test_area_reduction_and_its_map_agree"],
+    6: ["test_targets.py::test_root_outside_the_crop_is_clamped_so_that_its_stamp_fits"],
     7: ["network/test_root_contact.py::test_far_roots_are_substituted"],
     8: ["network/test_root_contact.py::test_contacts_are_cut_and_padded"],
     9: ["test_losses_metrics.py::test_contact_loss_over_all_places_or_over_the_real_ones"],
     10: ["network/test_bad_input.py::test_no_contact_point_is_padding_without_any_effect"],
     11: ["readers/test_rich.py::test_mesh_and_parameters_agree", "readers/test_rich.py::test_record"],
     12: ["network/test_root_contact.py::test_samples_do_not_depend_on_their_batch_mates"],
-    13: ["data/test_targets.py::test_jitter_depends_on_the_generator_alone_and_ignored_parts_vanish"],
+    13: ["test_targets.py::test_jitter_depends_on_the_generator_alone_and_ignored_parts_vanish"],
     14: ["parity/test_metrics.py::test_voxel_and_map_scores_of_validator"],
     15: ["geometry/test_nearest_procrustes.py::test_nearest_agrees_with_brute_force_in_any_block_size"],
     16: ["parity/test_oddities.py::test_records_cannot_be_changed"],
@@ -37,7 +37,7 @@ SHOWN_BY = {
     19: ["readers/test_rich.py::test_record"],
     20: ["parity/test_metrics.py::test_six_table_metrics"],
     21: ["parity/test_network.py::test_every_reference_key"],
-    22: ["data/test_crop.py::test_draws_depend_on_seed_epoch_and_key_alone"],
+    22: ["shards/test_crop.py::test_draws_depend_on_seed_epoch_and_key_alone"],
 }
 
 

@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from sahmr.body.joints import H36M_TO_14
-from sahmr.data.targets import label_points, make_targets
 from sahmr.dimensions import CROP_SIZE
 from sahmr.geometry.camera import image_to_unit, project
 from sahmr.losses import mesh_losses, root_contact_losses, weighted_sum
@@ -24,6 +23,7 @@ from sahmr.structures import (
     Targets,
     pack_points,
 )
+from sahmr.targets import label_points, make_targets
 from tests.parity.golden_file import LAYER, GoldenFile
 from tests.parity.published import MODES, Bodies, Load, make_batch, tables, to_camera, visible
 

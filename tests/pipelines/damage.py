@@ -21,11 +21,11 @@ import pytest
 from PIL import Image
 
 from pipelines import bodies, frames, scenes, shards, verify
-from sahmr.body.pickles import load_pickle
+from sahmr.untrusted.pickles import load_pickle
 from schemas.fields import from_table, read_table
 from schemas.frame import FRAME_SCHEMA, FrameRecord
 from schemas.quarantine import QUARANTINE_SCHEMA, Quarantined
-from tests.data.small import hashes
+from tests.worlds.small import hashes
 
 STAGES = {"bodies": bodies, "frames": frames, "scenes": scenes, "shards": shards, "verify": verify}
 _NAMES = ("bodies", "frames", "scenes", "shards", "models", "predictions", "reports", "catalog", "work")

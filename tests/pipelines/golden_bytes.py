@@ -16,9 +16,9 @@ from pathlib import Path
 import yaml
 
 from pipelines import frames, scenes, shards
-from sahmr.data.work_store import library_versions
-from tests.data import small
-from tests.readers import trees
+from pipelines.conversion.work_store import library_versions
+from tests.worlds import raw_trees as trees
+from tests.worlds import small
 
 GOLDEN = Path(__file__).with_suffix(".json")
 _FOLDERS = ("bodies", "frames", "scenes", "shards", "models", "predictions", "reports", "catalog", "work")

@@ -13,7 +13,7 @@ from pipelines import bodies
 from sahmr.body.model import clean_path, load_clean
 from sahmr.body.topology import load_topology
 from sahmr.body.transfer import load_transfer
-from tests.body.fabricated import model_arrays, write_body_tree
+from tests.worlds.bodies import model_arrays, write_body_tree
 
 
 def write_params(root: Path) -> None:

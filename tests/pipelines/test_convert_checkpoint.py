@@ -24,9 +24,8 @@ from sahmr.training import build
 from sahmr.training.checkpoint import file_sha256, load_plain, read_checkpoint, save_checkpoint
 from schemas.fields import read_table
 from schemas.prediction import PREDICTION_SCHEMA
-from tests.data import small
-from tests.training import authors_files
-from tests.training.made_up import TINY, make_topology, write_topology
+from tests.worlds import authors_files, small
+from tests.worlds.networks import TINY, make_topology, write_topology
 
 
 @pytest.fixture(scope="module", autouse=True)

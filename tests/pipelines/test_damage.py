@@ -15,11 +15,11 @@ import pytest
 import yaml
 
 from pipelines import frames, shards
-from sahmr.data import work_store
-from sahmr.data.scene_store import left_out_scenes, list_scenes
-from sahmr.data.shard_files import read_index, read_left_out
+from pipelines.conversion import work_store
 from sahmr.errors import BodyModelError, QuarantineError, RawDataError
 from sahmr.readers import bodies
+from sahmr.scenes.store import left_out_scenes, list_scenes
+from sahmr.shards.reader import read_index, read_left_out
 from schemas.frame import FrameRecord
 from tests.pipelines import damage as d
 from tests.pipelines.damage import Damage, World

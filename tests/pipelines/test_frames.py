@@ -15,7 +15,7 @@ from schemas.fields import from_table, read_table
 from schemas.frame import FRAME_SCHEMA, FrameRecord
 from schemas.quarantine import QUARANTINE_SCHEMA, Quarantined
 from schemas.scene import SCENE_SCHEMA
-from tests.readers.trees import RULES, SEQUENCE, put, write_bodies, write_prox, write_rich
+from tests.worlds.raw_trees import RULES, SEQUENCE, put, write_bodies, write_prox, write_rich
 
 NAMES = ("bodies", "frames", "scenes", "shards", "models", "predictions", "reports", "catalog", "work")
 

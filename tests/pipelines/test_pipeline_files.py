@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from tests import imports
+from tests.pipelines import code_deps
 
 ROOT = imports.ROOT
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -15,17 +16,6 @@ DEMO = yaml.safe_load((ROOT / "pipelines/demo/dvc.yaml").read_text())["stages"]
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
 MODULES = imports.modules()
 # These cannot change a result (how work is spread, how errors are told), so no stage depends on them.
-EXEMPT = {
-    *(
-        "pipelines",
-        "pipelines.cluster",
-        "pipelines.environment",
-        "pipelines.parallel",
-        "pipelines.pieces",
-        "pipelines.preflight",
-    ),
-    *("pipelines.stage", "sahmr", "sahmr.data.publish", "sahmr.data.work_store", "sahmr.errors", "sahmr.settings"),
-}
 UNTRACKED_SECTIONS = {"raw", "paths", "parallel"}
 # Run by hand, no stage: the README tells their command lines.
 TOOLS = {"pipelines.convert_checkpoint", "pipelines.prune_work", "pipelines.raw_check"}
@@ -41,18 +31,10 @@ def module_of(name: str) -> str:
     return re.search(r"python -m (\S+)", body(name)["cmd"]).group(1)
 
 
-@pytest.mark.parametrize("name", [*STAGES, *DEMO])
+@pytest.mark.parametrize("name", code_deps.stages())
 def test_stage_declares_the_code_it_runs(name: str) -> None:
-    module = module_of(name)
-    module = f"{module}.__main__" if f"{module}.__main__" in MODULES else module
-    declared = [dep for dep in body(name)["deps"] if not dep.startswith("$")]
-    for needed in imports.closure(module, MODULES) - EXEMPT:
-        path = MODULES[needed].relative_to(ROOT).as_posix()
-        if path.endswith("__init__.py"):
-            continue
-        assert any(path == dep or path.startswith(dep + "/") for dep in declared), f"{name} lacks the dep {path}"
-    for dep in declared:
-        assert (ROOT / dep).exists(), f"{name} depends on {dep}, which does not exist"
+    stage = code_deps.stages()[name]
+    assert code_deps.declared_code(stage) == code_deps.needed_code(stage), "run: python -m tests.pipelines.code_deps"
 
 
 @pytest.mark.parametrize("name", [*STAGES, *DEMO])

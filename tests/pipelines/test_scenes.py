@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from pipelines import scenes, verify
-from sahmr.data.loader import SampleDataset
-from sahmr.data.scene_store import left_out_scenes, list_scenes
+from sahmr.batches.dataset import SampleDataset
 from sahmr.errors import QuarantineError, RawDataError, ShardError
+from sahmr.scenes.store import left_out_scenes, list_scenes
 from schemas.fields import to_table, write_table
 from schemas.scene import SCENE_SCHEMA
-from tests.data import small
+from tests.worlds import small
 
 
 def run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from pipelines import shards
-from sahmr.data.shard_files import read_index
 from sahmr.errors import QuarantineError, RawDataError, ShardError
+from sahmr.shards.reader import read_index
 from schemas.fields import from_table, read_table, to_table, write_table
 from schemas.frame import FRAME_SCHEMA, FrameRecord
 from schemas.quarantine import QUARANTINE_SCHEMA, Quarantined
-from tests.data import small
+from tests.worlds import small
 
 TEST, TRAIN, SHORT = (
     "rich-test-Room_test-000000.tar",

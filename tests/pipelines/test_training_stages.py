@@ -19,8 +19,8 @@ from sahmr.training.checkpoint import load_plain, read_checkpoint, save_atomical
 from schemas.fields import from_table, read_table
 from schemas.metric import METRIC_SCHEMA, MetricRecord
 from schemas.prediction import PREDICTION_SCHEMA
-from tests.data import small
-from tests.training.made_up import TINY, write_topology
+from tests.worlds import small
+from tests.worlds.networks import TINY, write_topology
 
 
 def write_params(folder: Path) -> None:

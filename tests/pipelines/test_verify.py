@@ -5,7 +5,7 @@ import pytest
 
 from pipelines import verify
 from sahmr.errors import ShardError
-from tests.data import small
+from tests.worlds import small
 
 
 def run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

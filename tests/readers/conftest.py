@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from sahmr.body.model import clean_path, write_clean
-from tests.body.fabricated import model_arrays
-from tests.readers.trees import write_bodies
+from tests.worlds.bodies import model_arrays
+from tests.worlds.raw_trees import write_bodies
 
 
 @pytest.fixture(scope="session")

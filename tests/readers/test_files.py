@@ -12,7 +12,7 @@ from sahmr.errors import RawDataError
 from sahmr.readers.calibration import apply_rigid, invert_rigid
 from sahmr.readers.images import decode_region, image_size
 from sahmr.readers.meshfile import obj_has_colors, read_ply_vertices
-from tests.readers.trees import image, put
+from tests.worlds.raw_trees import image, put
 
 
 def test_sixteen_bits_and_rotation_flags_are_refused(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from PIL import Image
 from sahmr.errors import RawDataError
 from sahmr.readers.images import decode_region
 from sahmr.readers.jpeg import first_rows
-from tests.readers.trees import put
+from tests.worlds.raw_trees import put
 
 WIDTH, HEIGHT = 208, 160
 REGION = (40, 24, 168, 96)

@@ -12,7 +12,7 @@ from sahmr.body.transfer import load_transfer
 from sahmr.errors import RawDataError
 from sahmr.readers.prox import ProxReader
 from sahmr.readers.registry import open_reader
-from tests.readers.trees import FRAME, RULES, SHIFT, SIZE, body_points, image, put, smplx_params, write_prox
+from tests.worlds.raw_trees import FRAME, RULES, SHIFT, SIZE, body_points, image, put, smplx_params, write_prox
 
 VICON_KEY = "vicon_03301_01_s001_frame_00001__00-00-00-023"
 

@@ -14,7 +14,7 @@ from sahmr.errors import RawDataError
 from sahmr.readers.base import Measured, Tally
 from sahmr.readers.rich import RichReader
 from schemas.frame import FrameRecord
-from tests.readers.trees import (
+from tests.worlds.raw_trees import (
     RULES,
     SEQUENCE,
     SIZE,

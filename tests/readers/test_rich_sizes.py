@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sahmr.data.crop import reduce
-from sahmr.data.shards import Shards, plan_crop
 from sahmr.errors import RawDataError
 from sahmr.readers.base import Frames, Measured, Tally
 from sahmr.readers.images import read_record_image
 from sahmr.readers.rich import RichReader
+from sahmr.shards.crop import reduce
+from sahmr.shards.encode import Shards, plan_crop
 from schemas.frame import FrameRecord
-from tests.readers.trees import RULES, SEQUENCE, SIZE, image, write_rich
+from tests.worlds.raw_trees import RULES, SEQUENCE, SIZE, image, write_rich
 
 QUARTER = (SIZE[0] // 4, SIZE[1] // 4)
 SHARDS = Shards(samples_per_shard=1, max_side_px=320, margin=1.6, jpeg_quality=92)

@@ -282,7 +282,7 @@ def main() -> None:
 
 def _make_demo(folder: Path) -> Path:
     from sahmr.demo.generate import Demo, generate
-    from sahmr.demo.rich_plan import TINY
+    from sahmr.demo.publishers.rich_plan import TINY
     from sahmr.settings import Raw
 
     raw = Raw(rich=folder / "RICH", prox=folder / "PROX", bodies=folder / "body_models")

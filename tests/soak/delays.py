@@ -8,7 +8,7 @@ import random
 import time
 from typing import Any
 
-from pipelines import pieces
+from pipelines.conversion import pieces
 
 _STEPS = ("fsync", "link", "mkdir", "rename", "replace", "rmdir")
 _make_piece = pieces._make_piece

@@ -10,7 +10,7 @@ import torch
 from sahmr.network.sahmr import SahmrNet
 from sahmr.network.size import OWN
 from sahmr.structures import Batch, BodyTopology, Camera, Targets, pack_points
-from tests.training.made_up import TINY, make_topology
+from tests.worlds.networks import TINY, make_topology
 
 
 @pytest.fixture(scope="session", autouse=True)

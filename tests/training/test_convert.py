@@ -32,8 +32,8 @@ from sahmr.training.checkpoint import (
     save_checkpoint,
 )
 from sahmr.training.initial import load_metro
-from tests.training import authors_files
-from tests.training.made_up import TINY
+from tests.worlds import authors_files
+from tests.worlds.networks import TINY
 
 Edit = Callable[[dict[str, Any]], None]
 

@@ -12,7 +12,7 @@ from sahmr.errors import CheckpointError
 from sahmr.network.sahmr import SahmrNet
 from sahmr.structures import Batch, BodyTopology, ContactPoints
 from sahmr.training.initial import interpolation, load_metro, start_as_template, start_calmly
-from tests.training.made_up import write_topology
+from tests.worlds.networks import write_topology
 
 
 def test_network_starts_as_the_template(network: SahmrNet, topology: BodyTopology, tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""What the conversion stages share: pieces, the work store, workers."""

@@ -1,0 +1,250 @@
+"""Finished pieces of work, found again by what they were made from: the reason a second conversion is short."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import socket
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from sahmr.errors import StoreError
+from sahmr.files import is_alive
+
+RECEIPT_NAME = "piece.json"
+# Their code decides output bytes: another version, other pieces.
+LIBRARIES = (
+    "numcodecs", "numpy", "opencv-python-headless", "pillow", "pyarrow", "scipy", "trimesh", "webdataset", "zarr",
+)  # fmt: skip
+_NO_LINK = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EACCES)
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+_ABANDONED_S = 24 * 3600  # an unfinished piece of another host is given up after a day
+
+
+@cache
+def library_versions() -> dict[str, str]:
+    """Installed versions of the libraries that decide the bytes of shards, stores and tables."""
+    return {name: version(name) for name in LIBRARIES}
+
+
+def piece_key(stage: str, stage_version: int, settings: dict[str, Any], inputs: Any) -> str:
+    """SHA-256, hexadecimal, over everything that decides a piece's bytes.
+
+    Args:
+        stage: its name.
+        stage_version: raised by hand whenever the same input gives other bytes.
+        settings: its section of ``params.yaml``, without keys that cannot change a piece.
+        inputs: JSON-able: content hashes and records of what goes in.
+    """
+    content = {
+        "inputs": inputs,
+        "libraries": library_versions(),
+        "settings": settings,
+        "stage": stage,
+        "version": stage_version,
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def folder_digest(folder: Path) -> str:
+    """SHA-256, hexadecimal, over the names and contents of all files of a folder."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        with path.open("rb") as stream:
+            content = hashlib.file_digest(stream, "sha256").hexdigest()
+        digest.update(f"{path.relative_to(folder).as_posix()}\0{content}\n".encode())
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """What a finished piece says about itself.
+
+    Attributes:
+        key: see :func:`piece_key`.
+        sizes: bytes of each file by its path inside the piece.
+        facts: what the stage wants to know when it puts pieces together; JSON.
+        is_flawed: a damaged raw file was left out; such a piece is made again in the next run.
+    """
+
+    key: str
+    sizes: dict[str, int]
+    facts: dict[str, Any]
+    is_flawed: bool
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(self.sizes.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkStore:
+    """Folders of finished pieces, one per key. A piece appears complete or not at all and is never written again.
+
+    Attributes:
+        root: must lie on the same filesystem as the stages' outputs, to share their disk space by hard links.
+    """
+
+    root: Path
+
+    def folder(self, stage: str, key: str) -> Path:
+        """Where a piece is or will be."""
+        return self.root / stage / key[:2] / key
+
+    def find(self, stage: str, key: str) -> Receipt | None:
+        """Receipt of a finished piece; None if there is none, or its files are not as long as they were written."""
+        folder = self.folder(stage, key)
+        try:
+            stored = json.loads((folder / RECEIPT_NAME).read_bytes())
+            receipt = Receipt(
+                key=key, sizes=stored["sizes"], facts=stored["facts"], is_flawed=bool(stored["is_flawed"])
+            )
+            whole = all((folder / name).stat().st_size == size for name, size in receipt.sizes.items())
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return receipt if whole else None
+
+    @contextmanager
+    def make(self, stage: str, key: str) -> Iterator[PieceDraft]:
+        """Offer a folder for a piece's files and keep them under the key when the block ends without an error.
+
+        A sound piece that appeared meanwhile (another worker was given the same task) stays, and this one is dropped.
+
+        Raises:
+            StoreError: if the disk is full, or the store cannot be written.
+        """
+        draft = PieceDraft(
+            self.root / "tmp" / f"{stage}-{key[:12]}-{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex}"
+        )
+        try:
+            draft.folder.mkdir(parents=True)
+            yield draft
+            draft.seal()
+            self._keep(draft, self.folder(stage, key), stage, key)
+        except OSError as problem:
+            raise _told(problem, self.root) from None
+        finally:
+            shutil.rmtree(draft.folder, ignore_errors=True)
+
+    def _keep(self, draft: PieceDraft, final: Path, stage: str, key: str) -> None:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        if self.find(stage, key) is not None:
+            return
+        self.discard(stage, key)  # damaged since it was written, if it is there at all
+        try:
+            draft.folder.rename(final)
+        except OSError as problem:
+            if problem.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                raise
+
+    def discard(self, stage: str, key: str) -> None:
+        """Take a piece away: it vanishes as a whole, then its space is freed."""
+        doomed = self.root / "tmp" / f"old-{key[:12]}-{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex}"
+        doomed.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self.folder(stage, key).rename(doomed)
+        except FileNotFoundError:
+            return
+        shutil.rmtree(doomed, ignore_errors=True)
+
+    def link(self, stage: str, receipt: Receipt, folder: Path, *, below: str = "") -> None:
+        """Hard-link a piece's files into a folder, or copy them where links cannot be.
+
+        Args:
+            stage: whose piece it is.
+            receipt: of the piece.
+            folder: an existing folder on any filesystem.
+            below: only files below this folder of the piece, named from there.
+        """
+        source = self.folder(stage, receipt.key)
+        made: set[Path] = set()
+        for name in receipt.sizes:
+            target = folder / Path(name).relative_to(below)
+            if target.parent not in made:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                made.add(target.parent)
+            try:
+                os.link(source / name, target)
+            except OSError as problem:
+                if problem.errno not in _NO_LINK:
+                    raise
+                shutil.copyfile(source / name, target)
+
+    def unlinked(self, stage: str) -> Iterator[Receipt]:
+        """Pieces of which no file has another name: no output, and no cache of DVC's, shares their disk space."""
+        for folder in sorted((self.root / stage).glob("*/*")):
+            receipt = self.find(stage, folder.name)
+            if receipt is not None and all((folder / name).stat().st_nlink == 1 for name in receipt.sizes):
+                yield receipt
+
+    def sweep(self) -> int:
+        """Remove what killed processes of this host left half made, and anything unfinished for a day; how many."""
+        count = 0
+        for place in sorted((self.root / "tmp").glob("*-*")):
+            host, _, rest = place.name.partition("-")[2].partition("-")[2].rpartition("-")[0].rpartition("-")
+            dead = host == socket.gethostname() and not is_alive(rest)
+            try:
+                old = time.time() - place.stat().st_mtime > _ABANDONED_S
+            except FileNotFoundError:
+                continue
+            if dead or old:
+                shutil.rmtree(place, ignore_errors=True)
+                count += 1
+        return count
+
+
+class PieceDraft:
+    """A piece being made.
+
+    Attributes:
+        folder: for the files.
+        facts: for the receipt.
+        is_flawed: see :class:`Receipt`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.facts: dict[str, Any] = {}
+        self.is_flawed = False
+
+    def seal(self) -> None:
+        """Write the receipt and make sure that everything is on the disk, read-only."""
+        files = sorted(path for path in self.folder.rglob("*") if path.is_file())
+        sizes = {path.relative_to(self.folder).as_posix(): path.stat().st_size for path in files}
+        content = {"facts": self.facts, "is_flawed": self.is_flawed, "sizes": sizes}
+        receipt = self.folder / RECEIPT_NAME
+        receipt.write_text(json.dumps(content, sort_keys=True), encoding="utf-8")
+        for path in [*files, receipt]:
+            path.chmod(0o444)
+            _sync(path)
+        _sync(self.folder)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _told(problem: OSError, root: Path) -> Exception:
+    """An error of the store in the user's words; any other as it came."""
+    inside = problem.filename is not None and str(problem.filename).startswith(str(root))
+    if problem.errno not in _NO_ROOM or not (inside or problem.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)):
+        return problem
+    return StoreError(
+        f"{problem.filename or root}: {problem.strerror}; the work store (paths.work) must be writable and have room. "
+        "Finished pieces are kept: mend it and run the same command again"
+    )

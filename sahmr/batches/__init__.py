@@ -1,0 +1,1 @@
+"""From shards to the batches of a training or prediction."""

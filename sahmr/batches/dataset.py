@@ -1,0 +1,114 @@
+"""Samples of a split: decoded, cropped, with the scene points their crop can see."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from numpy import ndarray
+from torch.utils.data import Dataset
+
+from sahmr.errors import ShardError
+from sahmr.scenes.store import left_out_scenes
+from sahmr.scenes.visible import load_blocks, visible_points
+from sahmr.shards.crop import (
+    ZOOM_RANGE,
+    compose,
+    crop_box,
+    crop_from_image,
+    draw,
+    invert,
+    max_jitter_px,
+    stored_from_image,
+    warp,
+)
+from sahmr.shards.decode import StoredSample
+from sahmr.shards.reader import ShardReader, read_index
+from sahmr.structures import Sample
+
+
+def crop_stored(sample: StoredSample, box: Float[ndarray, "4"]) -> UInt8[ndarray, "224 224 3"]:
+    """Cut a square box, full-image pixels, out of a stored sample with one resampling."""
+    height, width = sample.image.shape[:2]
+    image_from_stored = invert(stored_from_image(sample.region, width, height))
+    return warp(sample.image, compose(crop_from_image(box), image_from_stored))
+
+
+def make_sample(stored: StoredSample, box: Float[ndarray, "4"], scenes: Path) -> Sample:
+    """Crop a stored sample and cull its scene.
+
+    Args:
+        stored: as decoded.
+        box: square crop box, full-image pixels.
+        scenes: the data set's scene store.
+
+    Raises:
+        StoreError: if the store lacks the sample's scene or is damaged.
+    """
+    intrinsics, crop = (torch.from_numpy(value).float() for value in (stored.intrinsics, box))
+    transform = stored.camera_from_world
+    vertices = (stored.vertices_world.astype(np.float64) @ transform[:3, :3].T + transform[:3, 3]).astype(np.float32)
+    camera_from_world = torch.from_numpy(transform).float()
+    return Sample(
+        key=stored.key,
+        image=torch.from_numpy(np.ascontiguousarray(crop_stored(stored, box).transpose(2, 0, 1))),
+        intrinsics=intrinsics,
+        camera_from_world=camera_from_world,
+        crop_box=crop,
+        scene_key=stored.scene_key,
+        scene_camera=visible_points(load_blocks(scenes, stored.scene_key), intrinsics, camera_from_world, crop),
+        vertices_camera=torch.from_numpy(vertices),
+        vertex_contact=None if stored.contact is None else torch.from_numpy(stored.contact),
+        has_contact=stored.contact is not None,
+    )
+
+
+class SampleDataset(Dataset[Sample]):
+    """Samples of one split, in the order of their keys, but those whose scene the store says it leaves out.
+
+    Args:
+        shards: the data set's shard folder.
+        scenes: its scene store.
+        split: train | val | test.
+        is_training: move and zoom the crop; the numbers depend on seed, epoch and key alone.
+        seed: of that augmentation.
+        zoom_range: the crop is widened by up to this share of the person box's larger side.
+
+    Raises:
+        ShardError: if there is no index or the split has no samples.
+    """
+
+    def __init__(
+        self,
+        shards: Path,
+        scenes: Path,
+        split: str,
+        *,
+        is_training: bool = False,
+        seed: int = 0,
+        zoom_range: float = ZOOM_RANGE,
+    ) -> None:
+        index = read_index(shards)
+        self.reader = ShardReader(shards)
+        without = set(left_out_scenes(scenes))
+        self.entries = [entry for entry in index if entry.split == split and entry.scene_key not in without]
+        if not self.entries:
+            found = sorted({entry.split for entry in index})
+            raise ShardError(f"{shards}: no samples of split '{split}', the index has {found}; choose one of these")
+        self.scenes, self.is_training, self.seed, self.zoom_range = scenes, is_training, seed, zoom_range
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __getitem__(self, place: int | tuple[int, int]) -> Sample:
+        """Sample number ``index`` (of epoch 0), or number ``place[1]`` of epoch ``place[0]``."""
+        epoch, index = place if isinstance(place, tuple) else (0, place)
+        stored = self.reader.decode(self.entries[index])
+        box = crop_box(stored.person_box)
+        if self.is_training:
+            draws = draw(self.seed, epoch, stored.key)
+            jitter = max_jitter_px(*stored.image_size)
+            box = crop_box(stored.person_box, zoom_range=self.zoom_range, jitter_px=jitter, draws=draws)
+        return make_sample(stored, box, self.scenes)

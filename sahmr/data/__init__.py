@@ -1,1 +1,0 @@
-"""Shards, scene stores, crops, targets and the loader."""

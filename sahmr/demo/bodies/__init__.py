@@ -1,0 +1,1 @@
+"""A made-up family of body models."""

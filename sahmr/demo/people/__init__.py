@@ -1,0 +1,1 @@
+"""Poses, clothes and where people touch the room."""

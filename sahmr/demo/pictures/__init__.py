@@ -1,0 +1,1 @@
+"""Photographs of the people in their rooms."""

@@ -1,0 +1,1 @@
+"""The demo in the layouts and containers of RICH and PROX."""

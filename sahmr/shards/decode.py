@@ -1,0 +1,119 @@
+"""Tar members back to a sample; their encoding is in :mod:`sahmr.shards.encode`."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+from numpy import ndarray
+
+from sahmr.dimensions import NUM_VERTICES
+from sahmr.errors import ShardError
+
+MEMBER_VERSION = 1
+TEXT_FIELDS = ("key", "dataset", "split", "sequence", "scene_key", "gender")
+_CONTACT_BYTES = -(-NUM_VERTICES // 8)  # 862: packbits, big-endian, 6 bits of padding
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredSample:
+    """A sample as it lies in a shard, decoded but neither cropped nor culled.
+
+    Attributes:
+        key, dataset, split, sequence, scene_key, gender: as in ``FrameRecord``.
+        image: RGB of the stored region, un-mirrored.
+        region: that region, (left, top, right, bottom) in whole full-image pixels, right and bottom exclusive;
+            ``sahmr.shards.crop.stored_from_image`` maps between the two.
+        image_size: (width, height) of the full image.
+        intrinsics, camera_from_world: of the full image; pixels, metres.
+        person_box: (left, top, right, bottom), full-image pixels, not clipped.
+        vertices_world: world frame, metres.
+        contact: True where a vertex touches the scene; None: unknown.
+    """
+
+    key: str
+    dataset: str
+    split: str
+    sequence: str
+    scene_key: str
+    gender: str
+    image: UInt8[ndarray, "height width 3"]
+    region: tuple[int, int, int, int]
+    image_size: tuple[int, int]
+    intrinsics: Float[ndarray, "3 3"]
+    camera_from_world: Float[ndarray, "4 4"]
+    person_box: Float[ndarray, "4"]
+    vertices_world: Float[ndarray, "6890 3"]
+    contact: Bool[ndarray, "6890"] | None
+
+
+def decode_sample(data: bytes, *, place: str = "sample") -> StoredSample:
+    """Decode the tar members of one sample.
+
+    Args:
+        data: its byte range of a shard, tar headers included.
+        place: where it comes from; begins every error message.
+
+    Raises:
+        ShardError: if a member is missing, damaged or of another version, or the members disagree.
+    """
+    try:
+        members = _members(data)
+        meta = json.loads(members["json"])
+        if meta["member_version"] != MEMBER_VERSION:
+            raise ValueError(f"member version {meta['member_version']}, expected {MEMBER_VERSION}")
+        image = cv2.imdecode(
+            np.frombuffer(members["jpg"], np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+        )
+        if image is None or [image.shape[1], image.shape[0]] != meta["stored_size"]:
+            raise ValueError(f"jpg does not decode to the stored size {meta['stored_size']}")
+        vertices = _load(members["vertices.npy"], (NUM_VERTICES, 3), "<f4")
+        contact = None
+        if meta["has_contact"]:
+            packed = _load(members["contact.npy"], (_CONTACT_BYTES,), "|u1")
+            contact = np.unpackbits(packed, count=NUM_VERTICES).astype(bool)
+        left, top, right, bottom = (int(side) for side in meta["stored_region"])
+        width, height = (int(side) for side in meta["image_size"])
+        return StoredSample(
+            **{name: str(meta[name]) for name in TEXT_FIELDS},
+            image=image,
+            region=(left, top, right, bottom),
+            image_size=(width, height),
+            intrinsics=np.array(meta["intrinsics"], dtype=np.float64).reshape(3, 3),
+            camera_from_world=np.array(meta["camera_from_world"], dtype=np.float64).reshape(4, 4),
+            person_box=np.array(meta["person_box"], dtype=np.float64).reshape(4),
+            vertices_world=vertices,
+            contact=contact,
+        )
+    except KeyError as problem:
+        raise ShardError(f"{place}: lacks {problem}; rebuild with: dvc repro shards") from None
+    except (ValueError, TypeError, tarfile.TarError, EOFError, cv2.error) as problem:
+        raise ShardError(f"{place}: damaged ({problem}); rebuild with: dvc repro shards") from None
+
+
+def _members(data: bytes) -> dict[str, bytes]:
+    """Members of one sample by extension."""
+    members, keys = {}, set()
+    with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as tar:
+        for info in tar:
+            key, _, extension = info.name.partition(".")
+            stream = tar.extractfile(info)
+            if stream is None:
+                raise ValueError(f"member {info.name} is not a file")
+            keys.add(key)
+            members[extension] = stream.read()
+    if len(keys) != 1:
+        raise ValueError(f"expected members of one key, found {sorted(keys)}")
+    return members
+
+
+def _load(data: bytes, shape: tuple[int, ...], kind: str) -> ndarray:
+    values: ndarray = np.load(io.BytesIO(data), allow_pickle=False)
+    if values.shape != shape or values.dtype != np.dtype(kind):
+        raise ValueError(f"array is {values.shape} {values.dtype.str}, expected {shape} {kind}")
+    return values

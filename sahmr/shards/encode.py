@@ -1,0 +1,149 @@
+"""Samples to tar members; their inverse is in :mod:`sahmr.shards.decode`."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+from numpy import ndarray
+from PIL import Image
+
+from sahmr.datasets import LICENCE_NOTICE
+from sahmr.dimensions import NUM_VERTICES
+from sahmr.errors import RawDataError
+from sahmr.settings import settings
+from sahmr.shards.crop import first_divisor, reduce, stored_region
+from sahmr.shards.decode import MEMBER_VERSION, TEXT_FIELDS
+from schemas.frame import FrameRecord
+
+
+@settings
+class Shards:
+    """Section ``shards`` of params.yaml.
+
+    Attributes:
+        samples_per_shard: a tar's size; the last of a split may be smaller.
+        max_side_px: stored crops are reduced to at most this side.
+        margin: stored square / larger side of the person box, before room for jitter.
+        jpeg_quality: 1..95.
+        max_quarantined: this many damaged raw files are left out, counted and listed; one more, and the stage fails.
+    """
+
+    samples_per_shard: int
+    max_side_px: int
+    margin: float
+    jpeg_quality: int
+    max_quarantined: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CropPlan:
+    """What to read of an image.
+
+    Attributes:
+        region: (left, top, right, bottom) in whole full-image pixels, right and bottom exclusive.
+        divisor: squares of so many pixels become one by averaging, while reading.
+    """
+
+    region: tuple[int, int, int, int]
+    divisor: int
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of the array to be read: rows, columns, 3."""
+        left, top, right, bottom = self.region
+        return (bottom - top) // self.divisor, (right - left) // self.divisor, 3
+
+
+def plan_crop(record: FrameRecord, settings: Shards) -> CropPlan:
+    """Which region of a record's image is stored, and how far it is reduced while reading.
+
+    Raises:
+        RawDataError: if the person lies outside the image.
+    """
+    size = (record.image_width, record.image_height)
+    region = stored_region(np.array(record.person_box), *size, settings.margin)
+    if region[2] <= region[0] or region[3] <= region[1]:
+        raise RawDataError(f"sample {record.key}: person box {record.person_box} lies outside the {size} image")
+    divisor = max(first_divisor(region, *size, settings.max_side_px), record.image_divisor)
+    return CropPlan(region=region, divisor=divisor)
+
+
+def encode_sample(
+    record: FrameRecord,
+    image: UInt8[ndarray, "height width 3"],
+    vertices_world: Float[ndarray, "vertices 3"],
+    contact: Bool[ndarray, " labels"] | None,
+    settings: Shards,
+) -> dict[str, bytes]:
+    """Encode one sample as tar members, by extension: jpg, json, vertices.npy and, where known, contact.npy.
+
+    Args:
+        record: its row in the frame table.
+        image: what :func:`plan_crop` asks for, RGB, un-mirrored.
+        vertices_world: world frame, metres.
+        contact: True where a vertex touches the scene; None: unknown, no member is written.
+
+    Raises:
+        RawDataError: if image or arrays contradict the record, or the person lies outside the image.
+    """
+    place, plan = f"sample {record.key}", plan_crop(record, settings)
+    if image.shape != plan.shape or image.dtype != np.uint8:
+        raise RawDataError(
+            f"{place}: image is {image.shape} {image.dtype}, its record asks for {plan.shape} uint8; "
+            "run: dvc repro frames"
+        )
+    if vertices_world.shape != (NUM_VERTICES, 3) or not np.isfinite(vertices_world).all():
+        raise RawDataError(f"{place}: {record.body_file} gives {vertices_world.shape} vertices, or some not finite")
+    if contact is not None and contact.shape != (NUM_VERTICES,):
+        raise RawDataError(f"{place}: {record.contact_file} gives {contact.shape} labels, expected {NUM_VERTICES}")
+    stored = reduce(image, settings.max_side_px)
+    meta = _meta(record, plan.region, (stored.shape[1], stored.shape[0]), contact is not None)
+    members = {
+        "jpg": _jpeg(stored, settings.jpeg_quality),
+        "json": json.dumps(meta, sort_keys=True, allow_nan=False).encode(),
+        "vertices.npy": _npy(vertices_world.astype("<f4")),
+    }
+    if contact is not None:
+        members["contact.npy"] = _npy(np.packbits(contact.astype(bool)))
+    return members
+
+
+def _meta(
+    record: FrameRecord, region: tuple[int, int, int, int], stored_size: tuple[int, int], has_contact: bool
+) -> dict[str, Any]:
+    """The JSON member: what a reader of the tar alone has to know."""
+    return {
+        **{name: getattr(record, name) for name in TEXT_FIELDS},
+        "camera_from_world": record.camera_from_world,
+        "has_contact": has_contact,
+        "image_size": [record.image_width, record.image_height],
+        "intrinsics": record.intrinsics,
+        "licence": LICENCE_NOTICE[record.dataset],
+        "member_version": MEMBER_VERSION,
+        "person_box": record.person_box,
+        "source_sha256": {
+            "body": record.body_sha256,
+            "contact": record.contact_sha256,
+            "image": record.image_sha256,
+        },
+        "stored_region": region,
+        "stored_size": stored_size,
+        "units": "metres; pixels of the full image; image = left + (stored + 0.5) * (right - left) / width - 0.5",
+    }
+
+
+def _jpeg(image: UInt8[ndarray, "height width 3"], quality: int) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(image).save(stream, "JPEG", quality=quality, subsampling=0, optimize=False, progressive=False)
+    return stream.getvalue()
+
+
+def _npy(values: ndarray) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, np.ascontiguousarray(values), allow_pickle=False)
+    return stream.getvalue()

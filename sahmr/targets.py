@@ -1,0 +1,160 @@
+"""What the root-and-contact network should predict, computed from the true mesh and the scene (method 8.1)."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from sahmr.dimensions import MAP_SIZE, NUM_PARTS
+from sahmr.geometry.camera import image_to_unit, project
+from sahmr.geometry.nearest import nearest
+from sahmr.structures import Batch, BodyTopology, Camera, PackedPoints, RootContactTargets, Targets
+
+CONTACT_DISTANCE_M = 0.07  # reference: a scene point nearer than this to a contact-prone vertex has its part
+_JITTER = 0.3  # of the scene's voxel pitch; reference, training only
+_PREFILTER_M = 0.12  # scene points farther than this from the box of the contact vertices are not jittered
+_STAMP = ((0.25, 0.5, 0.25), (0.5, 1.0, 0.5), (0.25, 0.5, 0.25))
+
+
+def make_targets(
+    batch: Batch,
+    voxel_centers: PackedPoints,
+    topology: BodyTopology,
+    *,
+    pitch_m: float = 0.02,
+    ignored_parts: tuple[int, ...] = (),
+    generator: torch.Generator | None = None,
+) -> RootContactTargets:
+    """All targets of one batch.
+
+    Args:
+        batch: with ``targets``.
+        voxel_centers: the voxels the network predicted for, camera frame, metres.
+        topology: joint regressor and part ids.
+        pitch_m: spacing of the scene's points; the scale of the training jitter.
+        ignored_parts: part ids that never count as contact-prone; the reference leaves out the hands (3, 4) on PROX.
+        generator: jitters the points of the 2D part maps by U(-0.3, 0.3) of the pitch per axis; None: no jitter.
+
+    Raises:
+        ValueError: if the batch carries no ground truth.
+    """
+    if batch.targets is None:
+        raise ValueError("make_targets needs a batch with ground truth, got targets=None")
+    vertices = batch.targets.vertices_camera
+    root = torch.einsum("v,bvc->bc", topology.joint_regressor[0], vertices)
+    root_map = _root_cell(root, batch.camera)
+    part = _without(topology.part_full, ignored_parts)
+    return RootContactTargets(
+        root=root,
+        root_map=root_map,
+        heatmap=stamp_cells(root_map),
+        scaled_depth=root[:, 2] * batch.camera.depth_scale,
+        part_maps=part_maps(batch, vertices, part, pitch_m=pitch_m, generator=generator),
+        voxel_part=label_points(voxel_centers, vertices, part),
+        voxel_offset=root[voxel_centers.sample] - voxel_centers.xyz,
+    )
+
+
+def require_targets(batch: Batch) -> Targets:
+    """The batch's ground truth.
+
+    Raises:
+        ValueError: if it has none.
+    """
+    if batch.targets is None:
+        raise ValueError(f"training needs ground truth, the batch starting at {batch.keys[0]!r} has none")
+    return batch.targets
+
+
+def target_pelvis(batch: Batch, topology: BodyTopology) -> Float[Tensor, "batch 3"]:
+    """H36M pelvis of the true meshes, camera frame, metres."""
+    return torch.einsum("v,bvc->bc", topology.joint_regressor[0], require_targets(batch).vertices_camera)
+
+
+def stamp_cells(cell: Int[Tensor, "batch 2"]) -> Float[Tensor, "batch 56 56"]:
+    """Heat-maps that are zero but for the 3x3 stamp round one cell (u, v), which must lie in 1..54."""
+    stamp = torch.tensor(_STAMP, device=cell.device)
+    heatmap = torch.zeros(len(cell), MAP_SIZE, MAP_SIZE, device=cell.device)
+    near = torch.arange(-1, 2, device=cell.device)
+    row = cell[:, 1, None, None] + near[None, :, None]
+    column = cell[:, 0, None, None] + near[None, None, :]
+    heatmap[torch.arange(len(cell), device=cell.device)[:, None, None], row, column] = stamp
+    return heatmap
+
+
+def label_points(
+    points: PackedPoints, vertices: Float[Tensor, "batch 6890 3"], part: Int[Tensor, " 6890"]
+) -> Int[Tensor, " points"]:
+    """Part id of the nearest contact-prone vertex (part != 0) if it is nearer than 0.07 m, else 0.
+
+    Args:
+        points: camera frame, metres.
+        vertices: true meshes, camera frame, metres.
+        part: part id 0..7 of each vertex.
+    """
+    label = torch.zeros(len(points.xyz), dtype=torch.long, device=points.xyz.device)
+    best = points.xyz.new_full((len(points.xyz),), CONTACT_DISTANCE_M)
+    close = _inside(points.xyz, points.sample, vertices[:, part > 0]).nonzero().squeeze(1)
+    for number in range(1, NUM_PARTS):
+        part_vertices = vertices[:, part == number]
+        near = close[_inside(points.xyz[close], points.sample[close], part_vertices)]
+        for sample in sorted(set(points.sample[near].tolist())):
+            chosen = near[points.sample[near] == sample]
+            distance, _ = nearest(points.xyz[chosen], part_vertices[sample])
+            better = distance < best[chosen]
+            best[chosen[better]] = distance[better]
+            label[chosen[better]] = number
+    return label
+
+
+def _inside(
+    xyz: Float[Tensor, "points 3"],
+    sample: Int[Tensor, " points"],
+    vertices: Float[Tensor, "batch some 3"],
+    margin_m: float = CONTACT_DISTANCE_M,
+) -> Bool[Tensor, " points"]:
+    """Which points lie in the box of their own sample's vertices, widened by a margin."""
+    if vertices.shape[1] == 0:
+        return torch.zeros(len(xyz), dtype=torch.bool, device=xyz.device)
+    low, high = vertices.amin(dim=1) - margin_m, vertices.amax(dim=1) + margin_m
+    return ((xyz >= low[sample]) & (xyz <= high[sample])).all(dim=1)
+
+
+def part_maps(
+    batch: Batch,
+    vertices: Float[Tensor, "batch 6890 3"],
+    part: Int[Tensor, " 6890"],
+    *,
+    pitch_m: float,
+    generator: torch.Generator | None,
+) -> Float[Tensor, "batch 7 56 56"]:
+    """Cells of the crop where scene points close to each contact part appear, blurred by the stamp, at most 1."""
+    close = _inside(batch.scene.xyz, batch.scene.sample, vertices[:, part > 0], _PREFILTER_M)
+    xyz, sample = batch.scene.xyz[close], batch.scene.sample[close]
+    if generator is not None:
+        noise = torch.rand(xyz.shape, generator=generator, device=generator.device).to(xyz.device)
+        xyz = xyz + (2 * noise - 1) * _JITTER * pitch_m
+    label = label_points(PackedPoints(xyz=xyz, sample=sample), vertices, part)
+    touching = label > 0
+    xyz, sample, label = xyz[touching], sample[touching], label[touching]
+    unit = image_to_unit(project(xyz, batch.camera.intrinsics[sample]), batch.camera.crop_box[sample])
+    cell = (unit * (MAP_SIZE - 1)).round().long()
+    shown = ((cell >= 0) & (cell < MAP_SIZE)).all(dim=1)  # the jitter may push a point over the crop's edge
+    maps = xyz.new_zeros(len(vertices), NUM_PARTS - 1, MAP_SIZE, MAP_SIZE)
+    maps[sample[shown], label[shown] - 1, cell[shown, 1], cell[shown, 0]] = 1.0
+    stamp = maps.new_tensor(_STAMP).expand(NUM_PARTS - 1, 1, 3, 3)
+    return torch.nn.functional.conv2d(maps, stamp, padding=1, groups=NUM_PARTS - 1).clamp(max=1.0)
+
+
+def _root_cell(root: Float[Tensor, "batch 3"], camera: Camera) -> Int[Tensor, "batch 2"]:
+    """Cell (u, v) of the root in the 56-grid, clamped so that its 3x3 neighbourhood exists."""
+    unit = image_to_unit(project(root, camera.intrinsics), camera.crop_box)
+    return (unit * (MAP_SIZE - 1)).round().long().clamp(1, MAP_SIZE - 2)
+
+
+def _without(part: Int[Tensor, " 6890"], ignored: tuple[int, ...]) -> Int[Tensor, " 6890"]:
+    """Part ids with some of them set to 0."""
+    if not ignored:
+        return part
+    return torch.where(torch.isin(part, torch.tensor(ignored, device=part.device)), 0, part)

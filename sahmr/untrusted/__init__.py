@@ -1,0 +1,1 @@
+"""Opening files of strangers without running anything from them."""

@@ -1,0 +1,203 @@
+"""Look into finished shards and say everything that is wrong with them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Set
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy import ndarray
+
+from sahmr.errors import ShardError
+from sahmr.geometry.distance_field import sample_distance
+from sahmr.scenes.store import load_scene
+from sahmr.scenes.visible import load_blocks, visible_points
+from sahmr.settings import settings
+from sahmr.shards.crop import crop_box
+from sahmr.shards.decode import StoredSample
+from sahmr.shards.reader import ShardReader
+from schemas.frame import FrameRecord
+from schemas.shard import ShardEntry
+
+_END_OF_TAR = 1024  # two empty blocks close an archive
+
+
+@settings
+class Verify:
+    """Section ``verify`` of params.yaml.
+
+    Attributes:
+        box_tolerance: how far the box of the projected vertices may be from the person box, as a share of that box's
+            larger side.
+    """
+
+    box_tolerance: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Findings:
+    """What one shard's samples showed.
+
+    Attributes:
+        problems: one line each; empty if all is well.
+        samples: how many were read without a problem.
+        with_contact: of these, how many have contact labels.
+        empty_frustum: of these, how many see no scene point between the near and far plane.
+        vertices_behind: their vertices with a negative scene distance.
+    """
+
+    problems: tuple[str, ...]
+    samples: int = 0
+    with_contact: int = 0
+    empty_frustum: int = 0
+    vertices_behind: int = 0
+
+
+def verify_index(
+    entries: Iterable[ShardEntry], records: Iterable[FrameRecord], left_out: Set[str] = frozenset()
+) -> list[str]:
+    """Compare index and frame table: same keys, each once, same splits; no sequence in two splits.
+
+    Args:
+        entries: rows of the index.
+        records: rows of the frame table.
+        left_out: keys that the shards say they lack, and the user agreed to.
+    """
+    entries, by_key = list(entries), {record.key: record for record in records}
+    counts = Counter(entry.key for entry in entries)
+    problems = [f"index: key {key} occurs {count} times" for key, count in sorted(counts.items()) if count > 1]
+    problems += [
+        f"index: sample {key} of the frame table is missing" for key in sorted(set(by_key) - set(counts) - left_out)
+    ]
+    problems += [f"index: sample {key} is not in the frame table" for key in sorted(set(counts) - set(by_key))]
+    splits: dict[str, set[str]] = {}
+    for entry in entries:
+        splits.setdefault(entry.sequence, set()).add(entry.split)
+        record = by_key.get(entry.key)
+        if record and (record.split, record.sequence, record.scene_key) != (
+            entry.split, entry.sequence, entry.scene_key
+        ):  # fmt: skip
+            problems.append(f"index: split, sequence or scene of {entry.key} differ from the frame table")
+    return problems + [
+        f"index: sequence {name} lies in the splits {sorted(found)}; training would see test people"
+        for name, found in sorted(splits.items())
+        if len(found) > 1
+    ]
+
+
+def verify_shard(
+    entries: tuple[ShardEntry, ...], *, folder: Path, scenes: Path, records: Mapping[str, FrameRecord], tolerance: float
+) -> Findings:
+    """Read every sample of one shard and compare it with index, frame table and scene.
+
+    Args:
+        entries: the shard's rows of the index.
+        folder: the shard folder.
+        scenes: the scene store.
+        records: rows of the frame table by key.
+        tolerance: see ``Verify.box_tolerance``.
+    """
+    reader = ShardReader(folder)
+    problems = _layout_problems(folder / entries[0].shard, entries)
+    total = Findings(problems=())
+    for entry in entries:
+        try:
+            stored = reader.decode(entry, verify=True)
+        except ShardError as problem:
+            problems.append(str(problem))
+            continue
+        place = f"{folder / entry.shard}: sample {entry.key}"
+        one = _verify_sample(stored, records.get(entry.key), place, scenes, tolerance)
+        problems += one.problems
+        total = Findings(
+            problems=(),
+            samples=total.samples + one.samples,
+            with_contact=total.with_contact + one.with_contact,
+            empty_frustum=total.empty_frustum + one.empty_frustum,
+            vertices_behind=total.vertices_behind + one.vertices_behind,
+        )
+    return Findings(
+        problems=tuple(problems),
+        samples=total.samples,
+        with_contact=total.with_contact,
+        empty_frustum=total.empty_frustum,
+        vertices_behind=total.vertices_behind,
+    )
+
+
+def _layout_problems(path: Path, entries: tuple[ShardEntry, ...]) -> list[str]:
+    """Whether the samples fill the tar without gaps and a tar's end follows."""
+    if not path.is_file():
+        return [f"{path}: no such shard; rebuild with: dvc repro shards"]
+    end, problems = 0, []
+    for entry in sorted(entries, key=lambda row: row.offset):
+        if entry.offset != end:
+            problems.append(f"{path}: sample {entry.key} begins at byte {entry.offset}, the one before ends at {end}")
+        end = entry.offset + entry.length
+    with path.open("rb") as stream:
+        stream.seek(end)
+        tail = stream.read()
+    if len(tail) < _END_OF_TAR or tail.strip(b"\0"):
+        problems.append(f"{path}: cut short or longer than its index ({len(tail)} bytes after byte {end})")
+    return problems
+
+
+def _verify_sample(
+    stored: StoredSample, record: FrameRecord | None, place: str, scenes: Path, tolerance: float
+) -> Findings:
+    problems = []
+    if record is not None:
+        for name in ("key", "dataset", "split", "sequence", "scene_key", "gender"):
+            if getattr(stored, name) != getattr(record, name):
+                problems.append(
+                    f"{place}: {name} is {getattr(stored, name)}, the frame table has {getattr(record, name)}"
+                )
+        if (record.contact_file is not None) != (stored.contact is not None):
+            problems.append(f"{place}: contact labels present: {stored.contact is not None}, the frame table differs")
+    if not np.isfinite(stored.vertices_world).all():
+        return Findings(problems=(*problems, f"{place}: vertices are not finite"))
+    problems += _box_problems(stored, place, tolerance)
+    scene = load_scene(scenes, stored.scene_key)
+    points = np.concatenate([stored.vertices_world, camera_center(stored.camera_from_world)[None]])
+    distance = sample_distance(scene.sdf, scene.sdf_min, scene.sdf_max, torch.from_numpy(points).float())
+    if not distance[-1] > 0:
+        problems.append(
+            f"{place}: the camera stands {-distance[-1]:.2f} m behind the surface of {stored.scene_key}; "
+            "pose and scan do not belong together, or the scan's faces are inside out"
+        )
+    box = torch.from_numpy(crop_box(stored.person_box)).float()
+    intrinsics, transform = (torch.from_numpy(m).float() for m in (stored.intrinsics, stored.camera_from_world))
+    visible = visible_points(load_blocks(scenes, stored.scene_key), intrinsics, transform, box)
+    return Findings(
+        problems=tuple(problems),
+        samples=int(not problems),
+        with_contact=int(stored.contact is not None),
+        empty_frustum=int(len(visible) == 0),
+        vertices_behind=int((distance[:-1] < 0).sum()),
+    )
+
+
+def camera_center(camera_from_world: Float[ndarray, "4 4"]) -> Float[ndarray, "3"]:
+    """Where the camera stands, world frame, metres."""
+    center: Float[ndarray, "3"] = -camera_from_world[:3, :3].T @ camera_from_world[:3, 3]
+    return center
+
+
+def _box_problems(stored: StoredSample, place: str, tolerance: float) -> list[str]:
+    """Whether the vertices project onto the person box."""
+    transform = stored.camera_from_world
+    points = stored.vertices_world @ transform[:3, :3].T + transform[:3, 3]
+    if points[:, 2].min() <= 0:
+        return [f"{place}: the body reaches behind the camera"]
+    homogeneous = points @ stored.intrinsics.T
+    pixels = homogeneous[:, :2] / points[:, 2:]
+    box = np.concatenate([pixels.min(axis=0), pixels.max(axis=0)])
+    allowed = tolerance * (stored.person_box[2:] - stored.person_box[:2]).max() + 1
+    off = np.abs(box - stored.person_box).max()
+    if off <= allowed:
+        return []
+    return [f"{place}: vertices project {off:.1f} px off the person box, allowed {allowed:.1f} px"]

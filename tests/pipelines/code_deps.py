@@ -1,0 +1,74 @@
+"""Which code each stage of dvc.yaml runs, by its imports; ``python -m tests.pipelines.code_deps`` writes it there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import yaml
+
+from tests import imports
+
+FILES = (imports.ROOT / "dvc.yaml", imports.ROOT / "pipelines/demo/dvc.yaml")
+MODULES = imports.modules()
+# These cannot change a result: how work is spread and kept, how errors are reported, how settings are checked.
+EXEMPT = {"pipelines.environment", "pipelines.stage", "sahmr.errors", "sahmr.files", "sahmr.settings"}
+EXEMPT_PACKAGES = ("pipelines.conversion.",)
+
+
+def stages() -> dict[str, dict]:
+    """Every stage by its name, its loop taken off."""
+    found = {name: stage for path in FILES for name, stage in yaml.safe_load(path.read_text())["stages"].items()}
+    return {name: stage.get("do", stage) for name, stage in found.items()}
+
+
+def module_of(stage: dict) -> str:
+    """Dotted name of the module that a stage runs."""
+    name = re.search(r"python -m (\S+)", stage["cmd"]).group(1)
+    return f"{name}.__main__" if f"{name}.__main__" in MODULES else name
+
+
+def needed_code(stage: dict) -> list[str]:
+    """Files of ours that a stage's module imports, directly or not, and that can change its result; sorted."""
+    names = imports.closure(module_of(stage), MODULES) - EXEMPT
+    kept = {name for name in names if not name.startswith(EXEMPT_PACKAGES)}
+    paths = (MODULES[name] for name in kept)
+    return sorted(path.relative_to(imports.ROOT).as_posix() for path in paths if path.name != "__init__.py")
+
+
+def declared_code(stage: dict) -> list[str]:
+    """Dependencies that are code, as dvc.yaml has them."""
+    return [dep for dep in stage["deps"] if not dep.startswith("$")]
+
+
+def count_lines(paths: list[str]) -> int:
+    """Lines of all files; folders count with what lies below."""
+    files = [file for path in paths for file in (imports.ROOT / path, *(imports.ROOT / path).rglob("*.py"))]
+    return sum(len(file.read_text().splitlines()) for file in files if file.is_file())
+
+
+def rewrite(path: Path) -> None:
+    """Put the needed code first in every stage's ``deps``; data dependencies and all else stay as they are."""
+    out: list[str] = []
+    name, in_deps = "", False
+    known = stages()
+    for line in path.read_text().splitlines():
+        if found := re.fullmatch(r"  (\w+):", line):
+            name = found[1]
+        if in_deps and not line.lstrip().startswith("- "):
+            in_deps = False
+        if in_deps and not line.lstrip().startswith("- $"):
+            continue
+        out.append(line)
+        if line.strip() == "deps:":
+            in_deps = True
+            indent = " " * (len(line) - len(line.lstrip()) + 2)
+            out += [f"{indent}- {code}" for code in needed_code(known[name])]
+    path.write_text("\n".join(out) + "\n")
+
+
+if __name__ == "__main__":
+    for file in FILES:
+        rewrite(file)
+    for stage_name, stage in stages().items():
+        print(f"{stage_name:>16} {count_lines(needed_code(stage)):>6} lines of {len(needed_code(stage))} files")
