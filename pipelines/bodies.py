@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from sahmr.body.build_topology import write_topology
 from sahmr.body.files import BodyFiles, find_body_files
 from sahmr.body.model import body_model, clean_path, read_official, write_clean
 from sahmr.body.transfer import TRANSFER_FILE, read_transfer, write_transfer
-from sahmr.settings import Paths, Raw, load_section, settings
+from sahmr.settings import Paths, load_section, settings
 
 
 @settings
@@ -18,9 +19,11 @@ class Bodies:
     """Section ``bodies`` of params.yaml.
 
     Attributes:
+        raw: folder of the publishers' body-model files.
         num_betas: shape directions kept of every model; RICH and PROX store 10 coefficients.
     """
 
+    raw: Path
     num_betas: int
 
 
@@ -34,19 +37,28 @@ def write_models(files: BodyFiles, folder: Path, params: Bodies) -> int:
     return len(models)
 
 
-@stage
-def main(argv: Sequence[str] | None = None) -> None:
-    """Check the raw body files, then write clean models, the transfer matrix and the topology tables."""
-    params, paths, raw = load_section("bodies", Bodies), load_section("paths", Paths), load_section("raw", Raw)
-    files = find_body_files(raw.bodies)
-    count = write_models(files, paths.bodies, params)
+def run(settings: Bodies, paths: Paths) -> None:
+    """Check the raw body files, then write clean models, the transfer matrix and the topology tables.
+
+    Raises:
+        BodyModelError: listing missing files, or naming one that is not what it must be.
+    """
+    files = find_body_files(settings.raw)
+    count = write_models(files, paths.bodies, settings)
     write_transfer(paths.bodies / TRANSFER_FILE, read_transfer(files.transfer))
-    arrays = read_official(files.smpl_neutral, "smpl", num_betas=params.num_betas)
-    neutral = body_model(arrays, "smpl", params.num_betas)
+    arrays = read_official(files.smpl_neutral, "smpl", num_betas=settings.num_betas)
+    neutral = body_model(arrays, "smpl", settings.num_betas)
     write_topology(
         paths.bodies, neutral, regressor=files.joint_regressor, downsampling=files.downsampling, parts=files.parts
     )
     log.info("bodies: %d models, transfer matrix and topology -> %s", count, paths.bodies)
+
+
+@stage
+def main(argv: Sequence[str] | None = None) -> None:
+    """Read section ``bodies`` and run the stage."""
+    argparse.ArgumentParser(description=__doc__).parse_args(argv)
+    run(load_section("bodies", Bodies), load_section("paths", Paths))
 
 
 if __name__ == "__main__":

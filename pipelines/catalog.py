@@ -9,20 +9,21 @@ from pathlib import Path
 from catalog.entries import CATALOG_SCHEMA
 from catalog.report import readable_size, render
 from catalog.scan import Artifact, scan
-from pipelines.stage import DATASETS, log, stage
+from pipelines.stage import log, stage
+from sahmr.datasets import load_raw_roots
 from sahmr.files import publish_text
 from sahmr.settings import Paths, load_section
 from schemas.fields import to_table, write_table
 
 
-def artifacts(paths: Paths) -> list[Artifact]:
+def artifacts(paths: Paths, datasets: Sequence[str]) -> list[Artifact]:
     """Every output of the pipeline, in the order of its stages."""
 
     def one(path: Path, stage_name: str, kind: str, dataset: str | None = None) -> Artifact:
         return Artifact(path=path, stage=stage_name, kind=kind, dataset=dataset)
 
     found = [one(paths.bodies, "bodies", "arrays")]
-    for name in DATASETS:
+    for name in datasets:
         found += [
             one(paths.frames / f"{name}.parquet", "frames", "table", name),
             one(paths.frames / f"{name}_scenes.parquet", "frames", "table", name),
@@ -33,7 +34,7 @@ def artifacts(paths: Paths) -> list[Artifact]:
         one(paths.models / "rcnet.pt", "train_rcnet", "model"),
         one(paths.models / "sahmr.pt", "train_sahmr", "model"),
     ]
-    for name in DATASETS:
+    for name in datasets:
         found += [
             one(paths.predictions / f"{name}.parquet", "predict", "table", name),
             one(paths.reports / f"{name}_frames.parquet", f"evaluate_{name}", "table", name),
@@ -43,10 +44,14 @@ def artifacts(paths: Paths) -> list[Artifact]:
 
 @stage
 def main(argv: Sequence[str] | None = None) -> None:
-    """Write ``catalog/catalog.parquet`` and ``reports/catalog.md``."""
+    """Read ``raw`` and ``paths`` and run the stage."""
     argparse.ArgumentParser(description=__doc__).parse_args(argv)
-    paths = load_section("paths", Paths)
-    entries = list(scan(artifacts(paths)))
+    run(list(load_raw_roots()), load_section("paths", Paths))
+
+
+def run(datasets: Sequence[str], paths: Paths) -> None:
+    """Write ``catalog/catalog.parquet`` and ``reports/catalog.md``."""
+    entries = list(scan(artifacts(paths, datasets)))
     write_table(paths.catalog / "catalog.parquet", to_table(entries, CATALOG_SCHEMA))
     publish_text(paths.reports / "catalog.md", render(entries))
     log.info("catalog: %d artifacts, %s", len(entries), readable_size(sum(entry.bytes for entry in entries)))

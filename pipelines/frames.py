@@ -12,15 +12,16 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from pipelines.conversion.parallel import Parallel
 from pipelines.conversion.pieces import Conversion, Made, Planned, quarantine
 from pipelines.conversion.work_store import folder_digest
-from pipelines.raw_check import check_raw
 from pipelines.stage import log, parse_dataset, stage
+from sahmr.datasets import raw_root
 from sahmr.errors import RawDataError
 from sahmr.files import publish_text
-from sahmr.readers.base import BodyTask, Frames, Measured, Reader, Tally, add_tallies, file_sha256
-from sahmr.readers.registry import open_reader
-from sahmr.settings import Paths, Raw, load_section
+from sahmr.readers.base import BodyTask, Measured, Reader, Selection, Tally, add_tallies, file_sha256, raise_problems
+from sahmr.readers.registry import open_reader, rules_class
+from sahmr.settings import Paths, load_section
 from schemas.fields import from_table, read_table, to_table, write_table
 from schemas.frame import FRAME_SCHEMA, FrameRecord
 from schemas.quarantine import Quarantined
@@ -122,16 +123,25 @@ def _rows(tallies: list[Tally]) -> list[dict[str, Any]]:
     return [asdict(tally) for tally in add_tallies(tallies)]
 
 
-@stage
-def main(argv: Sequence[str] | None = None) -> None:
-    """Check the raw files, list the bodies, measure them in parallel, write tables and counts."""
-    dataset = parse_dataset(argv, what=__doc__ or "")
-    rules, paths, raw = load_section("frames", Frames), load_section("paths", Paths), load_section("raw", Raw)
-    check_raw(raw, paths, datasets=(dataset,), bodies=False, rules=rules)
-    root, bodies = raw.root(dataset).resolve(), paths.bodies.resolve()
-    reader = open_reader(dataset, root, bodies=bodies, prox_parts=rules.prox_parts)
-    work = Conversion("frames", VERSION, dataset, rules, paths, reads=(root, bodies))
-    listing, scenes = reader.list_bodies(rules), to_table(reader.scenes(), SCENE_SCHEMA)
+def run(dataset: str, rules: Selection, paths: Paths, parallel: Parallel, *, raw: Path) -> None:
+    """Check the raw files, list the bodies, measure them in parallel, write tables and counts.
+
+    Args:
+        dataset: name of its card.
+        rules: group of section ``frames``.
+        paths, parallel: sections of params.yaml.
+        raw: root of the dataset's tree.
+
+    Raises:
+        RawDataError: if files are missing, or no frame is usable.
+        QuarantineError: if more files are damaged than ``rules`` allow.
+    """
+    root, bodies = raw.resolve(), paths.bodies.resolve()
+    reader = open_reader(dataset, root, bodies=bodies, rules=rules)
+    raise_problems(dataset, reader.check())
+    section, workers = f"frames.{dataset}", parallel.workers
+    work = Conversion("frames", VERSION, dataset, rules, paths, reads=(root, bodies), workers=workers, section=section)
+    listing, scenes = reader.list_bodies(), to_table(reader.scenes(), SCENE_SCHEMA)
     receipts = work.run(plan_pieces(reader, listing.tasks, bodies), partial(measure_piece, reader=reader), unit="run")
     dropped, notes, records = list(listing.dropped), [], []
     for receipt in receipts:
@@ -142,13 +152,22 @@ def main(argv: Sequence[str] | None = None) -> None:
         notes += [Tally(**row) for row in receipt.facts["notes"]]
     report = frame_report(dataset, records, dropped, notes)
     if not records:
-        raise RawDataError(f"{raw.root(dataset)}: no usable frame; dropped per rule and split: {report['dropped']}")
+        raise RawDataError(f"{raw}: no usable frame; dropped per rule and split: {report['dropped']}")
     records.sort(key=lambda record: record.key)
     write_table(paths.frames / f"{dataset}_scenes.parquet", scenes)
     write_table(paths.frames / f"{dataset}.parquet", to_table(records, FRAME_SCHEMA))
     text = json.dumps(report, indent=2, sort_keys=True) + "\n"
     publish_text(paths.reports / f"frame_counts_{dataset}.json", text)
     log.info("frames %s: kept %s, dropped %s, notes %s", dataset, report["kept"], report["dropped"], report["notes"])
+
+
+@stage
+def main(argv: Sequence[str] | None = None) -> None:
+    """Read ``frames.<dataset>`` and run the stage."""
+    dataset = parse_dataset(argv, what=__doc__ or "")
+    rules = load_section(f"frames.{dataset}", rules_class(dataset))
+    paths, parallel = load_section("paths", Paths), load_section("parallel", Parallel)
+    run(dataset, rules, paths, parallel, raw=raw_root(dataset))
 
 
 if __name__ == "__main__":

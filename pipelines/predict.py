@@ -9,7 +9,7 @@ from typing import Literal
 import pyarrow as pa
 from tqdm import tqdm
 
-from pipelines.conversion.parallel import loader_count, thread_count
+from pipelines.conversion.parallel import Parallel
 from pipelines.stage import log, parse_dataset, stage
 from sahmr.batches.dataset import SampleDataset
 from sahmr.batches.loader import make_loader
@@ -47,7 +47,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Write ``predictions/<dataset>.parquet``."""
     dataset = parse_dataset(argv, what=__doc__ or "")
     section, paths = load_section("predict", Predict), load_section("paths", Paths)
-    device = prepare_torch(thread_count())
+    parallel = load_section("parallel", Parallel)
+    device = prepare_torch(parallel.threads)
     checkpoint = read_checkpoint(section.checkpoint)
     network = network_of(
         checkpoint, load_topology(paths.bodies), backend=section.sparse_backend, source=str(section.checkpoint)
@@ -57,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "predict %s: %s, stage %s, size %s; %s", dataset, section.checkpoint, checkpoint.stage, checkpoint.size, told
     )
     samples = SampleDataset(paths.shards / dataset, paths.scenes / f"{dataset}.zarr", section.split)
-    loader = make_loader(samples, batch_size=section.batch_size, num_workers=loader_count())
+    loader = make_loader(samples, batch_size=section.batch_size, num_workers=parallel.loaders)
     bar = tqdm(loader, desc=f"predict {dataset}", unit="batch", disable=None)
     records = predict_records(network, bar, section.precision)
     table = pa.concat_tables(to_table(of_batch, PREDICTION_SCHEMA) for of_batch in records)

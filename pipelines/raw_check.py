@@ -3,48 +3,46 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pipelines.stage import DATASETS, log, stage
+from pipelines.bodies import Bodies
+from pipelines.stage import log, stage
 from sahmr.body.files import check_body_files
-from sahmr.readers.base import Frames, raise_problems
-from sahmr.readers.registry import open_reader
-from sahmr.settings import Paths, Raw, load_section
+from sahmr.datasets import load_raw_roots
+from sahmr.readers.base import raise_problems
+from sahmr.readers.registry import open_reader, rules_class
+from sahmr.settings import Paths, load_section
 
 DEMO_HOME = Path("data/demo")  # where pipelines/demo/dvc.yaml puts its outputs
 
 
-def check_raw(
-    raw: Raw, paths: Paths, *, datasets: Sequence[str] = DATASETS, bodies: bool = True, rules: Frames | None = None
-) -> None:
+def check_raw(raw: Mapping[str, Path], paths: Paths, *, bodies: Path | None) -> None:
     """Look for every raw file the pipeline starts from.
 
     Args:
-        raw: where the trees are.
+        raw: root of each dataset's tree.
         paths: output folders; only handed on.
-        datasets: which of rich and prox to check.
-        bodies: whether to check the body-model files too.
-        rules: section ``frames``; tells which parts of PROX are wanted.
+        bodies: folder of the body-model files; None: not checked.
 
     Raises:
         RawDataError: listing all problems of all trees.
     """
-    problems = check_body_files(raw.bodies) if bodies else []
-    for dataset in datasets:
-        parts = rules.prox_parts if rules is not None else None
-        problems += open_reader(dataset, raw.root(dataset), bodies=paths.bodies, prox_parts=parts).check()
-    raise_problems(", ".join([*(["bodies"] if bodies else []), *datasets]), problems)
+    problems = check_body_files(bodies) if bodies is not None else []
+    for dataset, root in raw.items():
+        rules = load_section(f"frames.{dataset}", rules_class(dataset))
+        problems += open_reader(dataset, root, bodies=paths.bodies, rules=rules).check()
+    raise_problems(", ".join([*(["bodies"] if bodies else []), *raw]), problems)
 
 
 @stage
 def main(argv: Sequence[str] | None = None) -> None:
-    """Check the three trees named by section ``raw``, but for those the demo stage is still to write."""
+    """Check the trees named by ``raw`` and ``bodies.raw``, but for those the demo stage is still to write."""
     argparse.ArgumentParser(description=__doc__).parse_args(argv)
-    raw, paths, rules = load_section("raw", Raw), load_section("paths", Paths), load_section("frames", Frames)
-    waiting = [name for name in (*DATASETS, "bodies") if _demo_will_write(getattr(raw, name))]
-    datasets = [name for name in DATASETS if name not in waiting]
-    check_raw(raw, paths, datasets=datasets, bodies="bodies" not in waiting, rules=rules)
+    raw, bodies = load_raw_roots(), load_section("bodies", Bodies).raw
+    waiting = [name for name, tree in {**raw, "bodies": bodies}.items() if _demo_will_write(tree)]
+    there = {name: tree for name, tree in raw.items() if name not in waiting}
+    check_raw(there, load_section("paths", Paths), bodies=None if "bodies" in waiting else bodies)
     log.info("raw files: nothing missing; still to be written by the demo stage: %s", ", ".join(waiting) or "none")
 
 

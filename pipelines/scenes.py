@@ -8,12 +8,14 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
+from pipelines.conversion.parallel import Parallel
 from pipelines.conversion.pieces import Conversion, Made, Planned, quarantine
 from pipelines.stage import log, parse_dataset, stage
+from sahmr.datasets import raw_root
 from sahmr.errors import RawDataError
 from sahmr.files import publish_folder
 from sahmr.scenes.build import Scenes, create_store, write_scene
-from sahmr.settings import Paths, Raw, load_section
+from sahmr.settings import Paths, load_section
 from schemas.fields import from_table, read_table
 from schemas.scene import SCENE_SCHEMA, SceneRecord
 
@@ -45,13 +47,14 @@ def convert_scene(record: SceneRecord, folder: Path, *, raw_root: Path, settings
 def main(argv: Sequence[str] | None = None) -> None:
     """Write every scan the frames refer to; the store appears when all are done."""
     dataset = parse_dataset(argv, what=__doc__ or "")
-    section, paths, raw = load_section("scenes", Scenes), load_section("paths", Paths), load_section("raw", Raw)
+    section, paths = load_section("scenes", Scenes), load_section("paths", Paths)
+    workers = load_section("parallel", Parallel).workers
     table = paths.frames / f"{dataset}_scenes.parquet"
     if not table.is_file():
         raise RawDataError(f"{table}: no scene table; make it with: dvc repro frames")
     records = from_table(read_table(table, SCENE_SCHEMA), SceneRecord)
-    root = raw.root(dataset).resolve()
-    work = Conversion("scenes", VERSION, dataset, section, paths, reads=(root,))
+    root = raw_root(dataset).resolve()
+    work = Conversion("scenes", VERSION, dataset, section, paths, reads=(root,), workers=workers)
     planned = [Planned(item=record, inputs=asdict(record)) for record in records]
     receipts = work.run(planned, partial(convert_scene, raw_root=root, settings=section), unit="scene")
     made = {record.scene_key: receipt for record, receipt in zip(records, receipts, strict=True) if receipt is not None}

@@ -8,14 +8,16 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
+from pipelines.conversion.parallel import Parallel
 from pipelines.conversion.pieces import Conversion, Made, Planned, quarantine
 from pipelines.conversion.work_store import folder_digest
 from pipelines.stage import log, parse_dataset, stage
+from sahmr.datasets import raw_root
 from sahmr.errors import RawDataError, ShardError
 from sahmr.files import publish_folder
 from sahmr.readers.base import Reader, file_sha256
 from sahmr.readers.registry import open_reader
-from sahmr.settings import Paths, Raw, load_section
+from sahmr.settings import Paths, load_section
 from sahmr.shards.encode import Shards, encode_sample, plan_crop
 from sahmr.shards.write import ShardPlan, plan_shards, write_index, write_left_out, write_shard
 from schemas.fields import from_table, read_table
@@ -61,14 +63,15 @@ def _encode(record: FrameRecord, reader: Reader, settings: Shards) -> dict[str, 
 def main(argv: Sequence[str] | None = None) -> None:
     """Write every shard of a dataset; the folder appears when all are done."""
     dataset = parse_dataset(argv, what=__doc__ or "")
-    section, paths, raw = load_section("shards", Shards), load_section("paths", Paths), load_section("raw", Raw)
+    section, paths = load_section("shards", Shards), load_section("paths", Paths)
+    workers = load_section("parallel", Parallel).workers
     table = paths.frames / f"{dataset}.parquet"
     if not table.is_file():
         raise ShardError(f"{table}: no frame table; make it with: dvc repro frames")
     plans = plan_shards(from_table(read_table(table, FRAME_SCHEMA), FrameRecord), section.samples_per_shard)
-    root, bodies = raw.root(dataset).resolve(), paths.bodies.resolve()
+    root, bodies = raw_root(dataset).resolve(), paths.bodies.resolve()
     reader = open_reader(dataset, root, bodies=bodies)
-    work = Conversion("shards", VERSION, dataset, section, paths, reads=(root, bodies))
+    work = Conversion("shards", VERSION, dataset, section, paths, reads=(root, bodies), workers=workers)
     context = [folder_digest(bodies), [file_sha256(path) for path in reader.shared_files()]]
     planned = [Planned(item=plan, inputs=[context, plan.name, [repr(row) for row in plan.records]]) for plan in plans]
     receipts = work.run(planned, partial(write_planned, reader=reader, settings=section), unit="shard")

@@ -12,18 +12,18 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import pipelines.environment  # noqa: F401  # before torch and numpy load
+from sahmr.datasets import CARDS
 from sahmr.errors import SahmrError
 from schemas.fields import SchemaError
 
-DATASETS = ("rich", "prox")
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 log = logging.getLogger("sahmr")
 
 
 def parse_dataset(argv: Sequence[str] | None = None, *, what: str = "") -> str:
-    """Read ``--dataset rich|prox``."""
+    """Read ``--dataset NAME``."""
     parser = argparse.ArgumentParser(description=what)
-    parser.add_argument("--dataset", choices=DATASETS, required=True)
+    parser.add_argument("--dataset", choices=sorted(CARDS), required=True)
     return str(parser.parse_args(argv).dataset)
 
 

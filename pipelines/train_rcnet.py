@@ -8,10 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from pipelines.conversion.parallel import loader_count, thread_count
+from pipelines.conversion.parallel import Parallel
 from pipelines.stage import log, stage
 from sahmr.baseline import split_means
 from sahmr.body.topology import TOPOLOGY_FILE, load_topology
+from sahmr.datasets import find_card
 from sahmr.files import publish_text
 from sahmr.network.size import OWN, Region
 from sahmr.settings import Paths, load_section, settings
@@ -24,8 +25,6 @@ from sahmr.training.optimizer import Plan
 from sahmr.training.setup import Source, digest_of, training_data
 from sahmr.training.tasks import RootContactTask, RootContactWeights
 from sahmr.training.trainer import history_csv, train
-
-_IGNORED_PARTS = {"rich": (), "prox": (3, 4)}  # the reference leaves the hands out on PROX
 
 
 @settings
@@ -46,7 +45,7 @@ class TrainRcnet:
         metro_checkpoint: METRO's 3DPW weights, raw or converted, to start the trunk from; null: random, calm maps.
     """
 
-    dataset: Literal["rich", "prox"]
+    dataset: str
     seed: int
     epochs: int
     batch_size: int
@@ -68,16 +67,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Write ``rcnet.pt`` and ``rcnet_history.csv``."""
     argparse.ArgumentParser(description=__doc__).parse_args(argv)
     section, size = load_section("train_rcnet", TrainRcnet), load_section("network", Network)
-    paths = load_section("paths", Paths)
+    paths, parallel = load_section("paths", Paths), load_section("parallel", Parallel)
     plan = Plan(**{name: getattr(section, name) for name in Plan.__dataclass_fields__})
     shards = paths.shards / section.dataset
     source = Source(
         shards=shards,
         scenes=paths.scenes / f"{section.dataset}.zarr",
-        workers=loader_count(),
+        workers=parallel.loaders,
         zoom_range=section.zoom_range,
     )
-    device = prepare_torch(thread_count(), section.seed)
+    device = prepare_torch(parallel.threads, section.seed)
     topology = load_topology(paths.bodies)
     region = Region(substitution_distance=section.substitution_distance_m, root_noise_std=section.root_noise_m)
     behaviour = replace(OWN, rounding=size.rounding, region=region)
@@ -92,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         loss_weights=section.loss_weights,
         pitch_m=section.scene_pitch_m,
         contact_voxel_weight=section.contact_voxel_weight,
-        ignored_parts=_IGNORED_PARTS[section.dataset],
+        ignored_parts=find_card(section.dataset).ignored_parts,
     )
     files = [shards / INDEX_NAME, paths.bodies / TOPOLOGY_FILE, *filter(None, [section.metro_checkpoint])]
     resume = paths.models / ".train_rcnet.resume.pt"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from pipelines.conversion.parallel import loader_count, thread_count
+from pipelines.conversion.parallel import Parallel
 from pipelines.stage import log, stage
 from sahmr.baseline import split_means
 from sahmr.body.topology import TOPOLOGY_FILE, load_topology
@@ -40,7 +40,7 @@ class TrainSahmr:
         metro_checkpoint: METRO's 3DPW weights, raw or converted, to start from; null: start as the template body.
     """
 
-    dataset: Literal["rich", "prox"]
+    dataset: str
     seed: int
     epochs: int
     batch_size: int
@@ -60,16 +60,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Write ``sahmr.pt`` (both networks and the baseline's means) and ``sahmr_history.csv``."""
     argparse.ArgumentParser(description=__doc__).parse_args(argv)
     section, size = load_section("train_sahmr", TrainSahmr), load_section("network", Network)
-    paths = load_section("paths", Paths)
+    paths, parallel = load_section("paths", Paths), load_section("parallel", Parallel)
     plan = Plan(**{name: getattr(section, name) for name in Plan.__dataclass_fields__})
     shards = paths.shards / section.dataset
     source = Source(
         shards=shards,
         scenes=paths.scenes / f"{section.dataset}.zarr",
-        workers=loader_count(),
+        workers=parallel.loaders,
         zoom_range=section.zoom_range,
     )
-    device = prepare_torch(thread_count(), section.seed)
+    device = prepare_torch(parallel.threads, section.seed)
     topology = load_topology(paths.bodies)
     network = _untrained(section, size, topology, paths)
     means = split_means(source.plain("train", plan.batch_size), topology)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from itertools import groupby
 
-from pipelines.conversion.parallel import map_ordered, worker_count
+from pipelines.conversion.parallel import Parallel, map_ordered
 from pipelines.stage import log, parse_dataset, stage
 from sahmr.errors import ShardError
 from sahmr.files import publish_text
@@ -45,7 +45,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     by_key = {record.key: record for record in records}
     check = partial(verify_shard, folder=folder, scenes=scenes, records=by_key, tolerance=section.box_tolerance)
     label = f"verify {dataset}"
-    findings = list(map_ordered(check, shards, workers=worker_count(), label=label, unit="shard"))
+    findings = list(
+        map_ordered(check, shards, workers=load_section("parallel", Parallel).workers, label=label, unit="shard")
+    )
     problems = [line for finding in findings for line in finding.problems]
     samples = sum(finding.samples for finding in findings)
     report = {

@@ -1,6 +1,94 @@
-"""What every shard and store made from licensed data says of itself."""
+"""One card per dataset: the only place that spells their names. ``raw`` in params.yaml chooses which are used."""
 
-LICENCE_NOTICE = {
-    "rich": "derived from RICH; research use only, redistribution forbidden by the RICH licence",
-    "prox": "derived from PROX; research use only, redistribution forbidden by the PROX licence",
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from sahmr.errors import SettingsError
+from sahmr.settings import load_section
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetCard:
+    """What the code has to know of a dataset beside its files.
+
+    Attributes:
+        name: as in ``raw`` of params.yaml, in file names and stage names.
+        title: as its publishers write it.
+        reader, rules: ``module:class`` of its reader and of its group of section ``frames``; named and not imported,
+            so that nothing that reads finished shards depends on them (:mod:`sahmr.readers.registry` imports them).
+        licence_notice: what every shard and store made from it says of itself.
+        splits: that its reader may give.
+        ignored_parts: contact part ids that its labels never mean; the reference leaves the hands out on PROX.
+        is_mirrored: its image files are mirror images.
+    """
+
+    name: str
+    title: str
+    reader: str
+    rules: str
+    licence_notice: str
+    splits: tuple[str, ...]
+    ignored_parts: tuple[int, ...] = ()
+    is_mirrored: bool = False
+
+
+CARDS = {
+    card.name: card
+    for card in (
+        DatasetCard(
+            name="rich",
+            title="RICH",
+            reader="sahmr.readers.rich:RichReader",
+            rules="sahmr.readers.rich_listing:RichRules",
+            licence_notice="derived from RICH; research use only, redistribution forbidden by the RICH licence",
+            splits=("train", "val", "test"),
+        ),
+        DatasetCard(
+            name="prox",
+            title="PROX",
+            reader="sahmr.readers.prox:ProxReader",
+            rules="sahmr.readers.prox:ProxRules",
+            licence_notice="derived from PROX; research use only, redistribution forbidden by the PROX licence",
+            splits=("train", "test"),
+            ignored_parts=(3, 4),
+            is_mirrored=True,
+        ),
+    )
 }
+
+
+def find_card(name: str) -> DatasetCard:
+    """The card of a dataset.
+
+    Raises:
+        SettingsError: if there is none of this name.
+    """
+    if name not in CARDS:
+        raise SettingsError(f"dataset '{name}' is unknown; allowed: {', '.join(sorted(CARDS))}")
+    return CARDS[name]
+
+
+def load_raw_roots(path: Path | None = None) -> dict[str, Path]:
+    """Section ``raw`` of params.yaml: the root of the publisher's tree of every dataset in use, in the order given.
+
+    Raises:
+        SettingsError: if a name has no card.
+    """
+    roots = load_section("raw", dict[str, Path], path)
+    for name in sorted(set(roots) - set(CARDS)):
+        raise SettingsError(f"{path or 'params.yaml'}: raw.{name}: no such dataset; allowed: {', '.join(CARDS)}")
+    return roots
+
+
+def raw_root(dataset: str, path: Path | None = None) -> Path:
+    """Root of one dataset's tree.
+
+    Raises:
+        SettingsError: as :func:`load_raw_roots`, or if section ``raw`` lacks the dataset.
+    """
+    roots = load_raw_roots(path)
+    if dataset not in roots:
+        raise SettingsError(f"{path or 'params.yaml'}: raw.{dataset} is missing, found {sorted(roots)}; add its folder")
+    return roots[dataset]

@@ -36,20 +36,6 @@ class Paths:
     work: Path
 
 
-@settings
-class Raw:
-    """Section ``raw``: roots of the publishers' trees."""
-
-    rich: Path
-    prox: Path
-    bodies: Path
-
-    def root(self, dataset: str) -> Path:
-        """Root of one dataset's tree: ``rich`` or ``prox``."""
-        root: Path = getattr(self, dataset)
-        return root
-
-
 def read_params(path: Path | None = None) -> dict[str, Any]:
     """The whole ``params.yaml`` as nested dicts."""
     path = path or Path("params.yaml")
@@ -65,17 +51,19 @@ def read_params(path: Path | None = None) -> dict[str, Any]:
 
 
 def load_section(name: str, kind: type[_T], path: Path | None = None) -> _T:
-    """Read and check one section of ``params.yaml``.
+    """Read and check one section of ``params.yaml``, or one group of it: ``frames.rich``.
 
     Raises:
         SettingsError: naming ``section.key`` for every unknown, missing or impossible value.
     """
     path = path or Path("params.yaml")
-    params = read_params(path)
-    if name not in params:
-        raise SettingsError(f"{path}: section '{name}' is missing; allowed sections: see README, 'Parameters'")
+    found: Any = read_params(path)
+    for key in name.split("."):
+        if not isinstance(found, dict) or key not in found:
+            raise SettingsError(f"{path}: section '{name}' is missing; the repository's own params.yaml shows it")
+        found = found[key]
     try:
-        return TypeAdapter(kind).validate_python(params[name] or {})
+        return TypeAdapter(kind).validate_python(found or {})
     except ValidationError as error:
         lines = [
             f"{path}: {'.'.join([name, *map(str, item['loc'])])}: {item['msg']} (found {item['input']!r})"

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from sahmr.demo.generate import Demo, generate
+from sahmr.demo.generate import Demo, Trees, generate
 from sahmr.demo.publishers.rich_plan import TINY
-from sahmr.settings import Raw
 from tests.worlds import small
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # the processes share the cores
@@ -49,8 +48,7 @@ def demo_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         root, making = shared / "demo", shared / "demo.partial"
         if not root.is_dir():
-            raw = Raw(rich=making / "RICH", prox=making / "PROX", bodies=making / "body_models")
-            generate(raw, Demo(seed=7, image_divisor=16), size=TINY)
+            generate(Trees.below(making), Demo(seed=7, image_divisor=16), size=TINY)
             making.rename(root)
     return root
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable
 from pathlib import Path
+
+from sahmr.datasets import CARDS
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("schemas", "sahmr", "catalog", "pipelines")
@@ -36,12 +39,19 @@ def internal_imports(path: Path, known: dict[str, Path]) -> set[str]:
     return {name for name in imported_names(path) if name in known}
 
 
-def closure(start: str, known: dict[str, Path]) -> set[str]:
-    """A module and all of ours it needs, directly or not."""
+def named_imports(name: str) -> set[str]:
+    """Modules that the registry imports by the names on the dataset cards."""
+    if name != "sahmr.readers.registry":
+        return set()
+    return {place.partition(":")[0] for card in CARDS.values() for place in (card.reader, card.rules)}
+
+
+def closure(start: str, known: dict[str, Path], stop: Callable[[str], bool] = lambda name: False) -> set[str]:
+    """A module and all of ours it needs, directly or not; modules that ``stop`` names are left out with theirs."""
     seen, todo = set(), [start]
     while todo:
         name = todo.pop()
-        if name not in seen:
+        if name not in seen and not stop(name):
             seen.add(name)
-            todo += internal_imports(known[name], known)
+            todo += internal_imports(known[name], known) | named_imports(name)
     return seen

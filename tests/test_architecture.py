@@ -6,7 +6,8 @@ from tests import imports
 
 LAYERS = (  # lowest first; modules on one line never import each other
     ("schemas", "sahmr.dimensions", "sahmr.errors", "sahmr.files", "sahmr.structures", "sahmr.settings"),
-    ("sahmr.geometry", "sahmr.untrusted", "sahmr.datasets"),
+    ("sahmr.datasets",),
+    ("sahmr.geometry", "sahmr.untrusted"),
     ("sahmr.body", "sahmr.sparse", "sahmr.scenes", "sahmr.shards"),
     ("sahmr.readers", "sahmr.batches", "sahmr.network", "sahmr.losses", "sahmr.metrics", "sahmr.targets"),
     ("sahmr.demo", "sahmr.training", "sahmr.baseline", "sahmr.verify", "sahmr.overlay"),

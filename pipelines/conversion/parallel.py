@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from pipelines.conversion.cluster import map_on_cluster, names_scheduler
 from pipelines.conversion.preflight import expect, forget
-from sahmr.settings import load_section, settings
+from sahmr.settings import settings
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -29,21 +29,6 @@ class Parallel:
     workers: int
     loaders: int
     threads: int
-
-
-def worker_count() -> int:
-    """How many local processes ``params.yaml`` allows."""
-    return load_section("parallel", Parallel).workers
-
-
-def loader_count() -> int:
-    """How many processes decode samples beside a training or prediction."""
-    return load_section("parallel", Parallel).loaders
-
-
-def thread_count() -> int:
-    """How many CPU threads torch may use."""
-    return load_section("parallel", Parallel).threads
 
 
 def map_ordered(

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from pipelines.conversion.parallel import map_ordered, worker_count
+from pipelines.conversion.parallel import map_ordered
 from pipelines.conversion.work_store import Receipt, WorkStore, piece_key
 from pipelines.environment import is_pinned
 from pipelines.stage import log
@@ -62,16 +62,28 @@ class Conversion:
     Args:
         stage: its name.
         version: raised by hand whenever the same input gives other bytes; see ``tests/pipelines/golden_bytes.json``.
-        dataset: rich | prox.
+        dataset: whose.
         settings: its section of ``params.yaml``.
         paths: where the work store and the reports are.
         reads: folders that every worker must be able to read.
+        workers: local processes; 0: none.
+        section: where ``settings`` stand in ``params.yaml``; empty: under the stage's name.
     """
 
     def __init__(
-        self, stage: str, version: int, dataset: str, settings: Any, paths: Paths, reads: Sequence[Path]
+        self,
+        stage: str,
+        version: int,
+        dataset: str,
+        settings: Any,
+        paths: Paths,
+        *,
+        reads: Sequence[Path],
+        workers: int,
+        section: str = "",
     ) -> None:
-        self.stage, self.version, self.dataset = stage, version, dataset
+        self.stage, self.version, self.dataset, self._workers = stage, version, dataset, workers
+        self._section = section or stage
         self._settings = {name: value for name, value in asdict(settings).items() if name != "max_quarantined"}
         self._limit = int(settings.max_quarantined)
         self._reads = tuple(folder.resolve() for folder in reads)
@@ -110,7 +122,7 @@ class Conversion:
         outcomes = map_ordered(
             partial(_make_piece, store=self.store, stage=self.stage, make=make),
             jobs,
-            workers=worker_count(),
+            workers=self._workers,
             label=f"{self.stage} {self.dataset}",
             unit=unit,
             readable=self._reads,
@@ -165,11 +177,11 @@ class Conversion:
             "\n".join(
                 [
                     f"{self.stage} {self.dataset}: {len(files)} damaged raw files{needed}, "
-                    f"{self.stage}.max_quarantined allows {self._limit}; all else is finished and kept",
+                    f"{self._section}.max_quarantined allows {self._limit}; all else is finished and kept",
                     *lines,
                     *([f"... and {more} more"] if more else []),
                     f"{self._quarantine_table} lists them: mend or remove the files, or raise "
-                    f"{self.stage}.max_quarantined, and run the same command again",
+                    f"{self._section}.max_quarantined, and run the same command again",
                 ]
             )
         )

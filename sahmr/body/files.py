@@ -65,7 +65,7 @@ def _first(root: Path, candidates: tuple[str, ...]) -> Path | None:
 def check_body_files(root: Path) -> list[str]:
     """Every missing file, one line each: where it was expected, what it is, where to get it."""
     if not root.is_dir():
-        return [f"{root}: no such folder; point raw.bodies of params.yaml at the body models"]
+        return [f"{root}: no such folder; point bodies.raw of params.yaml at the body models"]
     problems = [
         f"{root / candidates[0]}: missing (also looked for {', '.join(candidates[1:]) or 'nothing else'}); {what}"
         for candidates, what in _TABLES.values()

@@ -12,7 +12,7 @@ from sahmr.demo.bodies.files import write_body_models
 from sahmr.demo.publishers.prox import ProxJob, prox_divisor, write_prox_common, write_prox_scene
 from sahmr.demo.publishers.rich import RichJob, write_rich_tables, write_rich_view
 from sahmr.demo.publishers.rich_plan import SEQUENCES, DemoSize, ViewPlan, plan_rich
-from sahmr.settings import Raw, settings
+from sahmr.settings import settings
 
 Job = RichJob | ProxJob
 # How jobs are run: takes the function and the jobs, gives the results in order.
@@ -40,22 +40,37 @@ class DemoSummary:
     prox_images: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trees:
+    """Roots of the three raw trees."""
+
+    rich: Path
+    prox: Path
+    bodies: Path
+
+    @classmethod
+    def below(cls, home: Path) -> "Trees":
+        """Under the names that the publishers' archives have."""
+        return cls(rich=home / "RICH", prox=home / "PROX", bodies=home / "body_models")
+
+
 def plain_map(function: Callable[[Any], int], jobs: list[Any]) -> Iterator[int]:
     """Work through the jobs in this process."""
     yield from map(function, jobs)
 
 
-def generate(raw: Raw, params: Demo, *, size: DemoSize | None = None, run: Mapper = plain_map) -> DemoSummary:
+def generate(trees: Trees, params: Demo, *, size: DemoSize | None = None, run: Mapper = plain_map) -> DemoSummary:
     """Write the three raw trees, replacing what was there.
 
     Args:
-        raw: where they go.
+        trees: where they go.
         params: seed and picture size.
         size: how many pictures; the default is the demo's own.
         run: maps jobs, in order; any worker count gives the same bytes.
     """
     size = size or DemoSize()
-    partial = {path: path.with_name(f".{path.name}.{os.getpid()}.partial") for path in (raw.rich, raw.prox, raw.bodies)}
+    finals = (trees.rich, trees.prox, trees.bodies)
+    partial = {path: path.with_name(f".{path.name}.{os.getpid()}.partial") for path in finals}
     try:
         for path in partial.values():
             shutil.rmtree(path, ignore_errors=True)

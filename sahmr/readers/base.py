@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,26 +29,14 @@ SPLITS = ("train", "val", "test")
 
 
 @settings
-class Frames:
-    """Section ``frames`` of params.yaml: which raw frames are used (formats a.6).
+class Selection:
+    """What every dataset's group of section ``frames`` holds; a reader's ``Rules`` add its own.
 
     Attributes:
-        warmup_frames: RICH: a frame is kept if its number is larger.
-        interval: RICH, per split: kept if ``(frame + camera) mod interval == 0``.
-        multi_person: RICH: sequences dropped because two people share them.
-        prox_parts: parts of PROX to read; quantitative -> test, qualitative -> train.
-        prox_interval: per part: kept if ``frame mod interval == 0``.
-        rich_images: which RICH images: full, ds4 (quarter-size copies in ``images_ds4``), or auto: per sequence full
-            ones where their folder is there, else ds4.
-        max_quarantined: this many damaged raw files are left out, counted and listed; one more, and the stage fails.
+        max_quarantined: at most this many damaged raw files are left out, counted and listed; one more, and the stage
+            fails.
     """
 
-    warmup_frames: int
-    interval: dict[str, int]
-    multi_person: tuple[str, ...]
-    prox_parts: tuple[str, ...]
-    prox_interval: dict[str, int]
-    rich_images: Literal["auto", "full", "ds4"] = "auto"
     max_quarantined: int = 0
 
 
@@ -109,7 +97,7 @@ class Reader(Protocol):
 
     @property
     def dataset(self) -> str:
-        """Rich | prox, in lower case."""
+        """Name of its card."""
 
     @property
     def root(self) -> Path:
@@ -121,7 +109,7 @@ class Reader(Protocol):
     def scenes(self) -> list[SceneRecord]:
         """Scans the frames refer to, sorted by scene key."""
 
-    def list_bodies(self, rules: Frames) -> Listing:
+    def list_bodies(self) -> Listing:
         """Walk the folders and apply the rules that need no file opened."""
 
     def inputs(self, task: BodyTask) -> list[tuple[str, Path]]:
@@ -135,7 +123,7 @@ class Reader(Protocol):
     def measure(self, task: BodyTask) -> Measured:
         """Open one body's files and make a record of every view that passes the remaining rules."""
 
-    def frames(self, rules: Frames) -> Iterator[FrameRecord]:
+    def frames(self) -> Iterator[FrameRecord]:
         """All usable frames, one body after another."""
 
     def read_image(self, record: FrameRecord, region: Region, divisor: int) -> NDArray[np.uint8]:

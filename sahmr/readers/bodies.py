@@ -130,7 +130,7 @@ def smpl_vertices_of_params(path: Path, bodies: Path, gender: str, *, nan_rule: 
     if not model_file.is_file():
         raise BodyModelError(
             f"{path}: holds {kind.upper()} parameters of a {gender} body, but {model_file} is not there; add the "
-            f"{kind.upper()} model to raw.bodies and run: dvc repro bodies"
+            f"{kind.upper()} model to bodies.raw and run: dvc repro bodies"
         )
     with np.errstate(over="ignore", invalid="ignore"):  # of wild parameters; told below
         vertices = pose_body(_model(model_file), params)

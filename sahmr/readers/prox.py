@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from sahmr.readers.base import (
     IMAGE_SUFFIXES,
     BodyTask,
-    Frames,
     Listing,
     Measured,
+    Selection,
     Tally,
     View,
     file_sha256,
@@ -33,6 +33,7 @@ from sahmr.readers.calibration import (
 )
 from sahmr.readers.images import Region, read_record_image
 from sahmr.readers.measure import measure_body
+from sahmr.settings import settings
 from schemas.frame import FrameRecord
 from schemas.scene import SceneRecord
 
@@ -45,6 +46,19 @@ _FRAME_NUMBER = re.compile(r"frame_(\d+)")
 _PROXD = ("PROXD", "qualitative/PROXD")
 
 
+@settings
+class ProxRules(Selection):
+    """Group ``frames.prox`` of params.yaml: which raw frames are used.
+
+    Attributes:
+        parts: to read; quantitative -> test, qualitative -> train.
+        interval: per part: a frame is kept if ``frame mod interval == 0``.
+    """
+
+    parts: tuple[str, ...] = PARTS
+    interval: dict[str, int] = field(default_factory=lambda: dict.fromkeys(PARTS, 1))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProxReader:
     """Reads PROX as its publishers ship it. World = frame of the scan.
@@ -52,12 +66,12 @@ class ProxReader:
     Attributes:
         root: folder holding ``quantitative``, ``qualitative`` and (here or inside the latter) ``PROXD``.
         bodies: output folder of the stage ``bodies``.
-        parts: which of the two to read.
+        rules: which parts and frames are listed.
     """
 
     root: Path
     bodies: Path
-    parts: tuple[str, ...] = PARTS
+    rules: ProxRules = field(default_factory=ProxRules)
     dataset: str = field(default="prox", init=False)
 
     def recordings(self, part: str) -> list[str]:
@@ -76,12 +90,12 @@ class ProxReader:
         """Every missing or misplaced raw file, one line each."""
         if not self.root.is_dir():
             return [f"{self.root}: no such folder; point raw.prox of params.yaml at PROX ({SITE})"]
-        return [problem for part in self.parts for problem in self._check_part(part)]
+        return [problem for part in self.rules.parts for problem in self._check_part(part)]
 
     def _check_part(self, part: str) -> list[str]:
         base = self.root / part
         if part not in PARTS or not base.is_dir():
-            return [f"{base}: missing; PROX {part}, {SITE}; or remove it from frames.prox_parts (allowed: {PARTS})"]
+            return [f"{base}: missing; PROX {part}, {SITE}; or remove it from frames.prox.parts (allowed: {PARTS})"]
         wanted = {base / "calibration" / "Color.json": "colour camera", base / "recordings": "colour images"}
         for scene in sorted({_scene(recording) for recording in self.recordings(part)}):
             wanted[base / "cam2world" / f"{scene}.json"] = "camera pose"
@@ -100,7 +114,7 @@ class ProxReader:
     def scenes(self) -> list[SceneRecord]:
         """The scans of all recordings, sorted; their distance fields are used where shipped."""
         records: dict[str, SceneRecord] = {}
-        for part in self.parts:
+        for part in self.rules.parts:
             for scene in sorted({_scene(recording) for recording in self.recordings(part)} - set(records)):
                 scan = self.root / part / "scenes" / f"{scene}.ply"
                 sdf, info = (self.root / part / "sdf" / name for name in (f"{scene}_sdf.npy", f"{scene}.json"))
@@ -116,7 +130,7 @@ class ProxReader:
                 )
         return [records[scene] for scene in sorted(records)]
 
-    def list_bodies(self, rules: Frames) -> Listing:
+    def list_bodies(self) -> Listing:
         """Apply ``interval``, ``no_body`` and ``no_image``; one task per image.
 
         Raises:
@@ -124,7 +138,7 @@ class ProxReader:
         """
         tasks: list[BodyTask] = []
         dropped: list[Tally] = []
-        for part in self.parts:
+        for part in self.rules.parts:
             intrinsics = read_prox_intrinsics(self.root / part / "calibration" / "Color.json")
             for recording in self.recordings(part):
                 world_from_camera = read_json_transform(self.root / part / "cam2world" / f"{_scene(recording)}.json")
@@ -132,7 +146,7 @@ class ProxReader:
                     intrinsics=tuple(map(float, intrinsics.ravel())),
                     camera_from_world=tuple(map(float, invert_rigid(world_from_camera).ravel())),
                 )
-                made, counts = self._list_recording(part, recording, calibration, rules.prox_interval[part])
+                made, counts = self._list_recording(part, recording, calibration, self.rules.interval[part])
                 tasks += made
                 dropped += [Tally(split=_SPLIT[part], rule=rule, count=n) for rule, n in counts.items()]
         return sorted_listing(tasks, dropped)
@@ -215,9 +229,9 @@ class ProxReader:
             contact_known=False,
         )
 
-    def frames(self, rules: Frames) -> Iterator[FrameRecord]:
+    def frames(self) -> Iterator[FrameRecord]:
         """All usable frames, sorted by key."""
-        for task in self.list_bodies(rules).tasks:
+        for task in self.list_bodies().tasks:
             yield from self.measure(task).records
 
     def _body_world(self, body_file: str, gender: str, camera_from_world: tuple[float, ...]) -> Array:

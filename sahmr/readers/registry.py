@@ -1,30 +1,31 @@
-"""The raw datasets by name."""
+"""From a dataset's name to its reader; the only door to the reader modules."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from pkgutil import resolve_name
+from typing import cast
 
-from sahmr.errors import RawDataError
-from sahmr.readers.base import Reader
-from sahmr.readers.prox import PARTS, ProxReader
-from sahmr.readers.rich import RichReader
+from sahmr.datasets import find_card
+from sahmr.readers.base import Reader, Selection
 
 
-def open_reader(dataset: str, raw_root: Path, *, bodies: Path, prox_parts: tuple[str, ...] | None = None) -> Reader:
+def rules_class(dataset: str) -> type[Selection]:
+    """The class of a dataset's group of section ``frames``. Errors as :func:`sahmr.datasets.find_card`."""
+    return cast("type[Selection]", resolve_name(find_card(dataset).rules))
+
+
+def open_reader(dataset: str, raw_root: Path, *, bodies: Path, rules: Selection | None = None) -> Reader:
     """A reader of one raw dataset; nothing is opened yet.
 
     Args:
-        dataset: rich | prox.
+        dataset: name of its card.
         raw_root: where the publisher's tree lies.
         bodies: output folder of the stage ``bodies``, needed by measuring and loading.
-        prox_parts: parts of PROX; None: those that exist.
+        rules: which frames are listed; None: the published rules.
 
     Raises:
-        RawDataError: on an unknown name.
+        SettingsError: on an unknown name.
     """
-    if dataset == "rich":
-        return RichReader(root=raw_root, bodies=bodies)
-    if dataset == "prox":
-        present = tuple(part for part in PARTS if (raw_root / part).is_dir())
-        return ProxReader(root=raw_root, bodies=bodies, parts=prox_parts if prox_parts is not None else present)
-    raise RawDataError(f"dataset '{dataset}' is unknown; allowed: rich, prox")
+    make = resolve_name(find_card(dataset).reader)
+    return cast("Reader", make(root=raw_root, bodies=bodies, rules=rules or rules_class(dataset)()))

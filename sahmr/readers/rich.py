@@ -13,7 +13,6 @@ from sahmr.errors import RawDataError
 from sahmr.readers import rich_layout as layout
 from sahmr.readers.base import (
     BodyTask,
-    Frames,
     Listing,
     Measured,
     Tally,
@@ -28,7 +27,7 @@ from sahmr.readers.images import Region, read_record_image
 from sahmr.readers.measure import measure_body
 from sahmr.readers.meshfile import obj_has_colors
 from sahmr.readers.rich_layout import Track
-from sahmr.readers.rich_listing import Cameras, list_track
+from sahmr.readers.rich_listing import Cameras, RichRules, list_track
 from schemas.frame import FrameRecord
 from schemas.scene import SceneRecord
 
@@ -42,10 +41,12 @@ class RichReader:
     Attributes:
         root: folder holding ``images``, ``bodies``, ``human_scene_contact``, ``scan_calibration``, ``resource``.
         bodies: output folder of the stage ``bodies``.
+        rules: which frames are listed.
     """
 
     root: Path
     bodies: Path
+    rules: RichRules = field(default_factory=RichRules)
     dataset: str = field(default="rich", init=False)
 
     def tracks(self) -> list[Track]:
@@ -112,25 +113,25 @@ class RichReader:
             for key, path in sorted(files.items())
         ]
 
-    def list_bodies(self, rules: Frames) -> Listing:
+    def list_bodies(self) -> Listing:
         """Apply ``multi_person``, ``uncalibrated_camera``, ``unlisted_camera``, ``warmup``, ``interval``, ``no_body``
         and ``no_image``, in this order, each image counted under the first that drops it.
 
         Raises:
             RawDataError: if a calibration or table is not what it must be, or a split has no images of the kind
-                ``rules.rich_images`` asks for.
+                ``rules.images`` asks for.
         """
         tracks = self.tracks()
         splits = {track.split for track in tracks}
-        raise_problems(self.dataset, layout.check_images(self.root, sorted(splits), rules.rich_images))
-        absent = sorted(splits - set(rules.interval))
+        raise_problems(self.dataset, layout.check_images(self.root, sorted(splits), self.rules.images))
+        absent = sorted(splits - set(self.rules.interval))
         if absent:
-            raise RawDataError(f"frames.interval of params.yaml has no value for the splits {absent}")
+            raise RawDataError(f"frames.rich.interval of params.yaml has no value for the splits {absent}")
         cameras = {capture: self._cameras(capture, tracks) for capture in {track.capture for track in tracks}}
         tasks: list[BodyTask] = []
         dropped: list[Tally] = []
         for track in tracks:
-            made, counts = list_track(self.root, track, rules, cameras[track.capture])
+            made, counts = list_track(self.root, track, self.rules, cameras[track.capture])
             tasks += made
             dropped += [Tally(split=track.split, rule=rule, count=n) for rule, n in counts.items()]
         return sorted_listing(tasks, dropped)
@@ -179,9 +180,9 @@ class RichReader:
         mesh = (self.root / task.contact_file).with_suffix(".obj")
         return not mesh.is_file() or obj_has_colors(mesh)
 
-    def frames(self, rules: Frames) -> Iterator[FrameRecord]:
+    def frames(self) -> Iterator[FrameRecord]:
         """All usable frames, one body after another."""
-        for task in self.list_bodies(rules).tasks:
+        for task in self.list_bodies().tasks:
             yield from self.measure(task).records
 
     def _body_world(self, body_file: str, gender: str) -> Array:

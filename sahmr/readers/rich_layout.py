@@ -22,7 +22,7 @@ _FOLDERS = {
     "scans": ("scan_calibration", "data/scan_calibration"),
 }
 _RANK = {suffix: rank for rank, suffix in enumerate(IMAGE_SUFFIXES)}
-# frames.rich_images: kinds of image folders, the preferred first, and how far their images are reduced.
+# frames.rich.images: kinds of image folders, the preferred first, and how far their images are reduced.
 IMAGE_KINDS = {
     "auto": (("images", 1), ("images_ds4", 4)),
     "full": (("images", 1),),
@@ -151,7 +151,7 @@ def check_images(root: Path, splits: list[str], wanted: str) -> list[str]:
     kinds = [kind for kind, _ in IMAGE_KINDS[wanted]]
     return [
         f"{' or '.join(expected(root, kind, split) for kind in kinds)}: missing; images of split '{split}', {SITE}"
-        + ("" if wanted == "auto" else f"; frames.rich_images of params.yaml is '{wanted}'")
+        + ("" if wanted == "auto" else f"; frames.rich.images of params.yaml is '{wanted}'")
         for split in splits
         if all(folder(root, kind, split) is None for kind in kinds)
     ]

@@ -6,11 +6,31 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from sahmr.readers import rich_layout as layout
-from sahmr.readers.base import BodyTask, Frames, View
+from sahmr.readers.base import BodyTask, Selection, View
 from sahmr.readers.calibration import Calibration
 from sahmr.readers.rich_layout import SequenceImages, Track
+from sahmr.settings import settings
+
+
+@settings
+class RichRules(Selection):
+    """Group ``frames.rich`` of params.yaml: which raw frames are used (formats a.6).
+
+    Attributes:
+        warmup_frames: a frame is kept if its number is larger.
+        interval: per split: kept if ``(frame + camera) mod interval == 0``.
+        multi_person: sequences dropped because two people share them.
+        images: full, ds4 (quarter-size copies in ``images_ds4``), or auto: per sequence full ones where their folder
+            is there, else ds4.
+    """
+
+    warmup_frames: int = 45
+    interval: dict[str, int] = field(default_factory=lambda: {"train": 15, "val": 30, "test": 30})
+    multi_person: tuple[str, ...] = ("LectureHall_009_021_reparingprojector1",)
+    images: Literal["auto", "full", "ds4"] = "auto"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,16 +56,16 @@ class _Bodies:
         return self.found.get(frame)
 
 
-def list_track(root: Path, track: Track, rules: Frames, cameras: Cameras) -> tuple[list[BodyTask], Counter[str]]:
+def list_track(root: Path, track: Track, rules: RichRules, cameras: Cameras) -> tuple[list[BodyTask], Counter[str]]:
     """The bodies of one person in one sequence, and how many images each rule dropped.
 
     Args:
         root: of the tree.
         track: the person and sequence.
-        rules: section ``frames`` of params.yaml.
+        rules: which frames are used.
         cameras: of the track's capture.
     """
-    images = layout.list_images(root, track.split, track.sequence, rules.rich_images)
+    images = layout.list_images(root, track.split, track.sequence, rules.images)
     counts: Counter[str] = Counter()
     if track.sequence in rules.multi_person:
         counts["multi_person"] = sum(map(len, images.files.values()))
@@ -64,7 +84,7 @@ def list_track(root: Path, track: Track, rules: Frames, cameras: Cameras) -> tup
 
 
 def _kept_frames(
-    track: Track, rules: Frames, camera: int, with_image: set[int], bodies: _Bodies, counts: Counter[str]
+    track: Track, rules: RichRules, camera: int, with_image: set[int], bodies: _Bodies, counts: Counter[str]
 ) -> list[int]:
     """Frames of one camera that no rule drops; each dropped image is counted under the first rule that drops it."""
     kept = []

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from numpy import ndarray
 from zarr.codecs import BytesCodec, ZstdCodec
 
-from sahmr.datasets import LICENCE_NOTICE
+from sahmr.datasets import find_card
 from sahmr.errors import RawDataError
 from sahmr.scenes.signed_distance import DistanceGrid, grid_spacing, signed_distance_grid
 from sahmr.scenes.store import STORE_VERSION
@@ -126,13 +126,13 @@ def create_store(store: Path, dataset: str, *, left_out: Iterable[str] = ()) -> 
 
     Args:
         store: its folder.
-        dataset: rich | prox.
+        dataset: name of its card.
         left_out: keys of scenes whose scans were too damaged to be in it.
     """
     attributes = {
         "dataset": dataset,
         "left_out": sorted(left_out),
-        "licence": LICENCE_NOTICE[dataset],
+        "licence": find_card(dataset).licence_notice,
         "store_version": STORE_VERSION,
     }
     zarr.create_group(str(store), overwrite=True, zarr_format=3, attributes=dict(sorted(attributes.items())))
@@ -160,7 +160,7 @@ def write_scene(record: SceneRecord, *, store: Path, raw_root: Path, settings: S
     attributes = {
         "dataset": record.dataset,
         "frame": "world",
-        "licence": LICENCE_NOTICE[record.dataset],
+        "licence": find_card(record.dataset).licence_notice,
         "points": "centres of the voxels the scan passes through, Morton order",
         "scan_sha256": record.scan_sha256,
         "scene_key": record.scene_key,

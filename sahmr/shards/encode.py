@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, UInt8
 from numpy import ndarray
 from PIL import Image
 
-from sahmr.datasets import LICENCE_NOTICE
+from sahmr.datasets import find_card
 from sahmr.dimensions import NUM_VERTICES
 from sahmr.errors import RawDataError
 from sahmr.settings import settings
@@ -123,7 +123,7 @@ def _meta(
         "has_contact": has_contact,
         "image_size": [record.image_width, record.image_height],
         "intrinsics": record.intrinsics,
-        "licence": LICENCE_NOTICE[record.dataset],
+        "licence": find_card(record.dataset).licence_notice,
         "member_version": MEMBER_VERSION,
         "person_box": record.person_box,
         "source_sha256": {

@@ -29,13 +29,12 @@ from PIL import Image
 from pipelines import bodies as bodies_stage
 from sahmr.body.files import find_body_files
 from sahmr.body.transfer import TRANSFER_FILE, read_transfer, write_transfer
-from sahmr.demo.generate import Demo, generate
+from sahmr.demo.generate import Demo, Trees, generate
 from sahmr.demo.publishers import containers as files
 from sahmr.demo.publishers.rich_plan import TINY
-from sahmr.readers.base import Frames
 from sahmr.readers.calibration import read_rich_calibration
 from sahmr.readers.registry import open_reader
-from sahmr.settings import Raw
+from sahmr.readers.rich_listing import RichRules
 from tests.benchmarks.figures import record
 
 ROOT = Path(__file__).parents[2]
@@ -52,13 +51,7 @@ IMAGES, BODIES = 261_429, 37_679
 SUBJECTS = {"ParkingLot1": (4, 5), "Pavallion": (3, 18)}  # of the two sequences with two people
 SINGLE = 7
 MOVING = 10  # uncalibrated camera that gets the images left over
-RULES = Frames(
-    warmup_frames=45,
-    interval={"train": 15, "val": 30, "test": 30},
-    multi_person=(),
-    prox_parts=(),
-    prox_interval={},
-)
+RULES = RichRules(multi_person=())
 
 
 class Linker:
@@ -162,9 +155,9 @@ def write_params(folder: Path) -> None:
     """What the stage needs to run over the tree."""
     names = ("bodies", "frames", "scenes", "shards", "models", "predictions", "reports", "catalog", "work")
     params = {
-        "raw": {"rich": "RICH", "prox": "PROX", "bodies": "body_models"},
+        "raw": {"rich": "RICH"},
         "paths": {name: f"out/{name}" for name in names},
-        "frames": {**asdict(RULES), "multi_person": [], "prox_parts": []},
+        "frames": {"rich": {**asdict(RULES), "multi_person": []}},
         "parallel": {"workers": 2, "loaders": 0, "threads": 1},
     }
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
@@ -173,13 +166,13 @@ def write_params(folder: Path) -> None:
 def prepare(folder: Path, *, suffix: str) -> None:
     """Tree, clean bodies and params.yaml in an empty folder."""
     made = folder / "demo"
-    raw = Raw(rich=made / "RICH", prox=made / "PROX", bodies=folder / "body_models")
+    raw = Trees(rich=made / "RICH", prox=made / "PROX", bodies=folder / "body_models")
     generate(raw, Demo(seed=7, image_divisor=DIVISOR), size=TINY)
     found = find_body_files(raw.bodies)
     clean = folder / "out/bodies"
     clean.mkdir(parents=True)
     write_transfer(clean / TRANSFER_FILE, read_transfer(found.transfer))
-    bodies_stage.write_models(found, clean, bodies_stage.Bodies(num_betas=10))
+    bodies_stage.write_models(found, clean, bodies_stage.Bodies(raw=raw.bodies, num_betas=10))
     fabricate(raw.rich, folder / "RICH", suffix=suffix)
     write_params(folder)
 
@@ -235,9 +228,9 @@ def tree_memory(process: psutil.Process) -> int:
 
 def report(folder: Path, sample: int) -> dict[str, float]:
     """Time the reader's two methods in this process."""
-    reader = open_reader("rich", folder / "RICH", bodies=folder / "out/bodies")
+    reader = open_reader("rich", folder / "RICH", bodies=folder / "out/bodies", rules=RULES)
     start = time.perf_counter()
-    listing = reader.list_bodies(RULES)
+    listing = reader.list_bodies()
     listed = time.perf_counter() - start
     views = sum(len(task.views) for task in listing.tasks)
     counts = {tally.rule: tally.count for tally in listing.dropped}

@@ -120,7 +120,7 @@ def test_missing_files_are_told_all_at_once(tmp_path: Path) -> None:
         name in str(caught.value) for name in ("basicModel_neutral", "smplx2smplh", "SMPLX_MALE", "SMPLX_FEMALE")
     )
     assert check_body_files(tmp_path / "nowhere") == [
-        f"{tmp_path / 'nowhere'}: no such folder; point raw.bodies of params.yaml at the body models"
+        f"{tmp_path / 'nowhere'}: no such folder; point bodies.raw of params.yaml at the body models"
     ]
 
 

@@ -11,7 +11,8 @@ from tests import imports
 
 FILES = (imports.ROOT / "dvc.yaml", imports.ROOT / "pipelines/demo/dvc.yaml")
 MODULES = imports.modules()
-# These cannot change a result: how work is spread and kept, how errors are reported, how settings are checked.
+# These cannot change a result, nor can what they alone import: how work is spread and kept, how errors are reported,
+# how settings are checked.
 EXEMPT = {"pipelines.environment", "pipelines.stage", "sahmr.errors", "sahmr.files", "sahmr.settings"}
 EXEMPT_PACKAGES = ("pipelines.conversion.",)
 
@@ -30,9 +31,10 @@ def module_of(stage: dict) -> str:
 
 def needed_code(stage: dict) -> list[str]:
     """Files of ours that a stage's module imports, directly or not, and that can change its result; sorted."""
-    names = imports.closure(module_of(stage), MODULES) - EXEMPT
-    kept = {name for name in names if not name.startswith(EXEMPT_PACKAGES)}
-    paths = (MODULES[name] for name in kept)
+    names = imports.closure(
+        module_of(stage), MODULES, stop=lambda name: name in EXEMPT or name.startswith(EXEMPT_PACKAGES)
+    )
+    paths = (MODULES[name] for name in names)
     return sorted(path.relative_to(imports.ROOT).as_posix() for path in paths if path.name != "__init__.py")
 
 

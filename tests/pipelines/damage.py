@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import copy
 import io
 import json
 import os
@@ -31,11 +32,8 @@ STAGES = {"bodies": bodies, "frames": frames, "scenes": scenes, "shards": shards
 _NAMES = ("bodies", "frames", "scenes", "shards", "models", "predictions", "reports", "catalog", "work")
 _SEQUENCES = ("BBQ_001_guitar", "Gym_011_cooking1")  # of RICH: one to train and one to test with
 _SECTIONS: dict[str, dict[str, Any]] = {
-    "bodies": {"num_betas": 10},
-    "frames": {
-        "warmup_frames": 45, "interval": {"train": 15, "val": 30, "test": 30}, "multi_person": [],
-        "prox_parts": ["quantitative", "qualitative"], "prox_interval": {"quantitative": 1, "qualitative": 1},
-    },
+    "bodies": {"raw": "body_models", "num_betas": 10},
+    "frames": {"rich": {"multi_person": []}, "prox": {}},
     "scenes": {"voxel_pitch_m": 0.2, "sdf_spacing_m": 0.5, "sdf_margin_m": 0.5, "sdf_max_samples": 10**6},
     "shards": {"samples_per_shard": 8, "max_side_px": 320, "margin": 1.6, "jpeg_quality": 92},
     "verify": {"box_tolerance": 0.02},
@@ -57,13 +55,17 @@ class World:
         STAGES[stage].main.__wrapped__([] if stage == "bodies" else ["--dataset", dataset])  # type: ignore[attr-defined]
 
     def write_params(self, stage: str, *, accepted: int = 0, interval: int | None = None) -> None:
-        sections = {name: dict(values) for name, values in _SECTIONS.items()}
+        sections = copy.deepcopy(_SECTIONS)
         if stage not in ("bodies", "verify"):
-            sections[stage]["max_quarantined"] = accepted
+            for group in sections["frames"].values() if stage == "frames" else [sections[stage]]:
+                group["max_quarantined"] = accepted
         if interval is not None:
-            sections["frames"]["interval"] = dict.fromkeys(("train", "val", "test"), interval)
-        raw = {"rich": "RICH", "prox": "PROX", "bodies": "body_models"}
-        params = {"raw": raw, "paths": {name: f"out/{name}" for name in _NAMES}, **sections}
+            sections["frames"]["rich"]["interval"] = dict.fromkeys(("train", "val", "test"), interval)
+        params = {
+            "raw": {"rich": "RICH", "prox": "PROX"},
+            "paths": {name: f"out/{name}" for name in _NAMES},
+            **sections,
+        }
         (self.folder / "params.yaml").write_text(json.dumps(params))
 
     def records(self, dataset: str) -> list[FrameRecord]:

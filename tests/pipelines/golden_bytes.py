@@ -36,9 +36,9 @@ def frames_digest(root: Path) -> str:
     trees.write_rich(root / "RICH")
     trees.write_prox(root / "PROX")
     trees.write_bodies(root / "bodies")
-    rules = {**asdict(trees.RULES), "prox_parts": ["quantitative"]}
+    rules = {"rich": asdict(trees.RULES), "prox": {"parts": ["quantitative"]}}
     params = {
-        "raw": {"rich": "RICH", "prox": "PROX", "bodies": "body_models"},
+        "raw": {"rich": "RICH", "prox": "PROX"},
         "paths": {name: name for name in _FOLDERS},
         "frames": json.loads(json.dumps(rules)),
         "parallel": {"workers": 0, "loaders": 0, "threads": 1},

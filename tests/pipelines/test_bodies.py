@@ -19,9 +19,8 @@ from tests.worlds.bodies import model_arrays, write_body_tree
 def write_params(root: Path) -> None:
     names = ("bodies", "frames", "scenes", "shards", "models", "predictions", "reports", "catalog", "work")
     params = {
-        "raw": {"rich": "RICH", "prox": "PROX", "bodies": "raw_bodies"},
         "paths": {name: f"out/{name}" for name in names},
-        "bodies": {"num_betas": 10},
+        "bodies": {"raw": "raw_bodies", "num_betas": 10},
     }
     (root / "params.yaml").write_text(yaml.safe_dump(params))
 

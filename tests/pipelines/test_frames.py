@@ -32,9 +32,11 @@ def road(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def write_params(root: Path, workers: int, max_quarantined: int = 0) -> None:
-    rules = {**asdict(RULES), "prox_parts": ["quantitative"], "max_quarantined": max_quarantined}
+    rules = {"rich": asdict(RULES), "prox": {"parts": ["quantitative"]}}
+    rules["rich"]["max_quarantined"] = max_quarantined
     params = {
-        "raw": {"rich": "RICH", "prox": "PROX", "bodies": "body_models"},
+        "raw": {"rich": "RICH", "prox": "PROX"},
+        "bodies": {"raw": "body_models", "num_betas": 10},
         "paths": {name: f"out/{name}" for name in NAMES},
         "frames": json.loads(json.dumps(rules)),
         "parallel": {"workers": workers, "loaders": 0, "threads": 1},
@@ -81,7 +83,7 @@ def test_a_damaged_body_is_told_at_the_end_and_leaves_no_table(road: Path, capsy
     with pytest.raises(SystemExit):
         frames.main(["--dataset", "rich"])
     told = capsys.readouterr().err
-    assert "1 damaged raw files, frames.max_quarantined allows 0" in told
+    assert "1 damaged raw files, frames.rich.max_quarantined allows 0" in told
     assert "00074/005.ply: not a PLY file" in told
     assert not (road / "out/frames").exists()
     table = read_table(road / "out/reports/quarantine_frames_rich.parquet", QUARANTINE_SCHEMA)

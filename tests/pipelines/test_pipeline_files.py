@@ -1,5 +1,6 @@
 """dvc.yaml, params.yaml, the stage modules and the README tell the same story."""
 
+import copy
 import importlib
 import re
 from pathlib import Path
@@ -45,11 +46,11 @@ def test_stage_has_a_main(name: str) -> None:
 
 
 def test_stage_modules_and_sections_match() -> None:
-    tracked = {section for name in [*STAGES, *DEMO] for section in body(name).get("params", [])}
+    tracked = {section.split(".")[0] for name in [*STAGES, *DEMO] for section in body(name).get("params", [])}
     assert tracked == set(PARAMS) - UNTRACKED_SECTIONS
     for name in STAGES:
         own = name.removesuffix("_rich").removesuffix("_prox")
-        assert set(body(name).get("params", [])) <= {own} | SHARED_SECTIONS, name
+        assert {section.split(".")[0] for section in body(name).get("params", [])} <= {own} | SHARED_SECTIONS, name
 
 
 def test_readme_tells_every_stage_and_every_path_exists() -> None:
@@ -73,18 +74,35 @@ def test_every_command_is_a_stage_or_a_tool() -> None:
         assert f"python -m {tool}" in readme, f"README does not tell how to run {tool}"
 
 
-@pytest.mark.parametrize("section", sorted(set(PARAMS) - {"demo"}))
+SECTIONS = sorted({*PARAMS, *(f"frames.{name}" for name in PARAMS["frames"])} - {"demo", "frames", "raw"})
+
+
+@pytest.mark.parametrize("section", SECTIONS)
 def test_unknown_key_is_an_error_naming_it(section: str, tmp_path: Path) -> None:
     from sahmr.errors import SettingsError
     from sahmr.settings import load_section
 
-    changed = {**PARAMS, section: {**PARAMS[section], "tpyo": 1}}
+    changed = copy.deepcopy(PARAMS)
+    group = changed
+    for key in section.split("."):
+        group = group[key]
+    group["tpyo"] = 1
     path = tmp_path / "params.yaml"
     path.write_text(yaml.safe_dump(changed))
     kind = settings_class(section)
     load_section(section, kind)
     with pytest.raises(SettingsError, match=rf"{section}\.tpyo"):
         load_section(section, kind, path)
+
+
+def test_every_dataset_has_a_card_and_rules(tmp_path: Path) -> None:
+    from sahmr.datasets import CARDS, load_raw_roots
+    from sahmr.errors import SettingsError
+
+    assert list(CARDS) == list(PARAMS["raw"]) == list(PARAMS["frames"])
+    (tmp_path / "params.yaml").write_text("raw: {rihc: somewhere}")
+    with pytest.raises(SettingsError, match=r"raw\.rihc: no such dataset; allowed: rich, prox"):
+        load_raw_roots(tmp_path / "params.yaml")
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe raw", b"raw: [1", b"a: b: c", b"\0"])
@@ -100,14 +118,15 @@ def test_unreadable_params_are_told(content: bytes, tmp_path: Path) -> None:
 
 def settings_class(section: str) -> type:
     """The class a section is checked with: found by its docstring, so that each section has exactly one."""
+    word = "Group" if "." in section else "Section"
     found = set()
     for name, path in MODULES.items():
-        if f"Section ``{section}``" in path.read_text():
+        if f"{word} ``{section}``" in path.read_text():
             module = importlib.import_module(name)
             found |= {
                 item
                 for item in vars(module).values()
-                if isinstance(item, type) and (item.__doc__ or "").startswith(f"Section ``{section}``")
+                if isinstance(item, type) and (item.__doc__ or "").startswith(f"{word} ``{section}``")
             }
     assert len(found) == 1, f"section {section} has the classes {found}"
     return found.pop()

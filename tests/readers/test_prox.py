@@ -10,9 +10,9 @@ import pytest
 
 from sahmr.body.transfer import load_transfer
 from sahmr.errors import RawDataError
-from sahmr.readers.prox import ProxReader
+from sahmr.readers.prox import ProxReader, ProxRules
 from sahmr.readers.registry import open_reader
-from tests.worlds.raw_trees import FRAME, RULES, SHIFT, SIZE, body_points, image, put, smplx_params, write_prox
+from tests.worlds.raw_trees import FRAME, SHIFT, SIZE, body_points, image, put, smplx_params, write_prox
 
 VICON_KEY = "vicon_03301_01_s001_frame_00001__00-00-00-023"
 
@@ -20,12 +20,12 @@ VICON_KEY = "vicon_03301_01_s001_frame_00001__00-00-00-023"
 @pytest.fixture
 def reader(tmp_path: Path, bodies: Path) -> ProxReader:
     """Quantitative part only: needs no body model."""
-    return ProxReader(root=write_prox(tmp_path / "PROX"), bodies=bodies, parts=("quantitative",))
+    return ProxReader(root=write_prox(tmp_path / "PROX"), bodies=bodies, rules=ProxRules(parts=("quantitative",)))
 
 
 def test_quantitative_record(reader: ProxReader, bodies: Path) -> None:
     assert reader.check() == []
-    (record,) = reader.frames(RULES)
+    (record,) = reader.frames()
     assert (record.key, record.split, record.frame, record.gender) == (VICON_KEY, "test", 1, "male")
     assert (record.scene_key, record.mirrored, record.contact_file) == ("vicon", True, None)
     camera = load_transfer(bodies / "transfer.npz") @ body_points()
@@ -38,7 +38,7 @@ def test_quantitative_record(reader: ProxReader, bodies: Path) -> None:
 
 
 def test_images_are_flipped_back(reader: ProxReader) -> None:
-    (record,) = reader.frames(RULES)
+    (record,) = reader.frames()
     pixels = reader.read_image(record, (0, 0, *SIZE), 1)
     assert pixels.shape == (SIZE[1], SIZE[0], 3)
     assert pixels[:, :20].mean() < 20 < 180 < pixels[:, -20:].mean()  # the file is bright on the left
@@ -55,7 +55,7 @@ def test_mosh_parameters_are_in_the_vicon_frame(tmp_path: Path, bodies_with_mode
     (mosh / f"meshes/{FRAME}/000.ply").unlink()
     put(mosh / f"results/{FRAME}/000.pkl", smplx_params(transl=np.array([[0, 0, -4.0]])))
     reader = ProxReader(root=root, bodies=bodies_with_models)
-    fitted, moshed = sorted(reader.frames(RULES), key=lambda record: record.key)
+    fitted, moshed = sorted(reader.frames(), key=lambda record: record.key)
     assert (fitted.split, fitted.gender, fitted.sequence) == ("train", "female", "N0Sofa_00162_02")
     flat = reader.load_body_world(fitted) - SHIFT - [0, 0, 4]
     np.testing.assert_allclose(reader.load_body_world(moshed), (flat - np.array([0, 0, 4])) * [1, -1, -1], atol=1e-9)
@@ -65,28 +65,31 @@ def test_nan_fits_are_dropped_only_where_documented(tmp_path: Path, bodies_with_
     root = write_prox(tmp_path / "PROX")
     broken = smplx_params(transl=np.full((1, 3), np.nan))
     put(root / f"PROXD/N0Sofa_00162_02/results/{FRAME}/000.pkl", broken)
-    reader = ProxReader(root=root, bodies=bodies_with_models, parts=("qualitative",))
-    (task,) = reader.list_bodies(RULES).tasks
+    reader = ProxReader(root=root, bodies=bodies_with_models, rules=ProxRules(parts=("qualitative",)))
+    (task,) = reader.list_bodies().tasks
     result = reader.measure(task)
     assert result.records == () and [(t.rule, t.split, t.count) for t in result.dropped] == [("nan_fit", "train", 1)]
     mosh = root / "quantitative/fittings/mosh/vicon_03301_01"
     (mosh / f"meshes/{FRAME}/000.ply").unlink()
     put(mosh / f"results/{FRAME}/000.pkl", broken)
     with pytest.raises(RawDataError, match=r"NaN or infinite values in \['transl'\]"):
-        list(ProxReader(root=root, bodies=bodies_with_models, parts=("quantitative",)).frames(RULES))
+        list(ProxReader(root=root, bodies=bodies_with_models, rules=ProxRules(parts=("quantitative",))).frames())
 
 
 def test_old_spelling_of_betas(tmp_path: Path, bodies_with_models: Path) -> None:
     root = write_prox(tmp_path / "PROX")
     put(root / f"PROXD/N0Sofa_00162_02/results/{FRAME}/000.pkl", smplx_params(betas=None, beta=np.ones((1, 10))))
-    assert len(list(ProxReader(root=root, bodies=bodies_with_models, parts=("qualitative",)).frames(RULES))) == 1
+    assert (
+        len(list(ProxReader(root=root, bodies=bodies_with_models, rules=ProxRules(parts=("qualitative",))).frames()))
+        == 1
+    )
 
 
 def test_missing_fits_and_images_are_counted(reader: ProxReader) -> None:
     base = reader.root / "quantitative"
     image(base / "recordings/vicon_03301_01/Color/s001_frame_00002__00.00.00.056.jpg")
     put(base / "fittings/mosh/vicon_03301_01/meshes/s001_frame_00003__00.00.00.089/000.ply", b"never opened")
-    dropped = {tally.rule: tally.count for tally in reader.list_bodies(RULES).dropped}
+    dropped = {tally.rule: tally.count for tally in reader.list_bodies().dropped}
     assert dropped == {"no_body": 1, "no_image": 1}
 
 
@@ -97,7 +100,7 @@ def test_stems_that_differ_in_dots_only_collide(reader: ProxReader) -> None:
     mesh = base / f"fittings/mosh/vicon_03301_01/meshes/{FRAME}/000.ply"
     put(base / f"fittings/mosh/vicon_03301_01/meshes/{twin}/000.ply", mesh.read_bytes())
     with pytest.raises(RawDataError, match=f"would both be '{VICON_KEY}'"):
-        reader.list_bodies(RULES)
+        reader.list_bodies()
 
 
 def test_check_tells_everything_at_once(reader: ProxReader) -> None:
@@ -111,8 +114,8 @@ def test_check_tells_everything_at_once(reader: ProxReader) -> None:
         .check()[0]
         .endswith("(https://prox.is.tue.mpg.de)")
     )
-    both = open_reader("prox", base, bodies=reader.bodies, prox_parts=("quantitative", "qualitative"))
-    assert len(both.check()) == 2 and "frames.prox_parts" in both.check()[0]
+    both = open_reader("prox", base, bodies=reader.bodies)
+    assert len(both.check()) == 2 and "frames.prox.parts" in both.check()[0]
 
 
 @pytest.mark.parametrize(
@@ -127,4 +130,4 @@ def test_check_tells_everything_at_once(reader: ProxReader) -> None:
 def test_damaged_calibrations(reader: ProxReader, name: str, content: str, message: str) -> None:
     put(reader.root / "quantitative" / name, content)
     with pytest.raises(RawDataError, match=message):
-        reader.list_bodies(RULES)
+        reader.list_bodies()

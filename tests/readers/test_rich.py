@@ -32,11 +32,11 @@ from tests.worlds.raw_trees import (
 
 @pytest.fixture
 def reader(tmp_path: Path, bodies: Path) -> RichReader:
-    return RichReader(root=write_rich(tmp_path / "RICH"), bodies=bodies)
+    return RichReader(root=write_rich(tmp_path / "RICH"), bodies=bodies, rules=RULES)
 
 
 def measured(reader: RichReader) -> list[Measured]:
-    return [reader.measure(task) for task in reader.list_bodies(RULES).tasks]
+    return [reader.measure(task) for task in reader.list_bodies().tasks]
 
 
 def counts(tallies: tuple[Tally, ...]) -> dict[str, int]:
@@ -44,12 +44,12 @@ def counts(tallies: tuple[Tally, ...]) -> dict[str, int]:
 
 
 def only(reader: RichReader) -> FrameRecord:
-    return next(reader.frames(RULES))
+    return next(reader.frames())
 
 
 def test_rules_by_hand(reader: RichReader) -> None:
     """Camera 0 keeps frame 60 and lacks a body for 75; camera 1 keeps 74; 30 is warm-up, 61 off the interval."""
-    listing = reader.list_bodies(RULES)
+    listing = reader.list_bodies()
     assert reader.check() == []
     assert [view.key for task in listing.tasks for view in task.views] == [
         f"{SEQUENCE}_0_00060_5",
@@ -127,7 +127,7 @@ def test_multi_person_missing_images_and_unlisted_cameras(reader: RichReader) ->
     )
     image(reader.root / "images/train/CapB_009_021_both/cam_00/00060_00.png")
     (reader.root / f"images/train/{SEQUENCE}/cam_00/00060_00.jpeg").unlink()
-    listing = reader.list_bodies(RULES)
+    listing = reader.list_bodies()
     assert listing.tasks == ()
     got = counts(listing.dropped)
     assert (got["multi_person"], got["unlisted_camera"], got["no_image"]) == (1, 5, 1)
@@ -243,4 +243,4 @@ def test_damaged_images(reader: RichReader) -> None:
 def test_damaged_calibrations(reader: RichReader, text: str, message: str) -> None:
     put(reader.root / "scan_calibration/CapA/calibration/000.xml", text)
     with pytest.raises(RawDataError, match=message):
-        reader.list_bodies(RULES)
+        reader.list_bodies()

@@ -12,9 +12,10 @@ import pytest
 from PIL import Image
 
 from sahmr.errors import RawDataError
-from sahmr.readers.base import Frames, Measured, Tally
+from sahmr.readers.base import Measured, Tally
 from sahmr.readers.images import read_record_image
 from sahmr.readers.rich import RichReader
+from sahmr.readers.rich_listing import RichRules
 from sahmr.shards.crop import reduce
 from sahmr.shards.encode import Shards, plan_crop
 from schemas.frame import FrameRecord
@@ -40,12 +41,12 @@ def add_quarter_size(reader: RichReader, size: tuple[int, int] = QUARTER) -> Pat
     return place
 
 
-def asked(kind: str) -> Frames:
-    return replace(RULES, rich_images=kind)
+def asked(kind: str) -> RichRules:
+    return replace(RULES, images=kind)
 
 
 def measured(reader: RichReader, kind: str = "auto") -> list[Measured]:
-    return [reader.measure(task) for task in reader.list_bodies(asked(kind)).tasks]
+    return [reader.measure(task) for task in replace(reader, rules=asked(kind)).list_bodies().tasks]
 
 
 def folders(reader: RichReader, kind: str) -> set[str]:
@@ -75,12 +76,12 @@ def test_which_images_are_used(reader: RichReader) -> None:
     assert [folders(reader, kind) for kind in ("auto", "full", "ds4")] == [{"images"}, {"images"}, {"images_ds4"}]
     (reader.root / f"images/train/{SEQUENCE}").rename(reader.root / "images/train/Elsewhere")
     assert folders(reader, "auto") == {"images_ds4"}
-    assert reader.list_bodies(asked("full")).tasks == ()
+    assert replace(reader, rules=asked("full")).list_bodies().tasks == ()
     (reader.root / "images").rename(reader.root / "gone")
     assert reader.check() == []
     assert folders(reader, "auto") == {"images_ds4"}
     with pytest.raises(RawDataError, match=r"images/train .*missing; images of split 'train'.* is 'full'"):
-        reader.list_bodies(asked("full"))
+        replace(reader, rules=asked("full")).list_bodies()
     (reader.root / "images_ds4").rename(reader.root / "gone too")
     (problem,) = reader.check()
     assert "images/train" in problem and "images_ds4/train" in problem and "train.txt" in problem

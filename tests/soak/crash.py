@@ -281,12 +281,10 @@ def main() -> None:
 
 
 def _make_demo(folder: Path) -> Path:
-    from sahmr.demo.generate import Demo, generate
+    from sahmr.demo.generate import Demo, Trees, generate
     from sahmr.demo.publishers.rich_plan import TINY
-    from sahmr.settings import Raw
 
-    raw = Raw(rich=folder / "RICH", prox=folder / "PROX", bodies=folder / "body_models")
-    generate(raw, Demo(seed=7, image_divisor=16), size=TINY)
+    generate(Trees.below(folder), Demo(seed=7, image_divisor=16), size=TINY)
     return folder
 
 

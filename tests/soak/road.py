@@ -24,7 +24,8 @@ def write_params(folder: Path, demo: str, *, workers: int = 0, bodies: str = "da
         bodies: output of the stage ``bodies``.
     """
     params: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
-    params["raw"] = {"rich": f"{demo}/RICH", "prox": f"{demo}/PROX", "bodies": f"{demo}/body_models"}
+    params["raw"] = {"rich": f"{demo}/RICH", "prox": f"{demo}/PROX"}
+    params["bodies"]["raw"] = f"{demo}/body_models"
     params["paths"]["bodies"] = bodies
     params["scenes"] |= {"voxel_pitch_m": 0.1, "sdf_spacing_m": 0.5}
     params["shards"] |= {"samples_per_shard": 4}

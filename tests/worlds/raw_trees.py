@@ -11,18 +11,12 @@ import numpy as np
 from PIL import Image
 
 from sahmr.body.transfer import write_transfer
-from sahmr.readers.base import Frames
+from sahmr.readers.rich_listing import RichRules
 from tests.worlds.bodies import transfer_matrix
 
 SIZE = (64, 48)
 K = np.array([[60.0, 0, 32], [0, 60, 24], [0, 0, 1]])
-RULES = Frames(
-    warmup_frames=45,
-    interval={"train": 15, "val": 30, "test": 30},
-    multi_person=("CapB_009_021_both",),
-    prox_parts=("quantitative", "qualitative"),
-    prox_interval={"quantitative": 1, "qualitative": 1},
-)
+RULES = RichRules(multi_person=("CapB_009_021_both",))
 SEQUENCE = "CapA_005_jump"
 FRAME = "s001_frame_00001__00.00.00.023"
 SHIFT = np.array([0.1, 0.2, 0.5])  # PROX: scan frame minus colour-camera frame

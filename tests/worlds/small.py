@@ -156,7 +156,7 @@ def write_params(folder: Path, *, workers: int = 0, **changes: dict[str, int]) -
     """``changes``: values of a section that differ from the usual ones."""
     names = ("bodies", "frames", "scenes", "shards", "models", "predictions", "reports", "catalog", "work")
     sections = {
-        "raw": dict.fromkeys(("rich", "prox", "bodies"), str(folder / "raw")),
+        "raw": dict.fromkeys(("rich", "prox"), str(folder / "raw")),
         "paths": {name: str(folder / name) for name in names},
         "scenes": SCENES.__dict__,
         "shards": SHARDS.__dict__,
