@@ -1,7 +1,7 @@
 """Tool: turn a checkpoint of the authors of SA-HMR or METRO into our format, every entry accounted for.
 
-Which of the files it is (``sahmr_rich_e30.pth``, ``sahmr_prox_e30.pth``, ``metro_3dpw_state_dict.bin``) is told by the
-names inside. No code in the file is run.
+Which of the files it is (``sahmr_rich_e30.pth``, ``sahmr_prox_e30.pth``, ``metro_3dpw_state_dict.bin``) the names inside
+say. No code in the file is run.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     log.info(
         "%s: %d entries, %d taken, %d left out, as nothing reads them: %s", source, taken + left, taken, left, names
     )
-    told = ", ".join(f"{name} {value}" for name, value in behaviour_values(made.behaviour).items())
-    log.info("%s: %s, epoch %d, size %s; %s", output, made.stage, made.epoch, made.size, told)
+    behaviour = ", ".join(f"{name} {value}" for name, value in behaviour_values(made.behaviour).items())
+    log.info("%s: %s, epoch %d, size %s; %s", output, made.stage, made.epoch, made.size, behaviour)
 
 
 def convert(source: Path) -> Checkpoint:

@@ -80,7 +80,7 @@ def _fingerprint(reader: Reader, task: BodyTask) -> list[Any]:
 def _state(path: Path) -> list[int]:
     try:
         found = path.stat()
-    except OSError:  # gone, or in a folder that may not be read: measuring will tell
+    except OSError:  # gone, or in a folder that may not be read: measuring reports it
         return []
     return [found.st_size, found.st_mtime_ns, found.st_ctime_ns]
 

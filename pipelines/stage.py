@@ -1,4 +1,4 @@
-"""What every stage's command line shares: the dataset flag, logging, and errors told in one line."""
+"""What every stage's command line shares: the dataset flag, logging, and errors reported in one line."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ def set_up_logging() -> None:
 class Main(Protocol):
     """A stage's entry point: the command line without the program's name, or None for ``sys.argv``."""
 
-    def __call__(self, argv: Sequence[str] | None = None) -> None:  # noqa: D102  # told by the class
+    def __call__(self, argv: Sequence[str] | None = None) -> None:  # noqa: D102  # described by the class
         ...
 
 
 def stage(main: Main) -> Main:
-    """Wrap a stage's ``main``: logging on; an error the input or the disk is to blame for is one message and exit 1."""
+    """Wrap a stage's ``main``: logging on; an error caused by the input or the disk is one message and exit 1."""
 
     @functools.wraps(main)
     def run(argv: Sequence[str] | None = None) -> None:
         started_as = sys.modules["__main__"].__spec__
         if main.__module__ == "__main__" and started_as is not None:
-            # Workers shall import the stage's functions by name. Of what is in __main__ they would get copies, and a
+            # Workers have to import the stage's functions by name. Of what is in __main__ they would get copies, and a
             # copied Arrow schema, for one, forgets that the elements of its lists are never null.
             importlib.import_module(started_as.name).main(argv)
             return
@@ -60,7 +60,7 @@ def stage(main: Main) -> Main:
         except OSError as error:
             if error.errno not in _DISK:
                 raise
-            log.error("error: %s: %s; nothing unfinished was published: mend it and run the same command again",
+            log.error("error: %s: %s; nothing unfinished was published: correct it and run the same command again",
                       error.filename2 or error.filename or "disk", error.strerror)  # fmt: skip  # 2: where to
             sys.exit(1)
         except KeyboardInterrupt:

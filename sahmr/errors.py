@@ -2,7 +2,7 @@
 
 
 class SahmrError(Exception):
-    """Base of every error that input, not our own code, is to blame for."""
+    """Base of every error caused by the input and not by our own code."""
 
 
 class RawDataError(SahmrError):

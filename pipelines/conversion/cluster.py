@@ -1,4 +1,4 @@
-"""The Dask door: a function and its items handed to the workers of a cluster, whoever they are and however they die."""
+"""The Dask door: a function and its items mapped over the workers of a cluster, which may join late and die at any time."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _LOCAL_WORKERS = {
         "OMP_NUM_THREADS": "1",
         **PINNED,
         "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False",  # looks every 10 ms, for pages that nobody sees here
-        "DASK_LOGGING__DISTRIBUTED": "critical",  # a failed task is told once, by the stage, not by every worker
+        "DASK_LOGGING__DISTRIBUTED": "critical",  # a failed task is reported once, by the stage
     },
 }
 _log = logging.getLogger("sahmr")
@@ -58,9 +58,9 @@ def map_on_cluster(
     """
     patience_s = _patience_s()
     with _client(workers) as client:
-        crowd = _Crowd(client, partial(_guarded, function=function, expected=expected), patience_s)
-        crowd.inspect(expected)
-        yield from crowd.stream(items)
+        pool = WorkerPool(client, partial(_guarded, function=function, expected=expected), patience_s)
+        pool.inspect(expected)
+        yield from pool.stream(items)
 
 
 def _patience_s() -> float:
@@ -139,8 +139,8 @@ def _by_value() -> Callable[[bytes, bytes], Any]:
     return call
 
 
-class _Crowd(Generic[_Item, _Result]):
-    """The workers behind a client, who come and go, and one function for them to compute.
+class WorkerPool(Generic[_Item, _Result]):
+    """The workers behind a client, which come and go, and one function for them to compute.
 
     Args:
         client: Dask's; it has no type hints.
@@ -157,7 +157,7 @@ class _Crowd(Generic[_Item, _Result]):
         self._workers: dict[str, Any] = {}
         self._looked = float("-inf")
         self._lonely_since: float | None = None
-        self._has_told = False
+        self._has_warned = False
 
     def inspect(self, expected: Expected) -> None:
         """Inspect every worker there is; those that join later are inspected before their first task.
@@ -214,14 +214,14 @@ class _Crowd(Generic[_Item, _Result]):
         """The workers there are now, by address.
 
         Raises:
-            ClusterError: if the scheduler is gone, or there was no worker for longer than patience has it.
+            ClusterError: if the scheduler is gone, or there was no worker for longer than ``patience_s``.
         """
         if self._client.status != "running":
             raise ClusterError(f"the scheduler is gone; {_GO_ON}")
         self._workers = self._client.scheduler_info(n_workers=-1)["workers"]
         self._looked = time.monotonic()
         if self._workers:
-            self._lonely_since, self._has_told = None, False
+            self._lonely_since, self._has_warned = None, False
             return self._workers
         self._lonely_since = self._lonely_since or self._looked
         lonely_s = self._looked - self._lonely_since
@@ -230,13 +230,13 @@ class _Crowd(Generic[_Item, _Result]):
                 f"no worker for {self._patience_s:.0f} s ({_WAIT} sets how long to wait): start some. "
                 f"{_GO_ON[0].upper()}{_GO_ON[1:]}"
             )
-        if lonely_s > _SILENCE_S and not self._has_told:
+        if lonely_s > _SILENCE_S and not self._has_warned:
             _log.warning("waiting for workers of %s, up to %.0f s", self._client.scheduler.address, self._patience_s)
-            self._has_told = True
+            self._has_warned = True
         return self._workers
 
     def _result(self, future: Any, item: _Item) -> _Result:
-        """Wait for an item's result; hand the item out again if it only had the bad luck to sit on dying workers."""
+        """Wait for an item's result; submit the item again if the workers that held it died."""
         from distributed.scheduler import KilledWorker
 
         for left in reversed(range(_SUBMISSIONS)):
@@ -248,9 +248,7 @@ class _Crowd(Generic[_Item, _Result]):
                 future = self._submit(item)
             else:
                 return result
-        raise ClusterError(
-            f"workers died again and again (often for want of memory) while they made {repr(item)[:200]}; {_GO_ON}"
-        )
+        raise ClusterError(f"workers kept dying (often out of memory) while they computed {repr(item)[:200]}; {_GO_ON}")
 
     def _gather(self, future: Any) -> Any:
         """Wait as long as there is a cluster to compute it; the function's own errors come as they are."""

@@ -140,7 +140,7 @@ class Conversion:
     def _report(
         self, planned: int, executed: int, quarantined: list[Quarantined], receipts: Sequence[Receipt | None]
     ) -> None:
-        """Write what was done; not an output DVC tracks, since it tells of this run and not of the data."""
+        """Write what was done; not an output DVC tracks, since it describes this run and not the data."""
         counts: Mapping[str, Any] = {
             "bytes": sum({receipt.key: receipt.size for receipt in receipts if receipt}.values()),
             "dataset": self.dataset,
@@ -180,7 +180,7 @@ class Conversion:
                     f"{self._section}.max_quarantined allows {self._limit}; all else is finished and kept",
                     *lines,
                     *([f"... and {more} more"] if more else []),
-                    f"{self._quarantine_table} lists them: mend or remove the files, or raise "
+                    f"{self._quarantine_table} lists them: repair or remove the files, or raise "
                     f"{self._section}.max_quarantined, and run the same command again",
                 ]
             )

@@ -36,7 +36,7 @@ class Expected:
         versions: of Python and of the libraries that decide bytes.
         readable: folders it reads, with the names found there (the first 100).
         writable: folder it writes to; holds ``tmp/<probe>/token`` with the text ``token``.
-        probe, token: how a worker tells this folder from another one of the same name.
+        probe, token: how a worker recognises this folder among others of the same name.
     """
 
     code: str
@@ -60,7 +60,7 @@ def code_digest() -> str:
 
 @lru_cache(maxsize=1)
 def number_digest() -> str:
-    """SHA-256 over results whose last bits tell numpy's and OpenBLAS' kernels and thread counts apart."""
+    """SHA-256 over results whose last bits differ between numpy's and OpenBLAS' kernels and thread counts."""
     import numpy as np  # not earlier: our variables must stand when it is loaded
 
     ramp = np.arange(_SIDE * _SIDE, dtype=np.float64).reshape(_SIDE, _SIDE)
@@ -101,7 +101,7 @@ def expect(readable: tuple[Path, ...] = (), writable: Path | None = None) -> Exp
         except OSError as problem:
             raise StoreError(
                 f"{writable}: {problem.strerror}; the work store (paths.work) must be writable and have room. "
-                "Finished pieces are kept: mend it and run the same command again"
+                "Finished pieces are kept: correct it and run the same command again"
             ) from None
     return Expected(
         code=code_digest(),

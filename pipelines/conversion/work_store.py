@@ -246,5 +246,5 @@ def _told(problem: OSError, root: Path) -> Exception:
         return problem
     return StoreError(
         f"{problem.filename or root}: {problem.strerror}; the work store (paths.work) must be writable and have room. "
-        "Finished pieces are kept: mend it and run the same command again"
+        "Finished pieces are kept: correct it and run the same command again"
     )

@@ -66,7 +66,7 @@ def test_a_full_work_store_is_named_and_nothing_is_published(told: dict[str, Any
     assert re.search(r"data/work\S*: No space left on device; the work store .paths\.work. must .* have room", line), (
         line
     )
-    assert "Finished pieces are kept: mend it and run the same command again" in line
+    assert "Finished pieces are kept: correct it and run the same command again" in line
     assert told["full"]["outputs"] == []
 
 

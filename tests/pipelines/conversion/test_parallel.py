@@ -85,13 +85,13 @@ class FakeClient:
         return {"workers": {f"tcp://{number}": {"nthreads": 2} for number in range(self._workers)}}
 
 
-def crowd(client: FakeClient, patience_s: float = 0.0) -> door._Crowd[int, int]:
-    return door._Crowd(client, neg, patience_s)
+def pool(client: FakeClient, patience_s: float = 0.0) -> door.WorkerPool[int, int]:
+    return door.WorkerPool(client, neg, patience_s)
 
 
 def test_tasks_in_flight_are_bounded_by_the_threads_of_all_workers() -> None:
     client = FakeClient(FakeFuture, workers=7)
-    results = crowd(client).stream(range(1000))
+    results = pool(client).stream(range(1000))
     assert next(results) == 1
     assert client.submitted == 8 * 7 * 2
     assert [next(results) for _ in range(5)] == [2, 3, 4, 5, 6]
@@ -100,10 +100,10 @@ def test_tasks_in_flight_are_bounded_by_the_threads_of_all_workers() -> None:
 
 def test_an_item_is_handed_out_again_when_workers_die_with_it() -> None:
     client = FakeClient(lambda number: FakeFuture(KilledWorker("task", None, 3) if number < 5 else "made"))
-    assert list(crowd(client).stream([0])) == ["made"]
+    assert list(pool(client).stream([0])) == ["made"]
     client = FakeClient(lambda _: FakeFuture(KilledWorker("task", None, 3)))
-    with pytest.raises(ClusterError, match=r"(?s)died again and again.*memory.*made 17; finished pieces are kept"):
-        list(crowd(client).stream([17]))
+    with pytest.raises(ClusterError, match=r"(?s)kept dying.*memory.*computed 17; finished pieces are kept"):
+        list(pool(client).stream([17]))
     assert client.submitted == 5
 
 
@@ -112,15 +112,15 @@ def test_a_lost_scheduler_is_one_clear_error(problem: BaseException) -> None:
     client = FakeClient(lambda _: FakeFuture(problem))
     client.status = "connecting"
     with pytest.raises(ClusterError, match="the scheduler is gone; finished pieces are kept"):
-        list(crowd(client).stream([1]))
+        list(pool(client).stream([1]))
 
 
 def test_a_cluster_without_workers_is_given_up_but_not_before_its_time() -> None:
     client = FakeClient(lambda _: FakeFuture(*[TimeoutError()] * 3, "late"), workers=0)
-    assert list(crowd(client, patience_s=60).stream([1])) == ["late"]
+    assert list(pool(client, patience_s=60).stream([1])) == ["late"]
     client = FakeClient(lambda _: FakeFuture(TimeoutError()), workers=0)
     with pytest.raises(ClusterError, match=r"no worker for 0 s .SAHMR_WAIT_FOR_WORKERS_S"):
-        list(crowd(client).stream([1]))
+        list(pool(client).stream([1]))
 
 
 def test_a_workers_own_timeout_or_full_disk_is_not_taken_for_a_lost_cluster() -> None:
@@ -129,7 +129,7 @@ def test_a_workers_own_timeout_or_full_disk_is_not_taken_for_a_lost_cluster() ->
 
     for problem in (TimeoutError("of the function"), OSError(28, "No space left")):
         with pytest.raises(type(problem), match=str(problem.args[-1])):
-            list(crowd(FakeClient(lambda _, problem=problem: Failed(problem))).stream([1]))
+            list(pool(FakeClient(lambda _, problem=problem: Failed(problem))).stream([1]))
 
 
 def test_the_wait_for_workers_must_be_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
