@@ -1,7 +1,7 @@
 """Tool: turn a checkpoint of the authors of SA-HMR or METRO into our format, every entry accounted for.
 
-Which of the files it is (``sahmr_rich_e30.pth``, ``sahmr_prox_e30.pth``, ``metro_3dpw_state_dict.bin``) the names inside
-say. No code in the file is run.
+The names inside say which file it is (``sahmr_rich_e30.pth``, ``sahmr_prox_e30.pth``, ``metro_3dpw_state_dict.bin``).
+No code in the file is run.
 """
 
 from __future__ import annotations

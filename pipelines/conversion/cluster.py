@@ -1,4 +1,4 @@
-"""The Dask door: a function and its items mapped over the workers of a cluster, which may join late and die at any time."""
+"""The Dask door: a function mapped over the workers of a cluster, which may join late and die at any time."""
 
 from __future__ import annotations
 
