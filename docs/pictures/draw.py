@@ -1,0 +1,256 @@
+"""Draw the README's two pictures: ``python docs/pictures/draw.py``, after ``make repro``, from the repository root.
+
+Both show nothing licensed: the road is a diagram, and the image, its scan and its person are the demo's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import trimesh
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from sahmr.body.topology import load_topology
+from sahmr.demo.pictures.render import Caster
+from sahmr.overlay import paint
+from sahmr.shards.decode import StoredSample
+from sahmr.shards.reader import ShardReader, read_index
+from schemas.fields import from_table, read_table
+from schemas.frame import FRAME_SCHEMA, FrameRecord
+
+Array = NDArray[np.float64]
+Pixels = NDArray[np.uint8]
+Places = list[tuple[float, float]]  # on a canvas, pixels
+
+HERE = Path(__file__).parent
+RAW, DATA = Path("data/demo/RICH"), Path("data")
+SCANS = RAW / "scan_calibration"
+KEY, SCAN = "LectureHall_003_wipingchairs1_1_00149_3", SCANS / "LectureHall/scan_chair_scene_camcoord.ply"
+
+_WIDTH, _HEIGHT, _FINE = 448, 328, 4  # of a panel, pixels; drawn _FINE times larger and reduced
+_INK, _PAPER, _LINE = (38, 40, 44), (255, 255, 255), (150, 154, 162)
+_BODY, _TOUCHING, _BOX = (72, 168, 124), (206, 34, 84), (226, 128, 58)
+_LIGHT = np.array([0.75, -0.75, 0.60]) / np.linalg.norm([0.75, -0.75, 0.60])  # towards the light, y down
+_FOCAL = 0.98  # of the view from the side, panel widths
+
+
+def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """The font that comes with Pillow."""
+    return ImageFont.load_default(size)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shot:
+    """One demo image: row of the frame table, stored sample, picture."""
+
+    record: FrameRecord
+    stored: StoredSample
+    image: Image.Image
+
+
+def load_shot() -> Shot:
+    """The image ``KEY`` with its ground truth."""
+    records = from_table(read_table(DATA / "frames/rich.parquet", FRAME_SCHEMA), FrameRecord)
+    record = next(record for record in records if record.key == KEY)
+    entry = next(entry for entry in read_index(DATA / "shards/rich") if entry.key == KEY)
+    image = Image.open(RAW / record.image_file).convert("RGB")
+    return Shot(record=record, stored=ShardReader(DATA / "shards/rich").decode(entry), image=image)
+
+
+def enlarged(image: Image.Image) -> Image.Image:
+    """An image at the size panels are drawn at."""
+    return image.resize((_WIDTH * _FINE, _HEIGHT * _FINE), Image.Resampling.BICUBIC)
+
+
+def on_panel(shot: Shot, full: Array) -> Array:
+    """Full-image pixels [n, 2] to pixels of an :func:`enlarged` image."""
+    placed: Array = (full + 0.5) / shot.stored.image_size * [_WIDTH * _FINE, _HEIGHT * _FINE]
+    return placed
+
+
+def photograph(shot: Shot) -> Image.Image:
+    """The input: image and person box."""
+    panel = enlarged(shot.image)
+    corners = on_panel(shot, np.array(shot.record.person_box).reshape(2, 2))
+    ImageDraw.Draw(panel).rectangle([tuple(corner) for corner in corners], outline=_BOX, width=3 * _FINE)
+    return panel
+
+
+def over_photograph(shot: Shot, faces: NDArray[np.int64]) -> Image.Image:
+    """The true mesh over the image."""
+    transform = shot.stored.camera_from_world
+    vertices = shot.stored.vertices_world.astype(np.float64) @ transform[:3, :3].T + transform[:3, 3]
+    K = shot.stored.intrinsics
+    full = vertices[:, :2] / vertices[:, 2:] @ K[:2, :2].T + K[:2, 2]
+    base = np.asarray(enlarged(shot.image))
+    canvas = base.copy()
+    mask = paint(canvas, on_panel(shot, full), vertices[:, 2], vertices, faces, _BODY)
+    share = mask[..., None] / 255.0 * 0.9
+    return Image.fromarray(np.round(base * (1 - share) + canvas * share).astype(np.uint8))
+
+
+def in_the_scan(shot: Shot, faces: NDArray[np.int64]) -> Image.Image:
+    """The true mesh in the scan, seen from the side by rays; touching vertices and the image's camera drawn in."""
+    scan = trimesh.load_mesh(SCAN, process=False)
+    body, touching = shot.stored.vertices_world.astype(np.float64), shot.stored.contact
+    assert touching is not None  # RICH-demo has labels
+    vertices = np.concatenate([scan.vertices, body])
+    triangles = np.concatenate([scan.faces, faces + len(scan.vertices)])
+    color = np.concatenate([np.full((len(scan.vertices), 3), 212.0), np.full((len(body), 3), _BODY)])
+    side, up, forward, eye = _axes(shot, scan)
+    width, height = _WIDTH * _FINE, _HEIGHT * _FINE
+    rows, columns = np.mgrid[0:height, 0:width].reshape(2, -1) + 0.5
+    scale = _FOCAL * width
+    rays = forward + ((columns - width / 2) / scale)[:, None] * side - ((rows - height / 2) / scale)[:, None] * up
+    rays /= np.linalg.norm(rays, axis=1, keepdims=True)
+    canvas = _cast(Caster(vertices, triangles), vertices, triangles, color, eye, rays).reshape(height, width, 3)
+    panel = Image.fromarray(canvas)
+
+    def place(points: Array) -> Places:
+        seen = (points - eye) @ np.stack([side, up, forward]).T
+        uv = seen[:, :2] / seen[:, 2:] * scale * [1, -1] + [width / 2, height / 2]
+        return [(float(u), float(v)) for u, v in uv]
+
+    draw = ImageDraw.Draw(panel)
+    for u, v in place(body[touching]):
+        draw.ellipse((u - _FINE, v - _FINE, u + _FINE, v + _FINE), fill=_TOUCHING)
+    _draw_camera(draw, shot, place)
+    return panel
+
+
+def _axes(shot: Shot, scan: trimesh.Trimesh) -> tuple[Array, Array, Array, Array]:
+    """Right, up and forward of a view from the side of both person and camera, and its eye; world frame."""
+    floor = scan.face_normals[:, 1] < -0.8  # y is down, roughly
+    up = (scan.face_normals[floor] * scan.area_faces[floor, None]).sum(axis=0)
+    up /= np.linalg.norm(up)
+    transform, body = shot.stored.camera_from_world, shot.stored.vertices_world.astype(np.float64)
+    person = (body.min(axis=0) + body.max(axis=0)) / 2
+    camera = -transform[:3, :3].T @ transform[:3, 3]
+    away = np.cross(camera - person, up)
+    target = person + 0.48 * (camera - person) - 0.10 * up
+    eye = target - 4.0 * away / np.linalg.norm(away) + 0.75 * up
+    forward = (target - eye) / np.linalg.norm(target - eye)
+    side = np.cross(forward, up)
+    side /= np.linalg.norm(side)
+    return side, np.cross(side, forward), forward, eye
+
+
+def _cast(
+    caster: Caster, vertices: Array, triangles: NDArray[np.int64], color: Array, eye: Array, rays: Array
+) -> Pixels:
+    """Colours of rays [n, 3]: one light with hard shadows, and light from everywhere."""
+    length, face, uv = caster.first(eye, rays)
+    hit = face >= 0
+    corners = triangles[face[hit]]
+    first, second, third = (vertices[corners[:, corner]] for corner in range(3))
+    normal = np.cross(second - first, third - first)
+    normal /= np.linalg.norm(normal, axis=1, keepdims=True).clip(1e-12)
+    normal *= -np.sign(np.einsum("nk,nk->n", normal, rays[hit]))[:, None]  # towards the eye
+    weight = np.stack([1 - uv[hit].sum(axis=1), uv[hit, 0], uv[hit, 1]], axis=1)
+    albedo = np.einsum("nc,nck->nk", weight, color[corners])
+    point = eye + length[hit, None] * rays[hit] + 4e-3 * normal
+    lit = np.clip(normal @ _LIGHT, 0, 1) * ~caster.blocked(point, _LIGHT)
+    shaded = np.full((len(rays), 3), 250.0)
+    shaded[hit] = albedo * (0.62 + 0.10 * -normal[:, 1] + 0.42 * lit)[:, None]
+    colors: Pixels = np.clip(shaded, 0, 255).astype(np.uint8)
+    return colors
+
+
+def _draw_camera(draw: ImageDraw.ImageDraw, shot: Shot, place: Callable[[Array], Places]) -> None:
+    """The image's camera as a small pyramid."""
+    transform, K = shot.stored.camera_from_world, shot.stored.intrinsics
+    width, height = shot.stored.image_size
+    pixels = np.array([(0, 0), (width, 0), (width, height), (0, height)], dtype=np.float64)
+    rays = np.concatenate([(pixels - K[:2, 2]) / K[[0, 1], [0, 1]], np.ones((4, 1))], axis=1)
+    camera = np.concatenate([np.zeros((1, 3)), 0.5 * rays])
+    tip, *corners = place((camera - transform[:3, 3]) @ transform[:3, :3])
+    for corner, following in zip(corners, [*corners[1:], corners[0]], strict=True):
+        draw.line([tip, corner], fill=_INK, width=2 * _FINE)
+        draw.line([corner, following], fill=_INK, width=2 * _FINE)
+
+
+def draw_demo(path: Path) -> None:
+    """Input, ground truth over the image, ground truth in the scan, side by side."""
+    shot, faces = load_shot(), load_topology(DATA / "bodies").faces.numpy()
+    panels = (
+        (photograph(shot), "a demo image and the person box"),
+        (over_photograph(shot, faces), "its true mesh, 6890 vertices"),
+        (in_the_scan(shot, faces), "the same in the scan; red: vertices in contact"),
+    )
+    gap, caption = 8, 26
+    sheet = Image.new("RGB", (3 * _WIDTH + 2 * gap, _HEIGHT + caption), _PAPER)
+    for number, (panel, text) in enumerate(panels):
+        left = number * (_WIDTH + gap)
+        sheet.paste(panel.reduce(_FINE), (left, 0))
+        ImageDraw.Draw(sheet).text((left + 2, _HEIGHT + 6), text, fill=_INK, font=font(14))
+    sheet.quantize(256, kmeans=8).save(path, optimize=True)
+
+
+# Title, two lines, stages that make it; on disk or in memory.
+_ROAD = (
+    ("raw", "RICH, PROX, SMPL-X", "as published, or the demo", "demo", True),
+    ("records", "one row per person-image", "data/frames", "bodies, frames", True),
+    ("shards + stores", "crops in WebDataset tars", "scans in Zarr", "scenes, shards, verify", True),
+    ("batches", "image, camera, scene points", "class Batch", "", False),
+    ("root & contact", "pelvis, touched scene points", "class RootContact", "train_rcnet", False),
+    ("mesh", "6890 vertices", "class MeshPrediction", "train_sahmr", False),
+    ("predictions", "any number of methods", "data/predictions", "predict, baseline", True),
+    ("scores", "per image and method", "data/scores", "evaluate", True),
+    ("catalog", "rows, bytes, sha256", "data/catalog", "catalog", True),
+)
+_GROUND = {True: (226, 238, 231), False: (255, 243, 228)}
+_EDGE = {True: (72, 148, 110), False: (214, 140, 60)}
+
+
+def draw_road(path: Path) -> None:
+    """The sentence of the project as boxes: what lies between two arrows, and the stages that make it."""
+    box, gap, edge, top, row, scale = (228, 92), 46, 26, 34, 160, 3
+    sheet = Image.new("RGB", (1364 * scale, 296 * scale), _PAPER)
+    draw = ImageDraw.Draw(sheet)
+
+    def text(x: float, y: float, content: str, size: int, color: tuple[int, int, int] = _INK) -> None:
+        draw.text((x * scale, y * scale), content, fill=color, font=font(size * scale), anchor="ma")
+
+    def arrow(points: list[tuple[float, float]]) -> None:
+        x, y = points[-1]
+        draw.line([(a * scale, b * scale) for a, b in points], fill=_LINE, width=3 * scale, joint="curve")
+        head = [(x, y), (x - 11, y - 6), (x - 11, y + 6)]
+        draw.polygon([(a * scale, b * scale) for a, b in head], fill=_LINE)
+
+    for number, (title, first, second, stages, is_disk) in enumerate(_ROAD):
+        column, line = (number, 0) if number < 4 else (number - 4, 1)
+        left, upper = edge + column * (box[0] + gap), top + line * row
+        middle = upper + box[1] / 2
+        frame = [value * scale for value in (left, upper, left + box[0], upper + box[1])]
+        draw.rounded_rectangle(frame, 10 * scale, fill=_GROUND[is_disk], outline=_EDGE[is_disk], width=2 * scale)
+        text(left + box[0] / 2, upper + 10, title, 22)
+        text(left + box[0] / 2, upper + 43, first, 15)
+        text(left + box[0] / 2, upper + 64, second, 15, (96, 100, 108))
+        text(left + box[0] / 2, upper - 24, stages, 15, _EDGE[is_disk])
+        if number not in (0, 4):
+            arrow([(left - gap + 5, middle), (left - 4, middle)])
+    right, low = edge + 3 * (box[0] + gap) + box[0], top + box[1] / 2
+    turn = top + box[1] + 24
+    draw.line(
+        [(x * scale, y * scale) for x, y in ((right + 5, low), (right + 22, low), (right + 22, turn), (8, turn))],
+        fill=_LINE, width=3 * scale, joint="curve",
+    )  # fmt: skip
+    arrow([(8, turn), (8, low + row), (edge - 3, low + row)])
+    for place, (is_disk, label) in enumerate(((True, "on disk, with a schema"), (False, "in memory, a frozen class"))):
+        x, y = edge + 4 * (box[0] + gap), top + 26 + 28 * place
+        draw.rectangle(
+            [value * scale for value in (x, y, x + 16, y + 16)], fill=_GROUND[is_disk], outline=_EDGE[is_disk], width=6
+        )
+        draw.text(((x + 24) * scale, (y - 1) * scale), label, fill=_INK, font=font(15 * scale))
+    corner = ((edge + 4 * (box[0] + gap)) * scale, (top + 82) * scale)
+    draw.text(corner, "above a box: its stages", fill=_INK, font=font(15 * scale))
+    sheet.reduce(scale).quantize(128).save(path, optimize=True)
+
+
+if __name__ == "__main__":
+    draw_road(HERE / "road.png")
+    draw_demo(HERE / "demo.png")
