@@ -32,7 +32,7 @@ class Predict:
         split: which samples.
         batch_size: as usual; changes the last bits of a prediction at most.
         sparse_backend: which code runs the sparse convolutions.
-        precision: bfloat16 is meant for GPUs; what it costs in accuracy: README, "Speed".
+        precision: bfloat16 is meant for GPUs; what it costs in accuracy: docs/speed.md.
     """
 
     checkpoint: Path

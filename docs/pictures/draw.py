@@ -142,7 +142,7 @@ def _axes(shot: Shot, scan: trimesh.Trimesh) -> tuple[Array, Array, Array, Array
 def _cast(
     caster: Caster, vertices: Array, triangles: NDArray[np.int64], color: Array, eye: Array, rays: Array
 ) -> Pixels:
-    """Colours of rays [n, 3]: one light with hard shadows, and light from everywhere."""
+    """Colors of rays [n, 3]: one light with hard shadows, and light from everywhere."""
     length, face, uv = caster.first(eye, rays)
     hit = face >= 0
     corners = triangles[face[hit]]
