@@ -38,6 +38,14 @@ def invert_rigid(transform: Float[ndarray, "4 4"]) -> Float[ndarray, "4 4"]:
     return inverse
 
 
+def transpose_rigid(transform: Float[ndarray, "4 4"]) -> Float[ndarray, "4 4"]:
+    """Inverse where the rotation is orthonormal to the last bits: a computed one, not one read from a file."""
+    inverse = np.eye(4)
+    inverse[:3, :3] = transform[:3, :3].T
+    inverse[:3, 3] = -np.einsum("ji,j->i", transform[:3, :3], transform[:3, 3])
+    return inverse
+
+
 def project(points_camera: Float[ndarray, "points 3"], intrinsics: Float[ndarray, "3 3"]) -> Float[ndarray, "points 2"]:
     """Project points to full-image pixels; no distortion, zero skew.
 

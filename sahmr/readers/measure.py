@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sahmr.geometry.rigid_numpy import apply_rigid, project
 from sahmr.readers.base import BodyTask, BodyUnusableError, Measured, Tally, View, add_tallies, file_sha256
 from sahmr.readers.calibration import Calibration
 from sahmr.readers.images import check_fits_camera, image_size
@@ -23,17 +24,16 @@ MIN_DEPTH_M = 0.1
 def person_box(vertices_world: Array, calibration: Calibration) -> Box | None:
     """Tight (left, top, right, bottom) of the projected vertices [n, 3], full-image pixels, not clipped.
 
-    None if a vertex lies behind the camera or nearer than ``MIN_DEPTH_M``. Products and sums element by element: the
-    same bits on every machine.
+    None if a vertex lies behind the camera or nearer than ``MIN_DEPTH_M``.
     """
-    x, y, z = np.ascontiguousarray(vertices_world.T)
-    rows = np.array(calibration.camera_from_world).reshape(4, 4)[:3]
-    right, down, depth = (a * x + b * y + c * z + shift for a, b, c, shift in rows)
-    if depth.min() < MIN_DEPTH_M:
+    vertices_camera = apply_rigid(
+        np.array(calibration.camera_from_world).reshape(4, 4), np.asfortranarray(vertices_world)
+    )
+    if vertices_camera[:, 2].min() < MIN_DEPTH_M:
         return None
-    fx, _, cx, _, fy, cy, *_ = calibration.intrinsics
-    across, along = right / depth * fx + cx, down / depth * fy + cy
-    return float(across.min()), float(along.min()), float(across.max()), float(along.max())
+    pixels = project(vertices_camera, np.array(calibration.intrinsics).reshape(3, 3))
+    left, top, right, bottom = map(float, (*pixels.min(axis=0), *pixels.max(axis=0)))
+    return left, top, right, bottom
 
 
 def measure_body(

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from sahmr.geometry.rigid_numpy import apply_rigid, invert_rigid
 from sahmr.readers.base import (
     IMAGE_SUFFIXES,
     BodyTask,
@@ -26,8 +27,6 @@ from sahmr.readers.base import (
 from sahmr.readers.bodies import smpl_vertices_of_mesh, smpl_vertices_of_params
 from sahmr.readers.calibration import (
     Calibration,
-    apply_rigid,
-    invert_rigid,
     read_json_transform,
     read_prox_intrinsics,
 )

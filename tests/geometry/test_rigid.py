@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -22,8 +24,9 @@ def test_apply_and_undo_by_hand() -> None:
 
 
 @pytest.mark.parametrize("order", "CF")
-def test_apply_and_invert_in_numpy_by_hand(order: str) -> None:
-    inverse = rigid_numpy.invert_rigid(TRANSFORM)
+@pytest.mark.parametrize("invert", [rigid_numpy.invert_rigid, rigid_numpy.transpose_rigid])
+def test_apply_and_invert_in_numpy_by_hand(invert: Callable[[np.ndarray], np.ndarray], order: str) -> None:
+    inverse = invert(TRANSFORM)
     np.testing.assert_array_equal(inverse, [[0, 1, 0, -20], [-1, 0, 0, 10], [0, 0, 1, -30], [0, 0, 0, 1]])
     np.testing.assert_array_equal(rigid_numpy.apply_rigid(TRANSFORM, np.array(POINTS, order=order)), MOVED)
     np.testing.assert_array_equal(rigid_numpy.apply_rigid(inverse, np.array(MOVED, order=order)), POINTS)
