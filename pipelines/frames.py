@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.conversion.pieces import Conversion, Made, Planned, quarantine
-from pipelines.conversion.work_store import folder_digest
 from pipelines.raw_check import check_raw
 from pipelines.stage import log, parse_dataset, stage
 from sahmr.errors import RawDataError
-from sahmr.files import publish_text
-from sahmr.readers.base import BodyTask, Frames, Measured, Reader, Tally, add_tallies, file_sha256
+from sahmr.files import file_sha256, folder_digest, publish_text
+from sahmr.readers.base import BodyTask, Frames, Measured, Reader, Tally, add_tallies
 from sahmr.readers.registry import open_reader
 from sahmr.settings import Paths, Raw, load_section
 from schemas.fields import from_table, read_table, to_table, write_table

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,18 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sahmr.errors import BodyModelError
+from sahmr.files import publish_file
 
 
 def save_npz(path: Path, content: Mapping[str, NDArray[Any]]) -> None:
     """Uncompressed npz, keys sorted; appears under its name only when complete."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as stream:
-            np.savez(stream, **dict(sorted(content.items())))  # type: ignore[arg-type]  # numpy's stub names allow_pickle
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with publish_file(path) as partial, partial.open("wb") as stream:
+        np.savez(stream, **dict(sorted(content.items())))  # type: ignore[arg-type]  # numpy's stub names allow_pickle
 
 
 def load_npz(path: Path, wanted: Iterable[str]) -> dict[str, NDArray[Any]]:

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sahmr.files import file_sha256
 from sahmr.geometry.rigid_numpy import apply_rigid, project
-from sahmr.readers.base import BodyTask, BodyUnusableError, Measured, Tally, View, add_tallies, file_sha256
+from sahmr.readers.base import BodyTask, BodyUnusableError, Measured, Tally, View, add_tallies
 from sahmr.readers.calibration import Calibration
 from sahmr.readers.images import check_fits_camera, image_size
 from schemas.frame import FrameRecord

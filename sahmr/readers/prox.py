@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from sahmr.files import file_sha256
 from sahmr.geometry.rigid_numpy import apply_rigid, invert_rigid
 from sahmr.readers.base import (
     IMAGE_SUFFIXES,
@@ -19,7 +20,6 @@ from sahmr.readers.base import (
     Measured,
     Tally,
     View,
-    file_sha256,
     list_names,
     sorted_listing,
     task_inputs,

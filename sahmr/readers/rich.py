@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sahmr.errors import RawDataError
+from sahmr.files import file_sha256
 from sahmr.readers import rich_layout as layout
 from sahmr.readers.base import (
     BodyTask,
@@ -17,7 +18,6 @@ from sahmr.readers.base import (
     Listing,
     Measured,
     Tally,
-    file_sha256,
     raise_problems,
     sorted_listing,
     task_inputs,
