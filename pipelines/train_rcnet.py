@@ -13,7 +13,7 @@ from pipelines.stage import log, stage
 from sahmr.baseline import split_means
 from sahmr.body.topology import TOPOLOGY_FILE, load_topology
 from sahmr.files import publish_text
-from sahmr.network.size import OWN, Region
+from sahmr.network.size import OWN, RootRegion
 from sahmr.settings import Paths, load_section, settings
 from sahmr.shards.reader import INDEX_NAME
 from sahmr.structures import move_to
@@ -79,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     device = prepare_torch(thread_count(), section.seed)
     topology = load_topology(paths.bodies)
-    region = Region(substitution_distance=section.substitution_distance_m, root_noise_std=section.root_noise_m)
+    region = RootRegion(substitution_distance=section.substitution_distance_m, root_noise_std=section.root_noise_m)
     behaviour = replace(OWN, rounding=size.rounding, region=region)
     network = build_network(size.size, behaviour, topology, backend=size.sparse_backend)
     if section.metro_checkpoint is None:

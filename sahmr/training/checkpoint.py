@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from sahmr.errors import CheckpointError
 from sahmr.files import publish_file
 from sahmr.network.checkpoint_keys import compare_keys, is_dead, strip_prefix
-from sahmr.network.size import REFERENCE, Behaviour, ContactSampling, Region, Rounding, Vote
+from sahmr.network.size import REFERENCE, Behaviour, ContactSampling, RootRegion, Vote
+from sahmr.sparse.kernel_map import Rounding
 
 RELEASED, METRO = "released", "metro"
 """What stands for the stage in checkpoints that the authors trained."""
@@ -164,7 +165,7 @@ def _read_behaviour(values: object, path: Path) -> Behaviour:
     for name in _REGION:
         if not isinstance(values[name], float) or not 0 < values[name] < float("inf"):
             raise CheckpointError(f"{path}: behaviour has {name} {values[name]!r}, expected metres above 0")
-    region = Region(**{name: values[name] for name in _REGION})
+    region = RootRegion(**{name: values[name] for name in _REGION})
     return Behaviour(**{name: values[name] for name in _CHOICES}, region=region)
 
 
