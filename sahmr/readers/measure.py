@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 
 from sahmr.files import file_sha256
 from sahmr.geometry.rigid_numpy import apply_rigid, project
-from sahmr.readers.base import BodyTask, BodyUnusableError, Measured, Tally, View, add_tallies
+from sahmr.readers.base import BodyTask, Measured, Tally, View, add_tallies
 from sahmr.readers.calibration import Calibration
 from sahmr.readers.images import check_fits_camera, image_size
 from schemas.frame import FrameRecord
@@ -37,17 +36,21 @@ def person_box(vertices_world: Array, calibration: Calibration) -> Box | None:
     return left, top, right, bottom
 
 
-def measure_body(
-    task: BodyTask, load: Callable[[], Array], *, dataset: str, root: Path, mirrored: bool, contact_known: bool
-) -> Measured:
-    """Load a body, project it into all its views, and apply ``behind_camera`` and ``visibility``.
+def drop_body(task: BodyTask, rule: str) -> Measured:
+    """No record of any view: the whole body is dropped by one rule."""
+    return Measured(dropped=(Tally(split=task.split, rule=rule, count=len(task.views)),))
 
-    ``visibility`` drops a view if the centre of the person box lies outside the image (formats a.6). A defect the
-    publisher is known for drops all views under its own rule.
+
+def measure_body(
+    task: BodyTask, vertices_world: Array, *, dataset: str, root: Path, mirrored: bool, contact_known: bool
+) -> Measured:
+    """Project a body into all its views, and apply ``behind_camera`` and ``visibility``.
+
+    ``visibility`` drops a view if the centre of the person box lies outside the image (formats a.6).
 
     Args:
         task: the body.
-        load: gives its vertices [6890, 3], world frame, metres.
+        vertices_world: its vertices [6890, 3], world frame, metres.
         dataset: rich | prox.
         root: the raw root.
         mirrored: whether image files are mirror images.
@@ -56,10 +59,6 @@ def measure_body(
     Raises:
         RawDataError: if a file is damaged or an image does not fit its calibration.
     """
-    try:
-        vertices = load()
-    except BodyUnusableError as defect:
-        return Measured(dropped=(Tally(split=task.split, rule=defect.rule, count=len(task.views)),))
     contact_file = task.contact_file if contact_known else None
     facts = {
         "dataset": dataset,
@@ -70,7 +69,7 @@ def measure_body(
     }
     records, dropped, notes = [], [], []
     for view in task.views:
-        size, box, rule = _see(view, vertices, root)
+        size, box, rule = _see(view, vertices_world, root)
         if box is None or rule is not None:
             dropped.append(Tally(split=task.split, rule=str(rule), count=1))
             continue
@@ -101,13 +100,13 @@ def _record(task: BodyTask, view: View, size: tuple[int, int], box: Box, facts: 
     )
 
 
-def _see(view: View, vertices: Array, root: Path) -> tuple[tuple[int, int], Box | None, str | None]:
+def _see(view: View, vertices_world: Array, root: Path) -> tuple[tuple[int, int], Box | None, str | None]:
     """Size of the full image, person box in it, and the rule that drops the view."""
     path, divisor = root / view.image_file, view.image_divisor
     width, height = image_size(path)
     size = (width * divisor, height * divisor)
     check_fits_camera(path, size, np.array(view.calibration.intrinsics).reshape(3, 3), divisor)
-    box = person_box(vertices, view.calibration)
+    box = person_box(vertices_world, view.calibration)
     if box is None:
         return size, None, "behind_camera"
     x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2

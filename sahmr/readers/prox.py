@@ -15,6 +15,7 @@ from sahmr.geometry.rigid_numpy import apply_rigid, invert_rigid
 from sahmr.readers.base import (
     IMAGE_SUFFIXES,
     BodyTask,
+    BodyUnusableError,
     Frames,
     Listing,
     Measured,
@@ -31,7 +32,7 @@ from sahmr.readers.calibration import (
     read_prox_intrinsics,
 )
 from sahmr.readers.images import Region, read_record_image
-from sahmr.readers.measure import measure_body
+from sahmr.readers.measure import drop_body, measure_body
 from schemas.frame import FrameRecord
 from schemas.scene import SceneRecord
 
@@ -204,10 +205,13 @@ class ProxReader:
 
     def measure(self, task: BodyTask) -> Measured:
         """The record of one image; ``nan_fit`` (PROXD), ``behind_camera`` and ``visibility`` drop."""
-        transform = task.views[0].calibration.camera_from_world
+        try:
+            vertices = self._body_world(task.body_file, task.gender, task.views[0].calibration.camera_from_world)
+        except BodyUnusableError as defect:
+            return drop_body(task, defect.rule)
         return measure_body(
             task,
-            lambda: self._body_world(task.body_file, task.gender, transform),
+            vertices,
             dataset=self.dataset,
             root=self.root,
             mirrored=True,

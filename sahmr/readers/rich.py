@@ -164,7 +164,7 @@ class RichReader:
         """Records of one body's views; ``behind_camera`` and ``visibility`` drop, ``contact_unknown`` is noted."""
         return measure_body(
             task,
-            lambda: self._body_world(task.body_file, task.gender),
+            self._body_world(task.body_file, task.gender),
             dataset=self.dataset,
             root=self.root,
             mirrored=False,
