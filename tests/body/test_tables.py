@@ -17,10 +17,11 @@ from sahmr.body.files import check_body_files, find_body_files
 from sahmr.body.hierarchy import read_hierarchy
 from sahmr.body.joints import H36M_TO_14
 from sahmr.body.model import body_model
-from sahmr.body.parts import FLIP_PART_MAPS, read_parts
+from sahmr.body.parts import read_parts
 from sahmr.body.topology import load_topology
 from sahmr.body.transfer import load_transfer, read_transfer, to_smpl_vertices, write_transfer
 from sahmr.errors import BodyModelError
+from sahmr.losses import FLIPPED_PARTS
 from tests.worlds.bodies import model_arrays, selection, transfer_matrix, write_tables
 
 
@@ -67,7 +68,7 @@ def test_a_blending_hierarchy_is_refused(tmp_path: Path) -> None:
 
 def test_flip_swaps_hands_and_feet() -> None:
     names = ["L_Leg", "R_Leg", "L_Hand", "R_Hand", "back", "gluteus", "thighs"]
-    flipped = [names[i].replace("L_", "?").replace("R_", "L_").replace("?", "R_") for i in FLIP_PART_MAPS]
+    flipped = [names[i].replace("L_", "?").replace("R_", "L_").replace("?", "R_") for i in FLIPPED_PARTS]
     assert flipped == names
 
 

@@ -39,7 +39,7 @@ def write_body_models(root: Path, family: BodyFamily) -> None:
     put(root / OLD_PICKLE_NAME, _old_pickle(family.models["smpl", "neutral"]))
     put(root / "J_regressor_h36m_correct.npy", _npy(family.h36m_regressor))
     put(root / "mesh_downsampling.npz", _downsampling(family))
-    put(root / "seg_part_info.npy", _npy(np.array(_part_table(family), dtype=object)))
+    put(root / "seg_part_info.npy", _pickled_npy(_part_table(family)))
 
 
 def _npz(arrays: dict[str, Any]) -> bytes:
@@ -50,8 +50,16 @@ def _npz(arrays: dict[str, Any]) -> bytes:
 
 def _npy(array: NDArray[Any]) -> bytes:
     buffer = io.BytesIO()
-    np.save(buffer, array, allow_pickle=True)
+    np.save(buffer, array, allow_pickle=False)
     return buffer.getvalue()
+
+
+def _pickled_npy(content: dict[str, Any]) -> bytes:
+    """An ``.npy`` of one object, as ``np.save`` writes a dict: header, then a pickle."""
+    array = np.array(content, dtype=object)
+    buffer = io.BytesIO()
+    np.lib.format.write_array_header_1_0(buffer, np.lib.format.header_data_from_array_1_0(array))
+    return buffer.getvalue() + pickle.dumps(array, protocol=4)
 
 
 def _part_table(family: BodyFamily) -> dict[str, Any]:
