@@ -8,7 +8,8 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from sahmr.demo.people.models import BodyModel, load_body_model
+from sahmr.body.model import BodyModel
+from sahmr.demo.people.models import leading_joints, load_body_model
 from sahmr.demo.pictures.figures import vertex_normals
 from sahmr.demo.pictures.paint import paint
 from sahmr.demo.pictures.render import to_bytes
@@ -217,14 +218,14 @@ def write_prox_common(root: Path, models: Path, divisor: int) -> None:
         files.put(base / "calibration" / "IR.json", files.dump_json(infrared))
         for name, vertices in _segments(body).items():
             files.put(base / "body_segments" / f"{name}.json", files.dump_json({"verts_ind": vertices}))
-        mask = np.flatnonzero(body.weights.argmax(1) < 22).tolist()
+        mask = np.flatnonzero(leading_joints(body) < 22).tolist()
         files.put(base / "body_segments" / "body_mask.json", files.dump_json(mask))
     files.put(root / "quantitative" / "vicon2scene.json", files.dump_json(world_from_vicon().tolist()))
 
 
 def _segments(body: BodyModel) -> dict[str, list[int]]:
     """SMPL-X vertices of the contact-prone parts, under the publishers' file names."""
-    part, (_, _, z) = body.weights.argmax(1), body.template.T
+    part, (_, _, z) = leading_joints(body), body.v_template.T
     behind = z < -0.03
     chosen = {
         "L_Leg": np.isin(part, (7, 10)),

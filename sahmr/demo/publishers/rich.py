@@ -9,7 +9,9 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from sahmr.demo.people.models import BodyModel, BodyParams, rotation_matrices, rotation_vector
+from sahmr.body.model import BodyModel
+from sahmr.body.skinning import BodyParams, rotation_matrix
+from sahmr.demo.people.models import rest_joints, rotation_vector
 from sahmr.demo.people.placement import Placed
 from sahmr.demo.people.touching import ScanIndex, in_contact, nearest_surface
 from sahmr.demo.pictures.figures import vertex_normals
@@ -183,8 +185,8 @@ def load_transfer(models: Path) -> sp.csr_matrix:
 
 def in_world(model: BodyModel, params: BodyParams, transform: Array) -> BodyParams:
     """The same body after a rigid motion; SMPL-X turns about its pelvis joint, hence the detour."""
-    turn = np.einsum("ij,jk->ik", transform[:3, :3], rotation_matrices(params.global_orient[None])[0])
-    pelvis = model.joints(model.rest(params.betas, params.expression))[0]
+    turn = np.einsum("ij,jk->ik", transform[:3, :3], rotation_matrix(params.global_orient))
+    pelvis = rest_joints(model, params.betas, np.asarray(params.expression))[0]
     transl = apply_rigid(transform, (pelvis + params.transl)[None])[0] - pelvis
     return replace(params, global_orient=rotation_vector(turn), transl=transl)
 
