@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from catalog.entries import CatalogEntry
+from sahmr.files import file_sha256, folder_digest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +42,7 @@ def _describe(artifact: Artifact) -> CatalogEntry:
         rows=rows,
         files=len(files),
         bytes=sum(file.stat().st_size for file in files),
-        sha256=_digest(artifact.path, files),
+        sha256=file_sha256(artifact.path) if artifact.path.is_file() else folder_digest(artifact.path),
     )
 
 
@@ -50,19 +50,6 @@ def _files(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
     return sorted(file for file in path.rglob("*") if file.is_file())
-
-
-def _digest(path: Path, files: list[Path]) -> str:
-    """The sha256 of a file, or of the listing of a folder as ``sha256sum`` would print it."""
-    if path.is_file():
-        return _sha256(path)
-    lines = (f"{_sha256(file)}  {file.relative_to(path).as_posix()}\n" for file in files)
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _count(artifact: Artifact) -> tuple[str | None, int | None]:

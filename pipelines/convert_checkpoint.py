@@ -13,6 +13,7 @@ from pathlib import Path
 
 from pipelines.stage import log, stage
 from sahmr.errors import CheckpointError
+from sahmr.files import file_sha256
 from sahmr.network.checkpoint_keys import group_keys
 from sahmr.training.build import require_whole
 from sahmr.training.checkpoint import (
@@ -21,7 +22,6 @@ from sahmr.training.checkpoint import (
     Checkpoint,
     behaviour_values,
     check_sums,
-    file_sha256,
     read_checkpoint,
     save_checkpoint,
 )

@@ -14,12 +14,11 @@ from typing import Any
 
 from pipelines.conversion.parallel import Parallel
 from pipelines.conversion.pieces import Conversion, Made, Planned, quarantine
-from pipelines.conversion.work_store import folder_digest
 from pipelines.stage import log, parse_dataset, stage
 from sahmr.datasets import raw_root
 from sahmr.errors import RawDataError
-from sahmr.files import publish_text
-from sahmr.readers.base import BodyTask, Measured, Reader, Selection, Tally, add_tallies, file_sha256, raise_problems
+from sahmr.files import file_sha256, folder_digest, publish_text
+from sahmr.readers.base import BodyTask, Measured, Reader, Selection, Tally, add_tallies, raise_problems
 from sahmr.readers.registry import open_reader, rules_class
 from sahmr.settings import Paths, load_section
 from schemas.fields import from_table, read_table, to_table, write_table

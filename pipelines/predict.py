@@ -14,11 +14,12 @@ from pipelines.stage import log, parse_dataset, stage
 from sahmr.batches.dataset import SampleDataset
 from sahmr.batches.loader import make_loader
 from sahmr.body.topology import load_topology
+from sahmr.files import file_sha256
 from sahmr.inference import predict_records
 from sahmr.network.precision import Precision
 from sahmr.settings import Paths, load_section, settings
 from sahmr.training.build import network_of, prepare_torch
-from sahmr.training.checkpoint import behaviour_values, file_sha256, read_checkpoint
+from sahmr.training.checkpoint import behaviour_values, read_checkpoint
 from schemas.fields import to_table, write_table
 from schemas.prediction import PREDICTION_SCHEMA
 

@@ -10,12 +10,11 @@ from pathlib import Path
 
 from pipelines.conversion.parallel import Parallel
 from pipelines.conversion.pieces import Conversion, Made, Planned, quarantine
-from pipelines.conversion.work_store import folder_digest
 from pipelines.stage import log, parse_dataset, stage
 from sahmr.datasets import raw_root
 from sahmr.errors import RawDataError, ShardError
-from sahmr.files import publish_folder
-from sahmr.readers.base import Reader, file_sha256
+from sahmr.files import file_sha256, folder_digest, publish_folder
+from sahmr.readers.base import Reader
 from sahmr.readers.registry import open_reader
 from sahmr.settings import Paths, load_section
 from sahmr.shards.encode import Shards, encode_sample, plan_crop

@@ -14,7 +14,7 @@ from sahmr.baseline import split_means
 from sahmr.body.topology import TOPOLOGY_FILE, load_topology
 from sahmr.datasets import find_card
 from sahmr.files import publish_text
-from sahmr.network.size import OWN, Region
+from sahmr.network.size import OWN, RootRegion
 from sahmr.settings import Paths, load_section, settings
 from sahmr.shards.reader import INDEX_NAME
 from sahmr.structures import move_to
@@ -78,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     device = prepare_torch(parallel.threads, section.seed)
     topology = load_topology(paths.bodies)
-    region = Region(substitution_distance=section.substitution_distance_m, root_noise_std=section.root_noise_m)
+    region = RootRegion(substitution_distance=section.substitution_distance_m, root_noise_std=section.root_noise_m)
     behaviour = replace(OWN, rounding=size.rounding, region=region)
     network = build_network(size.size, behaviour, topology, backend=size.sparse_backend)
     if section.metro_checkpoint is None:

@@ -1,12 +1,39 @@
-"""Folders and files that appear under their final name only when complete."""
+"""Folders and files that appear under their final name only when complete, and digests of what they hold.
+
+The standard library only: schemas and catalog stand on this module too, and start without torch.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+
+@contextmanager
+def publish_file(final: Path) -> Iterator[Path]:
+    """Offer a path beside ``final``; the file written there gets that name when the block ends without an error.
+
+    An earlier ``final`` is replaced; after an error it stays as it was and the unfinished file is gone. The content is
+    on the disk before the name is, so a machine that loses power leaves the old file or the new one.
+    """
+    final.parent.mkdir(parents=True, exist_ok=True)
+    partial = final.with_name(f".{final.name}.{os.getpid()}.partial")
+    try:
+        yield partial
+        flush_to_disk(partial)
+        partial.replace(final)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def publish_text(final: Path, text: str) -> None:
+    """Write a text file as :func:`publish_file` does."""
+    with publish_file(final) as partial:
+        partial.write_text(text, encoding="utf-8")
 
 
 @contextmanager
@@ -32,6 +59,15 @@ def publish_folder(final: Path) -> Iterator[Path]:
         shutil.rmtree(old, ignore_errors=True)
 
 
+def flush_to_disk(path: Path) -> None:
+    """Wait until the content of a file, or the names in a folder, would outlive the machine's power."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def is_alive(pid: str) -> bool:
     """Whether a process of this host has that number."""
     if not pid.isdigit():
@@ -45,12 +81,14 @@ def is_alive(pid: str) -> bool:
     return True
 
 
-def publish_text(final: Path, text: str) -> None:
-    """Write a text file that appears under its name only when complete."""
-    final.parent.mkdir(parents=True, exist_ok=True)
-    partial = final.with_name(f".{final.name}.{os.getpid()}.partial")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(final)
-    finally:
-        partial.unlink(missing_ok=True)
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's content, hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def folder_digest(folder: Path) -> str:
+    """SHA-256, hexadecimal, of the listing of a folder's files as ``sha256sum`` would print it."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    lines = (f"{file_sha256(path)}  {path.relative_to(folder).as_posix()}\n" for path in files)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()

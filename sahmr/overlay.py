@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from sahmr.dimensions import CROP_SIZE
+from sahmr.files import publish_file
 
 Array = NDArray[np.float64]
 Pixels = NDArray[np.uint8]
@@ -74,10 +75,8 @@ def draw_sheet(tiles: Sequence[Tile], faces: NDArray[np.int64], path: Path, *, t
         for number, panel in enumerate(panels):
             sheet.paste(Image.fromarray(panel), (left + number * (_PANEL + 2), top))
         draw.text((left, top + _PANEL + 5), tile.caption, fill=_INK, font=font)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    sheet.save(partial, format="PNG", optimize=True)
-    partial.replace(path)
+    with publish_file(path) as partial:
+        sheet.save(partial, format="PNG", optimize=True)
 
 
 def shade(vertices: Array, faces: NDArray[np.int64], color: tuple[int, int, int]) -> NDArray[np.float64]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -10,6 +9,8 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from sahmr.files import publish_file
 
 SCHEMA_VERSION = 2
 
@@ -73,9 +74,7 @@ def write_table(path: Path, table: pa.Table, *, extra: Mapping[str, str] | None 
     """
     meta = {**(table.schema.metadata or {}), **{k.encode(): v.encode() for k, v in (extra or {}).items()}}
     table = table.replace_schema_metadata(dict(sorted(meta.items()))).combine_chunks()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
+    with publish_file(path) as partial:
         pq.write_table(
             table,
             partial,
@@ -87,9 +86,6 @@ def write_table(path: Path, table: pa.Table, *, extra: Mapping[str, str] | None 
             use_dictionary=False,
             write_page_checksum=True,
         )
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def read_table(path: Path, target: pa.Schema) -> pa.Table:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from sahmr.errors import StoreError
-from sahmr.files import is_alive
+from sahmr.files import flush_to_disk, is_alive
 
 RECEIPT_NAME = "piece.json"
 # Their code decides output bytes: another version, other pieces.
@@ -54,16 +54,6 @@ def piece_key(stage: str, stage_version: int, settings: dict[str, Any], inputs: 
         "version": stage_version,
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
-
-
-def folder_digest(folder: Path) -> str:
-    """SHA-256, hexadecimal, over the names and contents of all files of a folder."""
-    digest = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        with path.open("rb") as stream:
-            content = hashlib.file_digest(stream, "sha256").hexdigest()
-        digest.update(f"{path.relative_to(folder).as_posix()}\0{content}\n".encode())
-    return digest.hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,16 +217,8 @@ class PieceDraft:
         receipt.write_text(json.dumps(content, sort_keys=True), encoding="utf-8")
         for path in [*files, receipt]:
             path.chmod(0o444)
-            _sync(path)
-        _sync(self.folder)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+            flush_to_disk(path)
+        flush_to_disk(self.folder)
 
 
 def _told(problem: OSError, root: Path) -> Exception:

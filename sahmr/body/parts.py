@@ -1,4 +1,4 @@
-"""Contact body parts: the part id of every vertex, and what mirroring does to the part maps."""
+"""Contact body parts: the part id of every vertex."""
 
 from __future__ import annotations
 
@@ -10,9 +10,6 @@ from numpy.typing import NDArray
 from sahmr.dimensions import NUM_COARSE, NUM_PARTS, NUM_VERTICES
 from sahmr.errors import BodyModelError
 from sahmr.untrusted.pickles import load_npy
-
-# The 7 part maps hold parts 1..7; a mirrored image swaps the feet and the hands (formats e.5).
-FLIP_PART_MAPS = (1, 0, 3, 2, 4, 5, 6)
 
 
 def read_parts(path: Path) -> tuple[tuple[str, ...], NDArray[np.int64], NDArray[np.int64]]:

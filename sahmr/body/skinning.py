@@ -95,42 +95,57 @@ def _full_pose(model: BodyModel, params: BodyParams) -> Array:
 
 
 def shape_vertices(model: BodyModel, betas: Array, expression: Array | None = None) -> Array:
-    """[V, 3] rest vertices of one shape.
+    """[V, 3] rest vertices of one shape; a model without expressions ignores them.
 
     Raises:
         BodyModelError: if there are more coefficients than directions in the model.
     """
     if len(betas) > model.num_betas:
         raise BodyModelError(f"{len(betas)} betas, the model keeps {model.num_betas}; raise bodies.num_betas")
-    vertices: Array = model.v_template + np.einsum("vci,i->vc", model.shape_dirs[:, :, : len(betas)], betas)
+    coefficients = np.zeros(model.shape_dirs.shape[2])
+    coefficients[: len(betas)] = betas
     if expression is not None and model.kind == "smplx":
-        dirs = model.shape_dirs[:, :, model.num_betas : model.num_betas + len(expression)]
-        vertices = vertices + np.einsum("vci,i->vc", dirs, expression)
+        coefficients[model.num_betas : model.num_betas + len(expression)] = expression
+    vertices: Array = model.v_template + np.einsum("vci,i->vc", model.shape_dirs, coefficients)
     return vertices
+
+
+def rotation_matrices(model: BodyModel, params: BodyParams) -> Array:
+    """[joints, 3, 3] rotation of every joint against its parent.
+
+    Raises:
+        BodyModelError: if the parameters do not fit the model.
+    """
+    return np.stack([rotation_matrix(axis_angle) for axis_angle in _full_pose(model, params)])
+
+
+def place_joints(model: BodyModel, rotations: Array, rest_joints: Array) -> tuple[Array, Array]:
+    """Follow the kinematic tree from the root, which stays where it rests.
+
+    Args:
+        model: whose tree.
+        rotations: [joints, 3, 3] against the parent.
+        rest_joints: [joints, 3], metres, body frame.
+
+    Returns:
+        Rotation [joints, 3, 3] against the frame of ``global_orient``, and position [joints, 3] in it, metres.
+    """
+    turn, place = np.empty_like(rotations), np.empty_like(rest_joints)
+    turn[0], place[0] = rotations[0], rest_joints[0]
+    for joint, parent in enumerate(model.parents[1:], start=1):
+        turn[joint] = np.einsum("ij,jk->ik", turn[parent], rotations[joint])
+        place[joint] = place[parent] + np.einsum("ij,j->i", turn[parent], rest_joints[joint] - rest_joints[parent])
+    return turn, place
 
 
 def _pose_offsets(model: BodyModel, rotations: Array) -> Array:
     """[V, 3] pose-dependent offsets; joints at rest cost nothing. Summed in float32, as the files store them."""
     total = np.zeros(model.pose_dirs.shape[1], dtype=np.float32)
-    for joint in range(1, len(rotations)):
-        feature = (rotations[joint] - np.eye(3)).reshape(9).astype(np.float32)
-        if feature.any():
-            total += np.einsum("p,pv->v", feature, model.pose_dirs[(joint - 1) * 9 : joint * 9])
+    features = (rotations[1:] - np.eye(3)).reshape(-1, 9).astype(np.float32)
+    for joint in np.flatnonzero(features.any(axis=1)):
+        for feature, direction in zip(features[joint], model.pose_dirs[9 * joint : 9 * joint + 9], strict=True):
+            total += feature * direction
     return total.reshape(-1, 3).astype(np.float64)
-
-
-def _joint_transforms(model: BodyModel, rotations: Array, joints: Array) -> Array:
-    """[joints, 3, 4]: what each joint does to points given in the rest pose."""
-    placed = np.empty((len(joints), 3, 4))
-    for joint, parent in enumerate(model.parents):
-        if parent < 0:
-            placed[joint, :, :3], placed[joint, :, 3] = rotations[joint], joints[joint]
-            continue
-        above = placed[parent]
-        placed[joint, :, :3] = np.einsum("ij,jk->ik", above[:, :3], rotations[joint])
-        placed[joint, :, 3] = above[:, 3] + np.einsum("ij,j->i", above[:, :3], joints[joint] - joints[parent])
-    placed[:, :, 3] -= np.einsum("nij,nj->ni", placed[:, :, :3], joints)
-    return placed
 
 
 def pose_body(model: BodyModel, params: BodyParams) -> Array:
@@ -142,10 +157,12 @@ def pose_body(model: BodyModel, params: BodyParams) -> Array:
     Raises:
         BodyModelError: if the parameters do not fit the model.
     """
-    shaped = shape_vertices(model, params.betas, params.expression)
-    rotations = np.stack([rotation_matrix(axis_angle) for axis_angle in _full_pose(model, params)])
-    transforms = _joint_transforms(model, rotations, model.joint_regressor @ shaped)
-    blended = (model.weights @ transforms.reshape(len(transforms), 12)).reshape(-1, 3, 4)
-    posed = shaped + _pose_offsets(model, rotations)
-    vertices: Array = np.einsum("vij,vj->vi", blended[:, :, :3], posed) + blended[:, :, 3] + params.transl
-    return vertices
+    rest = shape_vertices(model, params.betas, params.expression)
+    rest_joints = model.joint_regressor @ rest
+    rotations = rotation_matrices(model, params)
+    turn, place = place_joints(model, rotations, rest_joints)
+    shift = place - np.einsum("jik,jk->ji", turn, rest_joints)  # a joint moves x to turn x + shift
+    motion = model.weights @ np.concatenate([turn.reshape(-1, 9), shift], axis=1)  # [V, 12], blended
+    shaped = rest + _pose_offsets(model, rotations)
+    posed = np.einsum("vik,vk->vi", motion[:, :9].reshape(-1, 3, 3), shaped) + motion[:, 9:]
+    return np.asarray(posed + params.transl)

@@ -1,8 +1,7 @@
 """Makes the whole demo: body models, then RICH and PROX, one task per camera or scene; nothing partial is left."""
 
-import os
-import shutil
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from sahmr.demo.bodies.files import write_body_models
 from sahmr.demo.publishers.prox import ProxJob, prox_divisor, write_prox_common, write_prox_scene
 from sahmr.demo.publishers.rich import RichJob, write_rich_tables, write_rich_view
 from sahmr.demo.publishers.rich_plan import SEQUENCES, DemoSize, ViewPlan, plan_rich
+from sahmr.files import publish_folder
 from sahmr.settings import settings
 
 Job = RichJob | ProxJob
@@ -70,21 +70,10 @@ def generate(trees: Trees, params: Demo, *, size: DemoSize | None = None, run: M
     """
     size = size or DemoSize()
     finals = (trees.rich, trees.prox, trees.bodies)
-    partial = {path: path.with_name(f".{path.name}.{os.getpid()}.partial") for path in finals}
-    try:
-        for path in partial.values():
-            shutil.rmtree(path, ignore_errors=True)
-            path.mkdir(parents=True)
-        rich, prox, bodies = (path.resolve() for path in partial.values())
+    with ExitStack() as stack:  # all three appear, or none
+        rich, prox, bodies = (stack.enter_context(publish_folder(path)).resolve() for path in finals)
         write_body_models(bodies, build_body_models(params.seed))
-        summary = _write_trees(rich, prox, bodies / "models", params, size, run)
-        for path, made in partial.items():
-            shutil.rmtree(path, ignore_errors=True)
-            made.replace(path)
-    finally:
-        for path in partial.values():
-            shutil.rmtree(path, ignore_errors=True)
-    return summary
+        return _write_trees(rich, prox, bodies / "models", params, size, run)
 
 
 def _write_trees(rich: Path, prox: Path, models: Path, params: Demo, size: DemoSize, run: Mapper) -> DemoSummary:

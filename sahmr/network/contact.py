@@ -8,8 +8,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sahmr.network.precision import precisely
-from sahmr.network.size import ContactSize, Rounding
+from sahmr.network.size import ContactSize
 from sahmr.sparse.backend import resolve_backend
+from sahmr.sparse.kernel_map import Rounding
 from sahmr.sparse.layers import ConvBlock, ResidualBlock, RowNorm, SparseConv, SparseNorm, SparseReLU
 from sahmr.sparse.points import devoxelize_pairs, voxelize_pairs
 from sahmr.sparse.tensor import Pyramid, SparseTensor

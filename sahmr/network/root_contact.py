@@ -18,7 +18,7 @@ from sahmr.network.contact_points import rank_in_sample, select_contacts
 from sahmr.network.hrnet import normalize_image
 from sahmr.network.precision import full
 from sahmr.network.root import RootNet, decode_root
-from sahmr.network.size import Behaviour, NetworkSize, Region, Vote
+from sahmr.network.size import Behaviour, NetworkSize, RootRegion, Vote
 from sahmr.structures import Batch, Camera, PackedPoints, RootContact
 
 _BEHIND = 1e-3  # metres; nearer than this to the image plane a point has no pixel
@@ -44,7 +44,7 @@ def substitute_far_roots(
     return torch.where(far, target + noise, root)
 
 
-def crop_to_region(scene: PackedPoints, anchor: Float[Tensor, "batch 3"], region: Region) -> PackedPoints:
+def crop_to_region(scene: PackedPoints, anchor: Float[Tensor, "batch 3"], region: RootRegion) -> PackedPoints:
     """Keep the points near the root or its two companions before and behind it (along camera z).
 
     A sample without any such point keeps all its points; a sample without points stays empty.

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-Rounding = Literal["trunc", "floor"]
+from sahmr.sparse.kernel_map import Rounding
+
 Vote = Literal["softmax_sigmoid", "softmax_logit"]
 ContactSampling = Literal["with_replacement", "seeded_without"]
 
@@ -161,7 +162,7 @@ DEMO = NetworkSize(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Region:
+class RootRegion:
     """Numbers of the region of interest and of the training-time substitutes (method 5 and 8.1), metres.
 
     Attributes:
@@ -196,7 +197,7 @@ class Behaviour:
     vote: Vote
     part_position_shift: bool
     contact_sampling: ContactSampling
-    region: Region = field(default_factory=Region)
+    region: RootRegion = field(default_factory=RootRegion)
 
 
 REFERENCE = Behaviour(

@@ -6,7 +6,6 @@ parallel. All cameras of a body are measured together, so its mesh is read once.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -161,12 +160,6 @@ def list_names(place: Path, *, folders: bool) -> list[str]:
     """Sorted names of the files, or of the folders, in a folder; costs no look at the files themselves."""
     with os.scandir(place) as entries:
         return sorted(entry.name for entry in entries if entry.is_dir() == folders)
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's content, hexadecimal."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def task_inputs(root: Path, task: BodyTask) -> list[tuple[str, Path]]:

@@ -1,4 +1,4 @@
-"""Camera calibrations: RICH's OpenCV XML, PROX's JSON, and rigid transforms in float64 without BLAS."""
+"""Camera calibrations: RICH's OpenCV XML and PROX's JSON."""
 
 from __future__ import annotations
 
@@ -38,22 +38,6 @@ def check_rigid(where: str, transform: Array) -> None:
             f"{where}: not a rigid transform (R R^T is {off:.2g} off identity, det R = {handed:.3f}); allowed: a "
             f"rotation within {_RIGID_TOLERANCE:g}, det +1, last row 0 0 0 1"
         )
-
-
-def invert_rigid(transform: Array) -> Array:
-    """Inverse of a [4, 4] affine transform by cofactors: exact arithmetic order, no LAPACK."""
-    a, b, c = transform[:3, :3]
-    rows = np.stack([np.cross(b, c), np.cross(c, a), np.cross(a, b)])
-    inverse = np.eye(4)
-    inverse[:3, :3] = rows.T / np.einsum("i,i->", a, rows[0])
-    inverse[:3, 3] = -np.einsum("ij,j->i", inverse[:3, :3], transform[:3, 3])
-    return inverse
-
-
-def apply_rigid(transform: Array, points: Array) -> Array:
-    """[4, 4] transform applied to points [n, 3]."""
-    moved: Array = np.einsum("ij,nj->ni", transform[:3, :3], points) + transform[:3, 3]
-    return moved
 
 
 def _xml_matrix(path: Path, root: ElementTree.Element, name: str, shape: tuple[int, int]) -> Array:

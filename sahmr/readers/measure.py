@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sahmr.readers.base import BodyTask, BodyUnusableError, Measured, Tally, View, add_tallies, file_sha256
+from sahmr.datasets import find_card
+from sahmr.files import file_sha256
+from sahmr.geometry.rigid_numpy import apply_rigid, project
+from sahmr.readers.base import BodyTask, Measured, Tally, View, add_tallies
 from sahmr.readers.calibration import Calibration
 from sahmr.readers.images import check_fits_camera, image_size
 from schemas.frame import FrameRecord
@@ -23,53 +25,49 @@ MIN_DEPTH_M = 0.1
 def person_box(vertices_world: Array, calibration: Calibration) -> Box | None:
     """Tight (left, top, right, bottom) of the projected vertices [n, 3], full-image pixels, not clipped.
 
-    None if a vertex lies behind the camera or nearer than ``MIN_DEPTH_M``. Products and sums element by element: the
-    same bits on every machine.
+    None if a vertex lies behind the camera or nearer than ``MIN_DEPTH_M``.
     """
-    x, y, z = np.ascontiguousarray(vertices_world.T)
-    rows = np.array(calibration.camera_from_world).reshape(4, 4)[:3]
-    right, down, depth = (a * x + b * y + c * z + shift for a, b, c, shift in rows)
-    if depth.min() < MIN_DEPTH_M:
+    vertices_camera = apply_rigid(
+        np.array(calibration.camera_from_world).reshape(4, 4), np.asfortranarray(vertices_world)
+    )
+    if vertices_camera[:, 2].min() < MIN_DEPTH_M:
         return None
-    fx, _, cx, _, fy, cy, *_ = calibration.intrinsics
-    across, along = right / depth * fx + cx, down / depth * fy + cy
-    return float(across.min()), float(along.min()), float(across.max()), float(along.max())
+    pixels = project(vertices_camera, np.array(calibration.intrinsics).reshape(3, 3))
+    left, top, right, bottom = map(float, (*pixels.min(axis=0), *pixels.max(axis=0)))
+    return left, top, right, bottom
 
 
-def measure_body(
-    task: BodyTask, load: Callable[[], Array], *, dataset: str, root: Path, mirrored: bool, contact_known: bool
-) -> Measured:
-    """Load a body, project it into all its views, and apply ``behind_camera`` and ``visibility``.
+def drop_body(task: BodyTask, rule: str) -> Measured:
+    """No record of any view: the whole body is dropped by one rule."""
+    return Measured(dropped=(Tally(split=task.split, rule=rule, count=len(task.views)),))
 
-    ``visibility`` drops a view if the centre of the person box lies outside the image (formats a.6). A defect the
-    publisher is known for drops all views under its own rule.
+
+def measure_body(task: BodyTask, vertices_world: Array, *, dataset: str, root: Path, contact_known: bool) -> Measured:
+    """Project a body into all its views, and apply ``behind_camera`` and ``visibility``.
+
+    ``visibility`` drops a view if the centre of the person box lies outside the image (formats a.6).
 
     Args:
         task: the body.
-        load: gives its vertices [6890, 3], world frame, metres.
-        dataset: rich | prox.
+        vertices_world: its vertices [6890, 3], world frame, metres.
+        dataset: name of its card.
         root: the raw root.
-        mirrored: whether image files are mirror images.
         contact_known: whether the task's contact file holds labels.
 
     Raises:
         RawDataError: if a file is damaged or an image does not fit its calibration.
     """
-    try:
-        vertices = load()
-    except BodyUnusableError as defect:
-        return Measured(dropped=(Tally(split=task.split, rule=defect.rule, count=len(task.views)),))
     contact_file = task.contact_file if contact_known else None
     facts = {
         "dataset": dataset,
-        "mirrored": mirrored,
+        "mirrored": find_card(dataset).is_mirrored,
         "body_sha256": file_sha256(root / task.body_file),
         "contact_file": contact_file,
         "contact_sha256": None if contact_file is None else file_sha256(root / contact_file),
     }
     records, dropped, notes = [], [], []
     for view in task.views:
-        size, box, rule = _see(view, vertices, root)
+        size, box, rule = _see(view, vertices_world, root)
         if box is None or rule is not None:
             dropped.append(Tally(split=task.split, rule=str(rule), count=1))
             continue
@@ -100,13 +98,13 @@ def _record(task: BodyTask, view: View, size: tuple[int, int], box: Box, facts: 
     )
 
 
-def _see(view: View, vertices: Array, root: Path) -> tuple[tuple[int, int], Box | None, str | None]:
+def _see(view: View, vertices_world: Array, root: Path) -> tuple[tuple[int, int], Box | None, str | None]:
     """Size of the full image, person box in it, and the rule that drops the view."""
     path, divisor = root / view.image_file, view.image_divisor
     width, height = image_size(path)
     size = (width * divisor, height * divisor)
     check_fits_camera(path, size, np.array(view.calibration.intrinsics).reshape(3, 3), divisor)
-    box = person_box(vertices, view.calibration)
+    box = person_box(vertices_world, view.calibration)
     if box is None:
         return size, None, "behind_camera"
     x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2

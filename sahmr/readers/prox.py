@@ -10,15 +10,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from sahmr.files import file_sha256
+from sahmr.geometry.rigid_numpy import apply_rigid, invert_rigid
 from sahmr.readers.base import (
     IMAGE_SUFFIXES,
     BodyTask,
+    BodyUnusableError,
     Listing,
     Measured,
     Selection,
     Tally,
     View,
-    file_sha256,
     list_names,
     sorted_listing,
     task_inputs,
@@ -26,13 +28,11 @@ from sahmr.readers.base import (
 from sahmr.readers.bodies import smpl_vertices_of_mesh, smpl_vertices_of_params
 from sahmr.readers.calibration import (
     Calibration,
-    apply_rigid,
-    invert_rigid,
     read_json_transform,
     read_prox_intrinsics,
 )
 from sahmr.readers.images import Region, read_record_image
-from sahmr.readers.measure import measure_body
+from sahmr.readers.measure import drop_body, measure_body
 from sahmr.settings import settings
 from schemas.frame import FrameRecord
 from schemas.scene import SceneRecord
@@ -219,13 +219,15 @@ class ProxReader:
 
     def measure(self, task: BodyTask) -> Measured:
         """The record of one image; ``nan_fit`` (PROXD), ``behind_camera`` and ``visibility`` drop."""
-        transform = task.views[0].calibration.camera_from_world
+        try:
+            vertices = self._body_world(task.body_file, task.gender, task.views[0].calibration.camera_from_world)
+        except BodyUnusableError as defect:
+            return drop_body(task, defect.rule)
         return measure_body(
             task,
-            lambda: self._body_world(task.body_file, task.gender, transform),
+            vertices,
             dataset=self.dataset,
             root=self.root,
-            mirrored=True,
             contact_known=False,
         )
 

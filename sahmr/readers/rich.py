@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sahmr.errors import RawDataError
+from sahmr.files import file_sha256
 from sahmr.readers import rich_layout as layout
 from sahmr.readers.base import (
     BodyTask,
     Listing,
     Measured,
     Tally,
-    file_sha256,
     raise_problems,
     sorted_listing,
     task_inputs,
@@ -165,10 +165,9 @@ class RichReader:
         """Records of one body's views; ``behind_camera`` and ``visibility`` drop, ``contact_unknown`` is noted."""
         return measure_body(
             task,
-            lambda: self._body_world(task.body_file, task.gender),
+            self._body_world(task.body_file, task.gender),
             dataset=self.dataset,
             root=self.root,
-            mirrored=False,
             contact_known=self._contact_known(task),
         )
 

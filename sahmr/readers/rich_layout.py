@@ -157,12 +157,6 @@ def check_images(root: Path, splits: list[str], wanted: str) -> list[str]:
     ]
 
 
-def check_bodies(root: Path, split: str) -> list[str]:
-    """A split must have a folder of bodies."""
-    there = folder(root, "bodies", split) is not None
-    return [] if there else [f"{expected(root, 'bodies', split)}: missing; bodies of split '{split}', {SITE}"]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SequenceImages:
     """Images of one sequence.

@@ -13,8 +13,9 @@ from sahmr.dimensions import NUM_COARSE, NUM_JOINTS, NUM_VERTICES
 from sahmr.errors import CheckpointError, SettingsError
 from sahmr.network.checkpoint_keys import compare_keys, metro_sources
 from sahmr.network.sahmr import SahmrNet
-from sahmr.network.size import DEMO, PAPER, Behaviour, NetworkSize, Rounding
+from sahmr.network.size import DEMO, PAPER, Behaviour, NetworkSize
 from sahmr.settings import settings
+from sahmr.sparse.kernel_map import Rounding
 from sahmr.structures import BodyTopology
 from sahmr.training.checkpoint import METRO, Checkpoint, load_state
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import re
 import warnings
 import zipfile
@@ -16,8 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from sahmr.errors import CheckpointError
+from sahmr.files import publish_file
 from sahmr.network.checkpoint_keys import compare_keys, is_dead, strip_prefix
-from sahmr.network.size import REFERENCE, Behaviour, ContactSampling, Region, Rounding, Vote
+from sahmr.network.size import REFERENCE, Behaviour, ContactSampling, RootRegion, Vote
+from sahmr.sparse.kernel_map import Rounding
 
 RELEASED, METRO = "released", "metro"
 """What stands for the stage in checkpoints that the authors trained."""
@@ -165,7 +165,7 @@ def _read_behaviour(values: object, path: Path) -> Behaviour:
     for name in _REGION:
         if not isinstance(values[name], float) or not 0 < values[name] < float("inf"):
             raise CheckpointError(f"{path}: behaviour has {name} {values[name]!r}, expected metres above 0")
-    region = Region(**{name: values[name] for name in _REGION})
+    region = RootRegion(**{name: values[name] for name in _REGION})
     return Behaviour(**{name: values[name] for name in _CHOICES}, region=region)
 
 
@@ -187,22 +187,14 @@ def load_state(network: nn.Module, state: Mapping[str, Tensor], *, source: str, 
 
 
 def save_atomically(path: Path, content: Mapping[str, Any]) -> None:
-    """``torch.save`` to a temporary name, flush to disk, rename.
+    """``torch.save``; the file appears under its name only when complete.
 
     Raises:
         CheckpointError: if the file cannot be written; nothing is left of it.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with partial.open("wb") as file:
-                torch.save(dict(content), file)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+        with publish_file(path) as partial, partial.open("wb") as file:
+            torch.save(dict(content), file)
     except (OSError, RuntimeError) as error:  # torch reports a full disk as either
         reason = str(error).split("\n")[0]
         raise CheckpointError(
@@ -257,13 +249,3 @@ def check_sums(path: Path) -> None:
             damaged = archive.testzip()
         if damaged is not None:
             raise CheckpointError(f"{path}: member '{damaged}' does not have its check sum; fetch the file again")
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file, or of nothing if there is none."""
-    digest = hashlib.sha256()
-    if path.is_file():
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()

@@ -13,8 +13,8 @@ import torch
 from sahmr.batches.dataset import SampleDataset
 from sahmr.batches.loader import make_loader
 from sahmr.errors import ShardError
+from sahmr.files import file_sha256
 from sahmr.structures import Batch
-from sahmr.training.checkpoint import file_sha256
 from sahmr.training.optimizer import Plan
 from sahmr.training.trainer import TrainingData
 

@@ -26,7 +26,7 @@ import yaml
 from sahmr.body.topology import load_topology
 from sahmr.metrics import root_errors, voxel_part_scores
 from sahmr.network.sahmr import SahmrNet
-from sahmr.network.size import Rounding
+from sahmr.sparse.kernel_map import Rounding
 from sahmr.structures import Batch, BodyTopology
 from sahmr.targets import make_targets, target_pelvis
 from sahmr.training.build import build_network

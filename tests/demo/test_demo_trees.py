@@ -18,7 +18,8 @@ import trimesh
 from numpy.typing import NDArray
 from PIL import Image
 
-from sahmr.demo.people.models import rotation_matrices, rotation_vector
+from sahmr.body.skinning import rotation_matrix
+from sahmr.demo.people.models import rotation_vector
 from sahmr.demo.people.touching import nearest_surface
 from sahmr.demo.pictures.figures import figure, paint_people
 from sahmr.demo.pictures.render import Caster, paint_background, set_stage
@@ -277,8 +278,8 @@ def test_rotation_vectors_round_trip() -> None:
     rng = np.random.default_rng(0)
     vectors: Sequence[Array] = [*rng.normal(0, 1, (20, 3)), np.zeros(3), np.array([0.0, 3.1415, 0.0])]
     for vector in vectors:
-        turn = rotation_matrices(vector[None])[0]
-        assert np.allclose(rotation_matrices(rotation_vector(turn)[None])[0], turn, atol=1e-9)
+        turn = rotation_matrix(vector)
+        assert np.allclose(rotation_matrix(rotation_vector(turn)), turn, atol=1e-9)
 
 
 def test_caster_counts_faces_as_given() -> None:

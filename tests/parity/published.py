@@ -16,12 +16,13 @@ from sahmr.body.model import body_model, read_official
 from sahmr.body.skinning import BodyParams, pose_body
 from sahmr.geometry.frustum import frustum_corners, inside_frustum
 from sahmr.network.sahmr import SahmrNet
-from sahmr.network.size import PAPER, REFERENCE, Region, Rounding
+from sahmr.network.size import PAPER, REFERENCE, RootRegion
+from sahmr.sparse.kernel_map import Rounding
 from sahmr.structures import Batch, BodyTopology, Camera, pack_points
 from tests.parity.golden_file import GoldenFile
 
 MODES: tuple[Rounding, ...] = ("trunc", "floor")
-QUIET = Region(root_noise_std=(0.0, 0.0, 0.0), mesh_root_noise_std=(0.0, 0.0, 0.0))  # G6 was made with noise off
+QUIET = RootRegion(root_noise_std=(0.0, 0.0, 0.0), mesh_root_noise_std=(0.0, 0.0, 0.0))  # G6 was made with noise off
 
 Load = Callable[[str], GoldenFile]
 

@@ -16,7 +16,8 @@ from sahmr.network.checkpoint_keys import is_dead
 from sahmr.network.hrnet import normalize_image
 from sahmr.network.root import RootMaps
 from sahmr.network.root_contact import crop_to_region, substitute_far_roots
-from sahmr.network.size import PAPER, REFERENCE, Rounding
+from sahmr.network.size import PAPER, REFERENCE
+from sahmr.sparse.kernel_map import Rounding
 from sahmr.structures import ContactPoints, MeshPrediction, RootContact
 from tests.parity.golden_file import DEEP_GRADIENT, LAYER, GoldenFile
 from tests.parity.published import MODES, QUIET, Bodies, Load, Weights, joint_regressor, make_batch, tables, to_camera

@@ -13,7 +13,7 @@ import torch
 from sahmr.network.hrnet import normalize_image
 from sahmr.network.precision import reduced
 from sahmr.network.root import RootMaps
-from sahmr.network.size import Rounding
+from sahmr.sparse.kernel_map import Rounding
 from tests.parity.golden_file import GoldenFile, Ledger, compare
 from tests.parity.published import MODES, Load, Weights, tables
 

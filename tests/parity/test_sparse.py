@@ -10,9 +10,9 @@ import torch
 
 from sahmr.geometry.voxel import unique_voxels, voxel_index
 from sahmr.network.contact import ContactNet
-from sahmr.network.size import PAPER, Rounding
+from sahmr.network.size import PAPER
 from sahmr.sparse.backend import resolve_backend
-from sahmr.sparse.kernel_map import Lattice
+from sahmr.sparse.kernel_map import Lattice, Rounding
 from sahmr.sparse.layers import PointwiseConv, SparseConv
 from sahmr.sparse.points import devoxelize_pairs, trilinear_corners, voxelize_pairs
 from sahmr.sparse.tensor import Pyramid, SparseTensor

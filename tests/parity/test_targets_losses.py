@@ -11,7 +11,7 @@ from sahmr.body.joints import H36M_TO_14
 from sahmr.dimensions import CROP_SIZE
 from sahmr.geometry.camera import image_to_unit, project
 from sahmr.losses import mesh_losses, root_contact_losses, weighted_sum
-from sahmr.network.size import Rounding
+from sahmr.sparse.kernel_map import Rounding
 from sahmr.structures import (
     Batch,
     BodyTopology,

@@ -17,11 +17,12 @@ import yaml
 from torch import Tensor
 
 from pipelines import convert_checkpoint, evaluate, predict, train_rcnet, train_sahmr
+from sahmr.files import file_sha256
 from sahmr.network.sahmr import SahmrNet
 from sahmr.network.size import REFERENCE
 from sahmr.sparse import native_backend
 from sahmr.training import build
-from sahmr.training.checkpoint import file_sha256, load_plain, read_checkpoint, save_checkpoint
+from sahmr.training.checkpoint import load_plain, read_checkpoint, save_checkpoint
 from schemas.fields import read_table
 from schemas.prediction import PREDICTION_SCHEMA
 from tests.worlds import authors_files, small

@@ -17,6 +17,7 @@ import yaml
 from pipelines import frames, shards
 from pipelines.conversion import work_store
 from sahmr.errors import BodyModelError, QuarantineError, RawDataError
+from sahmr.files import folder_digest
 from sahmr.readers import bodies
 from sahmr.scenes.store import left_out_scenes, list_scenes
 from sahmr.shards.reader import read_index, read_left_out
@@ -47,7 +48,7 @@ def world(converted: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     assert not (converted.folder / CANARY).exists()
 
 
-cached_version, cached_digest = lru_cache(work_store.version), lru_cache(work_store.folder_digest)
+cached_version, cached_digest = lru_cache(work_store.version), lru_cache(folder_digest)
 
 
 def target(world: World, dataset: str, what: str) -> tuple[str, str, str]:

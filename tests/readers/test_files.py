@@ -9,7 +9,6 @@ import pytest
 from PIL import Image
 
 from sahmr.errors import RawDataError
-from sahmr.readers.calibration import apply_rigid, invert_rigid
 from sahmr.readers.images import decode_region, image_size
 from sahmr.readers.meshfile import obj_has_colors, read_ply_vertices
 from tests.worlds.raw_trees import image, put
@@ -57,10 +56,3 @@ def test_obj_colors(tmp_path: Path) -> None:
     assert not obj_has_colors(put(tmp_path / "b.obj", "v 1 2 3\nv 1 2 3 0 1 0\n"))
     with pytest.raises(RawDataError, match="no vertex"):
         obj_has_colors(put(tmp_path / "c.obj", "f 1 2 3\n"))
-
-
-def test_rigid_inverse() -> None:
-    turn = np.array([[0.0, -1, 0, 1], [0, 0, -1, 2], [1, 0, 0, 3], [0, 0, 0, 1]])
-    points = np.random.default_rng(0).normal(size=(5, 3))
-    np.testing.assert_allclose(apply_rigid(invert_rigid(turn), apply_rigid(turn, points)), points, atol=1e-14)
-    np.testing.assert_allclose(invert_rigid(turn), np.linalg.inv(turn), atol=1e-14)

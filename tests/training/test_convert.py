@@ -19,7 +19,7 @@ from torch import Tensor
 from sahmr.errors import CheckpointError
 from sahmr.network.checkpoint_keys import group_keys, is_dead
 from sahmr.network.sahmr import SahmrNet
-from sahmr.network.size import OWN, REFERENCE, Region
+from sahmr.network.size import OWN, REFERENCE, RootRegion
 from sahmr.structures import BodyTopology
 from sahmr.training import build
 from sahmr.training.build import network_of, require_whole
@@ -324,12 +324,12 @@ def test_each_kind_in_its_place_only(
 
 
 def test_stored_behaviour_is_what_the_network_gets(network: SahmrNet, topology: BodyTopology, tmp_path: Path) -> None:
-    trained = dataclasses.replace(OWN, region=Region(roi_radius=1.5, anchor_spacing=0.4, substitution_distance=0.0))
+    trained = dataclasses.replace(OWN, region=RootRegion(roi_radius=1.5, anchor_spacing=0.4, substitution_distance=0.0))
     made = Checkpoint(network=network.state_dict(), stage="train_sahmr", epoch=1, size="paper", behaviour=trained)
     save_checkpoint(tmp_path / "x.pt", made)
     back = network_of(read_checkpoint(tmp_path / "x.pt"), topology, backend="native", source="x").behaviour
     assert back == dataclasses.replace(
-        OWN, region=Region(roi_radius=1.5, anchor_spacing=0.4)
+        OWN, region=RootRegion(roi_radius=1.5, anchor_spacing=0.4)
     )  # training's own: left out
     assert load_plain(tmp_path / "x.pt")["behaviour"] == {
         "rounding": "floor", "vote": "softmax_logit", "part_position_shift": False,

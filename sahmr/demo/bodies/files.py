@@ -1,7 +1,6 @@
 """Write the made-up body models in the publishers' containers, with their names and quirks."""
 
 import io
-import os
 import pickle
 import sys
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from sahmr.demo.bodies.family import BodyFamily
 from sahmr.demo.bodies.tables import PART_NAMES
+from sahmr.demo.publishers.containers import put
 
 OLD_PICKLE_NAME = "basicModel_neutral_lbs_10_207_0_v1.0.0.pkl"
 # What the publishers' old pickles hold as chumpy objects.
@@ -31,23 +31,15 @@ def write_body_models(root: Path, family: BodyFamily) -> None:
     for (kind, gender), arrays in family.models.items():
         stem = root / "models" / kind / f"{kind.upper()}_{gender.upper()}"
         if kind == "smplx":
-            _write(stem.with_suffix(".npz"), _npz(arrays))
+            put(stem.with_suffix(".npz"), _npz(arrays))
         else:
-            _write(stem.with_suffix(".pkl"), pickle.dumps(arrays, protocol=2))
+            put(stem.with_suffix(".pkl"), pickle.dumps(arrays, protocol=2))
     transfer = pickle.dumps({"mtx": family.transfer}, protocol=2)
-    _write(root / "models" / "model_transfer" / "smplx2smplh_deftrafo_setup.pkl", transfer)
-    _write(root / OLD_PICKLE_NAME, _old_pickle(family.models["smpl", "neutral"]))
-    _write(root / "J_regressor_h36m_correct.npy", _npy(family.h36m_regressor))
-    _write(root / "mesh_downsampling.npz", _downsampling(family))
-    _write(root / "seg_part_info.npy", _npy(np.array(_part_table(family), dtype=object)))
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write beside the target, then rename, so that a reader never meets half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + f".{os.getpid()}.part")
-    part.write_bytes(content)
-    part.replace(path)
+    put(root / "models" / "model_transfer" / "smplx2smplh_deftrafo_setup.pkl", transfer)
+    put(root / OLD_PICKLE_NAME, _old_pickle(family.models["smpl", "neutral"]))
+    put(root / "J_regressor_h36m_correct.npy", _npy(family.h36m_regressor))
+    put(root / "mesh_downsampling.npz", _downsampling(family))
+    put(root / "seg_part_info.npy", _pickled_npy(_part_table(family)))
 
 
 def _npz(arrays: dict[str, Any]) -> bytes:
@@ -58,8 +50,16 @@ def _npz(arrays: dict[str, Any]) -> bytes:
 
 def _npy(array: NDArray[Any]) -> bytes:
     buffer = io.BytesIO()
-    np.save(buffer, array, allow_pickle=True)
+    np.save(buffer, array, allow_pickle=False)
     return buffer.getvalue()
+
+
+def _pickled_npy(content: dict[str, Any]) -> bytes:
+    """An ``.npy`` of one object, as ``np.save`` writes a dict: header, then a pickle."""
+    array = np.array(content, dtype=object)
+    buffer = io.BytesIO()
+    np.lib.format.write_array_header_1_0(buffer, np.lib.format.header_data_from_array_1_0(array))
+    return buffer.getvalue() + pickle.dumps(array, protocol=4)
 
 
 def _part_table(family: BodyFamily) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from sahmr.demo.bodies.remesh import Collapser, Mesh, check_closed, relax, surface_nets
-from sahmr.demo.bodies.surface import SOLE_Y, body_distance, project
+from sahmr.demo.bodies.surface import body_distance, project
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
@@ -151,8 +151,3 @@ def region_labels(points: Array) -> Index:
     label[eyes & (z > 0.06)] = 5
     label[lips & (z > 0.06)] = 6
     return label
-
-
-def sole_height() -> float:
-    """y of the floor under the neutral person in T-pose, body frame, metres."""
-    return SOLE_Y

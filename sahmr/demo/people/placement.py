@@ -5,7 +5,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from sahmr.demo.people.models import L_SHOULDER, BodyModel, BodyParams, rotation_matrices, rotation_vector
+from sahmr.body.model import BodyModel
+from sahmr.body.skinning import BodyParams, place_joints, pose_body, rotation_matrices
+from sahmr.demo.people.models import leading_joints, rest_joints, rotation_vector
 from sahmr.demo.people.pose import PoseSample, sample_pose, yaw_rotation
 from sahmr.demo.places.room import Room, Spot
 
@@ -13,7 +15,7 @@ Array = NDArray[np.float64]
 
 _SEAT_DEPTH = 0.235  # pelvis behind the front edge of a seat, metres
 _LEG_MEAN = 0.93  # hip joint to sole of the mean person, metres
-_ELBOW, _WRIST, _HANDS = 18, 20, (20, 21)
+_SHOULDER, _ELBOW, _WRIST, _HANDS = 16, 18, 20, (20, 21)  # SMPL-X joints of the left side; the right: one more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,11 +45,11 @@ class Actor:
 
 def actor(model: BodyModel, betas: Array) -> Actor:
     """Prepare one person."""
-    part = model.weights.argmax(1)
+    part = leading_joints(model)
     return Actor(
         model=model,
         betas=betas,
-        rest_joints=model.joints(model.rest(betas, np.zeros(10))),
+        rest_joints=rest_joints(model, betas, np.zeros(10)),
         hand_vertices=np.flatnonzero((part >= 25) | np.isin(part, _HANDS)),
         seat_vertices=np.flatnonzero(np.isin(part, (0, 1, 2))),
     )
@@ -125,6 +127,9 @@ class _Task:
             body_pose=np.asarray(sample.body_pose, dtype=np.float64),
             left_hand_pose=np.asarray(sample.left_hand_pose, dtype=np.float64),
             right_hand_pose=np.asarray(sample.right_hand_pose, dtype=np.float64),
+            jaw_pose=np.zeros(3),
+            leye_pose=np.zeros(3),
+            reye_pose=np.zeros(3),
             expression=self.expression,
         )
 
@@ -137,7 +142,7 @@ class _Task:
 def _stand(task: _Task) -> Placed | None:
     sample = sample_pose(task.kind, np.random.default_rng(task.seed))
     params = task.params(sample, task.yaw)
-    vertices = task.person.model.vertices(params)
+    vertices = pose_body(task.person.model, params)
     middle = vertices[task.person.seat_vertices].mean(0)
     height = task.spot.support - vertices[:, 2].min() - task.sink()
     return task.placed(params, vertices, np.array([*(task.target - middle[:2]), height]))
@@ -149,7 +154,7 @@ def _sit(task: _Task) -> Placed | None:
     for correct in (True, False):
         sample = sample_pose("sit", np.random.default_rng(task.seed), seat_height_m=float(np.clip(seat, 0.25, 0.8)))
         params = task.params(sample, task.yaw)
-        vertices = task.person.model.vertices(params)
+        vertices = pose_body(task.person.model, params)
         hips = vertices[task.person.seat_vertices]
         above = hips[np.einsum("nk,k->n", hips[:, :2] - hips[:, :2].mean(0), forward) < 0.12]
         height = task.spot.support - above[:, 2].min() - task.sink()
@@ -163,7 +168,7 @@ def _sit(task: _Task) -> Placed | None:
 def _lie(task: _Task) -> Placed | None:
     sample = sample_pose("lie", np.random.default_rng(task.seed))
     params = task.params(sample, task.yaw + np.pi)  # supine feet point to +x; the spot's facing is the head's
-    vertices = task.person.model.vertices(params)
+    vertices = pose_body(task.person.model, params)
     middle = (vertices.min(0) + vertices.max(0)) / 2
     height = task.spot.support - vertices[:, 2].min() - 2 * task.sink()
     return task.placed(params, vertices, np.array([*(task.target - middle[:2]), height]))
@@ -188,7 +193,7 @@ def _lean_on_table(task: _Task, sample: PoseSample, touch: float) -> Placed | No
         if bent is None:
             return None
         params = task.params(bent, task.yaw)
-        vertices = task.person.model.vertices(params)
+        vertices = pose_body(task.person.model, params)
         height = -vertices[:, 2].min() - task.sink()
         hands = _touching(task, sample, vertices)
         wanted += touch - task.sink() - (vertices[hands, 2].min() + height)
@@ -208,7 +213,7 @@ def _across(vertices: Array, forward: Array) -> Array:
 
 def _lean_on_wall(task: _Task, sample: PoseSample) -> Placed | None:
     params = task.params(sample, task.yaw)
-    vertices = task.person.model.vertices(params)
+    vertices = pose_body(task.person.model, params)
     forward = np.array([np.cos(task.yaw), np.sin(task.yaw)])
     along = np.einsum("nk,k->n", vertices[:, :2], forward)
     move = task.target - (along.max() - task.sink()) * forward + _across(vertices, forward)
@@ -217,7 +222,7 @@ def _lean_on_wall(task: _Task, sample: PoseSample) -> Placed | None:
 
 def _touching(task: _Task, sample: PoseSample, vertices: Array) -> NDArray[np.int64]:
     """Vertices of the hands that are meant to touch."""
-    part = task.person.model.weights[task.person.hand_vertices].argmax(1)
+    part = leading_joints(task.person.model)[task.person.hand_vertices]
     left = (part == 20) | ((part >= 25) & (part < 40))
     use = (left & ("L_Hand" in sample.touches)) | (~left & ("R_Hand" in sample.touches))
     return np.asarray(task.person.hand_vertices[use])
@@ -225,8 +230,8 @@ def _touching(task: _Task, sample: PoseSample, vertices: Array) -> NDArray[np.in
 
 def _lower_hands(task: _Task, sample: PoseSample, height: float) -> PoseSample | None:
     """Swing the touching arms up or down until the wrists are a palm's thickness above ``height``."""
-    rotations = rotation_matrices(task.person.model.full_pose(task.params(sample, 0.0)))
-    _, place0 = task.person.model.transforms(task.person.rest_joints, rotations)
+    rotations = rotation_matrices(task.person.model, task.params(sample, 0.0))
+    _, place0 = place_joints(task.person.model, rotations, task.person.rest_joints)
     sole = place0[(7, 8), 2].min() - 0.075 * task.person.scale
     pose = np.array(sample.body_pose).reshape(21, 3)
     for side, name in enumerate(("L_Hand", "R_Hand")):
@@ -235,14 +240,14 @@ def _lower_hands(task: _Task, sample: PoseSample, height: float) -> PoseSample |
         swung = _swing_arm(task.person, rotations, side, sole + height + 0.025)
         if swung is None:
             return None
-        pose[L_SHOULDER + side - 1], pose[_WRIST + side - 1] = swung
+        pose[_SHOULDER + side - 1], pose[_WRIST + side - 1] = swung
     return replace(sample, body_pose=pose.reshape(-1))
 
 
 def _swing_arm(person: Actor, rotations: Array, side: int, height: float) -> tuple[Array, Array] | None:
     """Axis-angle of shoulder and wrist that bring the wrist joint to ``height``, the palm turned as it was."""
-    turn, place = person.model.transforms(person.rest_joints, rotations)
-    shoulder, elbow, wrist = L_SHOULDER + side, _ELBOW + side, _WRIST + side
+    turn, place = place_joints(person.model, rotations, person.rest_joints)
+    shoulder, elbow, wrist = _SHOULDER + side, _ELBOW + side, _WRIST + side
     arm = place[wrist] - place[shoulder]
     length, from_down = np.sqrt(arm[0] ** 2 + arm[2] ** 2), np.arctan2(arm[0], -arm[2])
     drop = (place[shoulder][2] - height) / length  # cosine of the angle wanted between the arm and straight down

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sahmr.demo.people.clothes import dress
-from sahmr.demo.people.models import BodyModel, load_body_model
+from sahmr.demo.people.models import load_body_model
 from sahmr.demo.people.placement import Actor, Placed, Target, actor, choose_target, place
 from sahmr.demo.pictures.figures import figure, paint_people
 from sahmr.demo.pictures.render import Background, Stage, paint_background, set_stage, to_bytes
@@ -38,7 +38,7 @@ def cast_person(models: Path, gender: str, subject: str, outfit: int, seed: int)
     letters = [seed, *subject.encode()]
     betas = np.clip(np.random.default_rng([1, *letters]).normal(0, 0.9, 10), -2, 2)
     betas = betas.astype(np.float32).astype(np.float64)
-    rest = load_body_model(models, "neutral").template
+    rest = load_body_model(models, "neutral").v_template
     colour = dress(rest, np.random.default_rng([2, outfit, *letters]))
     return Person(actor=actor(load_body_model(models, gender), betas), colour=colour)
 
@@ -56,11 +56,6 @@ def open_studio(room: Room, view: View) -> Studio:
     """Set up and paint the empty room."""
     stage = set_stage(room)
     return Studio(stage=stage, view=view, background=paint_background(stage, view))
-
-
-def body_model(person: Person) -> BodyModel:
-    """The model a person is bent from."""
-    return person.actor.model
 
 
 def find_body(

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from sahmr.geometry.rigid_numpy import apply_rigid, project, transpose_rigid, unproject
+
 Array = NDArray[np.float64]
 
 
@@ -30,33 +32,25 @@ class View:
     @property
     def center(self) -> Array:
         """Where the camera stands, room frame."""
-        return np.asarray(-np.einsum("ji,j->i", self.rotation, self.translation))
+        return np.asarray(transpose_rigid(self.matrix)[:3, 3])
 
     @property
     def matrix(self) -> Array:
         """camera_from_room [4, 4]."""
-        matrix = np.eye(4)
-        matrix[:3, :3], matrix[:3, 3] = self.rotation, self.translation
-        return matrix
+        return np.block([[self.rotation, self.translation[:, None]], [np.array([0.0, 0.0, 0.0, 1.0])]])
 
     def to_camera(self, points: Array) -> Array:
         """Room points [n, 3] in camera axes."""
-        return np.asarray(np.einsum("ij,nj->ni", self.rotation, points) + self.translation)
+        return np.asarray(apply_rigid(self.matrix, points))
 
     def project(self, points: Array) -> Array:
         """Room points [n, 3] to pixels [n, 2]; points behind the camera become NaN."""
         camera = self.to_camera(points)
-        depth = np.where(camera[:, 2:] > 0.05, camera[:, 2:], np.nan)
-        k = self.intrinsics
-        return np.asarray(camera[:, :2] / depth * [k[0, 0], k[1, 1]] + [k[0, 2], k[1, 2]])
+        return np.asarray(project(np.where(camera[:, 2:] > 0.05, camera, np.nan), self.intrinsics))
 
     def rays(self, pixels: Array) -> Array:
         """Directions [n, 3] in the room with unit depth, so that ray length = camera z."""
-        k = self.intrinsics
-        x = (pixels[:, 0] - k[0, 2]) / k[0, 0]
-        y = (pixels[:, 1] - k[1, 2]) / k[1, 1]
-        camera = np.stack([x, y, np.ones_like(x)], 1)
-        return np.asarray(np.einsum("ji,nj->ni", self.rotation, camera))
+        return np.asarray(np.einsum("ji,nj->ni", self.rotation, unproject(pixels, 1.0, self.intrinsics)))
 
 
 def look_at(eye: Array, target: Array, intrinsics: Array, size: tuple[int, int], roll: float = 0.0) -> View:

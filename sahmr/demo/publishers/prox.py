@@ -8,7 +8,8 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from sahmr.demo.people.models import BodyModel, load_body_model
+from sahmr.body.model import BodyModel
+from sahmr.demo.people.models import leading_joints, load_body_model
 from sahmr.demo.pictures.figures import vertex_normals
 from sahmr.demo.pictures.paint import paint
 from sahmr.demo.pictures.render import to_bytes
@@ -19,6 +20,7 @@ from sahmr.demo.places.view import View, look_at
 from sahmr.demo.publishers import containers as files
 from sahmr.demo.publishers.rich import in_world, smplx_values
 from sahmr.demo.publishers.rich_plan import DemoSize
+from sahmr.geometry.rigid_numpy import apply_rigid, transpose_rigid
 
 Array = NDArray[np.float64]
 
@@ -112,8 +114,8 @@ def write_prox_scene(job: ProxJob) -> int:
     view, world = prox_view(spec, job.divisor), world_from_room(job.scene)
     base = job.root / job.part
     _write_scene(job, room, world, base)
-    camera_from_world = np.einsum("ij,jk->ik", view.matrix, _inverse(world))
-    files.put(base / "cam2world" / f"{job.scene}.json", files.dump_json(_inverse(camera_from_world).tolist()))
+    camera_from_world = np.einsum("ij,jk->ik", view.matrix, transpose_rigid(world))
+    files.put(base / "cam2world" / f"{job.scene}.json", files.dump_json(transpose_rigid(camera_from_world).tolist()))
     studio = open_studio(room, view)
     count = 0
     for recording in RECORDINGS:
@@ -122,29 +124,18 @@ def write_prox_scene(job: ProxJob) -> int:
     return count
 
 
-def _inverse(matrix: Array) -> Array:
-    result = np.eye(4)
-    result[:3, :3] = matrix[:3, :3].T
-    result[:3, 3] = -np.einsum("ji,j->i", matrix[:3, :3], matrix[:3, 3])
-    return result
-
-
-def _move(transform: Array, points: Array) -> Array:
-    return np.asarray(np.einsum("ij,nj->ni", transform[:3, :3], points) + transform[:3, 3])
-
-
 def _write_scene(job: ProxJob, room: Room, world: Array, base: Path) -> None:
     scan = scan_surface(room, job.size.scan_spacing_m)
     normals = vertex_normals(scan.vertices, scan.faces)
     owner = np.full(len(scan.vertices), -1)
     owner[scan.faces.ravel()] = np.repeat(scan.owner, 3)
     colour = to_bytes(paint(room, owner, scan.vertices, normals, fine=False) * 0.9)
-    vertices = _move(world, scan.vertices)
+    vertices = apply_rigid(world, scan.vertices)
     files.put(base / "scenes" / f"{job.scene}.ply", files.ply(vertices, scan.faces, colour))
     low, high, side = vertices.min(0) - 0.3, vertices.max(0) + 0.3, job.size.sdf_side
     axes = [np.linspace(low[k], high[k], side) for k in range(3)]
     grid = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)
-    distance = room.distance(_move(_inverse(world), grid)).astype(np.float32).reshape(side, side, side)
+    distance = room.distance(apply_rigid(transpose_rigid(world), grid)).astype(np.float32).reshape(side, side, side)
     slope = np.stack(np.gradient(distance, *axes), -1).astype(np.float32)
     slope /= np.maximum(np.sqrt((slope**2).sum(-1, keepdims=True)), 1e-6)
     info = {"max": high.tolist(), "dim": side, "min": low.tolist()}
@@ -178,10 +169,11 @@ def _write_recording(job: ProxJob, studio: Studio, recording: Recording, camera_
             "camera_translation": np.zeros((1, 3), np.float32),
         }
         if quantitative:
-            vicon_from_camera = np.einsum("ij,jk->ik", _inverse(world_from_vicon()), _inverse(camera_from_world))
+            vicon_from_world, world_from_camera = map(transpose_rigid, (world_from_vicon(), camera_from_world))
+            vicon_from_camera = np.einsum("ij,jk->ik", vicon_from_world, world_from_camera)
             vicon = in_world(person.actor.model, camera, vicon_from_camera)
             values = {name: value.astype(np.float32)[None] for name, value in smplx_values(vicon).items()}
-            mesh = files.ply(_move(studio.view.matrix, placed.vertices), person.actor.model.faces)
+            mesh = files.ply(apply_rigid(studio.view.matrix, placed.vertices), person.actor.model.faces)
             base = job.root / recording.part / "fittings" / "mosh" / recording.name
             files.put(base / "meshes" / stem / "000.ply", mesh)
             files.put(base / "results" / stem / "000.pkl", files.pickle2(values))
@@ -226,14 +218,14 @@ def write_prox_common(root: Path, models: Path, divisor: int) -> None:
         files.put(base / "calibration" / "IR.json", files.dump_json(infrared))
         for name, vertices in _segments(body).items():
             files.put(base / "body_segments" / f"{name}.json", files.dump_json({"verts_ind": vertices}))
-        mask = np.flatnonzero(body.weights.argmax(1) < 22).tolist()
+        mask = np.flatnonzero(leading_joints(body) < 22).tolist()
         files.put(base / "body_segments" / "body_mask.json", files.dump_json(mask))
     files.put(root / "quantitative" / "vicon2scene.json", files.dump_json(world_from_vicon().tolist()))
 
 
 def _segments(body: BodyModel) -> dict[str, list[int]]:
     """SMPL-X vertices of the contact-prone parts, under the publishers' file names."""
-    part, (_, _, z) = body.weights.argmax(1), body.template.T
+    part, (_, _, z) = leading_joints(body), body.v_template.T
     behind = z < -0.03
     chosen = {
         "L_Leg": np.isin(part, (7, 10)),

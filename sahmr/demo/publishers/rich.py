@@ -9,7 +9,9 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from sahmr.demo.people.models import BodyModel, BodyParams, rotation_matrices, rotation_vector
+from sahmr.body.model import BodyModel
+from sahmr.body.skinning import BodyParams, rotation_matrix
+from sahmr.demo.people.models import rest_joints, rotation_vector
 from sahmr.demo.people.placement import Placed
 from sahmr.demo.people.touching import ScanIndex, in_contact, nearest_surface
 from sahmr.demo.pictures.figures import vertex_normals
@@ -29,6 +31,7 @@ from sahmr.demo.places.room import Room, Surface, scan_surface
 from sahmr.demo.places.view import View
 from sahmr.demo.publishers import containers as files
 from sahmr.demo.publishers.rich_plan import GENDERS, MOVING_CAMERA, SEQUENCES, DemoSize, Moment, Sequence, ViewPlan
+from sahmr.geometry.rigid_numpy import apply_rigid, transpose_rigid
 from sahmr.untrusted.pickles import load_pickle
 
 Array = NDArray[np.float64]
@@ -87,11 +90,7 @@ def _scan_ply(room: Room, scan: Surface, world: Array) -> bytes:
     owner = np.full(len(scan.vertices), -1)
     owner[scan.faces.ravel()] = np.repeat(scan.owner, 3)
     colour = to_bytes(paint(room, owner, scan.vertices, normals, fine=False) * 0.9)
-    return files.ply(_move(world, scan.vertices), scan.faces, colour)
-
-
-def _move(transform: Array, points: Array) -> Array:
-    return np.asarray(np.einsum("ij,nj->ni", transform[:3, :3], points) + transform[:3, 3])
+    return files.ply(apply_rigid(world, scan.vertices), scan.faces, colour)
 
 
 def _write_calibration(job: RichJob, view: View, world: Array) -> None:
@@ -107,8 +106,7 @@ def _write_calibration(job: RichJob, view: View, world: Array) -> None:
 
 def _write_world_json(job: RichJob, world: Array) -> None:
     """Back to the aligned room: p_room = c * p_world . R + t with row vectors."""
-    rotation, translation = world[:3, :3], world[:3, 3]
-    shift = -np.einsum("j,jk->k", translation, rotation)
+    rotation, shift = world[:3, :3], transpose_rigid(world)[:3, 3]
     capture = job.plan.capture
     middle = {"scan_chair_scene_camcoord": "_chair", "scan_yoga_scene_camcoord": "_yoga"}.get(capture.scan, "")
     content = files.dump_json({"c": 1.0, "R": rotation.tolist(), "t": shift.tolist()})
@@ -141,7 +139,7 @@ def _write_body(
     sequence, model = moment.sequence, person.actor.model
     leaf = Path(sequence.split) / sequence.name / f"{moment.frame:05d}" / f"{subject:03d}"
     rng = np.random.default_rng([job.seed, subject, moment.frame])
-    vertices = _move(world, placed.vertices)
+    vertices = apply_rigid(world, placed.vertices)
     params = in_world(model, placed.params, world)
     values = {**smplx_values(params), "pose_embedding": rng.normal(0, 1, 32)}
     arrays = {name: value.astype(np.float32)[None] for name, value in values.items()}
@@ -160,7 +158,7 @@ def _write_body(
     contact = {
         "contact": touch[count:].astype(np.float64),
         "s2m_dist_id": np.einsum("ij,nj->ni", world[:3, :3], nearest.offset[:count]),
-        "closest_triangles_id": _move(world, triangles.reshape(-1, 3)).reshape(-1, 3, 3).astype(np.float32),
+        "closest_triangles_id": apply_rigid(world, triangles.reshape(-1, 3)).reshape(-1, 3, 3).astype(np.float32),
     }
     labels = touch[:count] if moment.contact == "full" else None
     files.put(job.root / "human_scene_contact" / leaf.with_suffix(".pkl"), files.pickle2(contact))
@@ -187,9 +185,9 @@ def load_transfer(models: Path) -> sp.csr_matrix:
 
 def in_world(model: BodyModel, params: BodyParams, transform: Array) -> BodyParams:
     """The same body after a rigid motion; SMPL-X turns about its pelvis joint, hence the detour."""
-    turn = np.einsum("ij,jk->ik", transform[:3, :3], rotation_matrices(params.global_orient[None])[0])
-    pelvis = model.joints(model.rest(params.betas, params.expression))[0]
-    transl = _move(transform, (pelvis + params.transl)[None])[0] - pelvis
+    turn = np.einsum("ij,jk->ik", transform[:3, :3], rotation_matrix(params.global_orient))
+    pelvis = rest_joints(model, params.betas, np.asarray(params.expression))[0]
+    transl = apply_rigid(transform, (pelvis + params.transl)[None])[0] - pelvis
     return replace(params, global_orient=rotation_vector(turn), transl=transl)
 
 

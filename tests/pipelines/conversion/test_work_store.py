@@ -10,36 +10,21 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from pipelines.conversion import work_store
-from pipelines.conversion.work_store import RECEIPT_NAME, Receipt, WorkStore, folder_digest, piece_key
+from pipelines.conversion.work_store import RECEIPT_NAME, Receipt, WorkStore, piece_key
 from sahmr.errors import StoreError
-from sahmr.files import publish_folder, publish_text
+from tests.worlds.folders import FILES, contents, dead_pid, failing, write
 
 KEY = "ab" + "0" * 62
-FILES = {"a.txt": b"first", "deep/b.bin": b"\0" * 100}
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> WorkStore:
     return WorkStore(root=tmp_path / "work")
-
-
-@pytest.fixture
-def dead_pid() -> int:
-    """Number of a process that is over."""
-    with subprocess.Popen([sys.executable, "-c", ""]) as process:
-        return process.pid
-
-
-def write(folder: Path, files: dict[str, bytes] = FILES) -> None:
-    for name, content in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(content)
 
 
 def made(store: WorkStore, key: str = KEY, *, is_flawed: bool = False) -> Receipt:
@@ -54,11 +39,6 @@ def made(store: WorkStore, key: str = KEY, *, is_flawed: bool = False) -> Receip
 
 def drafts(store: WorkStore) -> list[str]:
     return sorted(path.name for path in (store.root / "tmp").glob("*"))
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    files = (path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
 def test_a_piece_is_found_as_it_was_made(store: WorkStore) -> None:
@@ -113,9 +93,9 @@ def test_a_kill_leaves_only_a_draft_that_the_next_run_sweeps(store: WorkStore) -
         ("shards-abababababab-other-node-7-{own}-0123", 25, True),
     ],
 )
-def test_sweep(store: WorkStore, dead_pid: int, name: str, hours: int, is_swept: bool) -> None:
+def test_sweep(store: WorkStore, name: str, hours: int, is_swept: bool) -> None:
     """Drafts of this host's dead processes go; those of other hosts, where nobody can look, after a day."""
-    place = store.root / "tmp" / name.format(host=socket.gethostname(), dead=dead_pid, own=os.getpid())
+    place = store.root / "tmp" / name.format(host=socket.gethostname(), dead=dead_pid(), own=os.getpid())
     write(place)
     then = time.time() - hours * 3600
     os.utime(place, (then, then))
@@ -211,13 +191,6 @@ def test_other_problems_of_links_are_told(store: WorkStore, tmp_path: Path, monk
         store.link("shards", receipt, tmp_path)
 
 
-def failing(code: int) -> Callable[..., None]:
-    def fail(*names: object) -> None:
-        raise OSError(code, os.strerror(code), *(str(name) for name in names[:1] if isinstance(name, str | Path)))
-
-    return fail
-
-
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EROFS])
 def test_a_full_disk_is_told_with_what_to_do(store: WorkStore, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
     monkeypatch.setattr(os, "fsync", failing(code))
@@ -255,56 +228,3 @@ def test_a_key_holds_everything_that_decides_the_bytes(monkeypatch: pytest.Monke
             patch.setattr(work_store, "library_versions", lambda newer=newer: newer)
             others.append(piece_key("shards", 1, {"quality": 92, "side": 3}, inputs))
     assert len({key, *others}) == 1 + len(others)
-
-
-def test_a_folder_s_digest_sees_names_and_contents(tmp_path: Path) -> None:
-    for name, files in (
-        ("a", FILES), ("same", FILES), ("renamed", {"c.txt": b"first", "deep/b.bin": b"\0" * 100}),
-        ("changed", {**FILES, "a.txt": b"other"}), ("moved", {"a.txt": b"first", "b.bin": b"\0" * 100}),
-    ):  # fmt: skip
-        write(tmp_path / name, files)
-    digests = {name: folder_digest(tmp_path / name) for name in ("a", "same", "renamed", "changed", "moved")}
-    assert digests["a"] == digests["same"] and len(set(digests.values())) == 4
-
-
-def test_a_published_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
-    final = tmp_path / "out" / "rich"
-    with publish_folder(final) as folder:
-        write(folder)
-        assert not final.exists()
-    assert contents(final) == FILES
-    with publish_folder(final) as folder:
-        assert contents(folder) == {}
-        (folder / "c").write_bytes(b"new")
-        assert contents(final) == FILES
-    assert contents(final) == {"c": b"new"}
-    with pytest.raises(KeyboardInterrupt), publish_folder(final) as folder:
-        write(folder)
-        raise KeyboardInterrupt
-    assert contents(final) == {"c": b"new"}
-    assert [path.name for path in final.parent.iterdir()] == ["rich"]
-
-
-def test_publishing_clears_what_killed_processes_left(tmp_path: Path, dead_pid: int) -> None:
-    final = tmp_path / "rich.zarr"
-    for name in (
-        f".rich.zarr.{dead_pid}.partial",
-        f".rich.zarr.old.{dead_pid}.partial",
-        f".rich.zarr.{os.getppid()}.partial",
-    ):
-        write(tmp_path / name)
-    write(tmp_path / f".other.zarr.{dead_pid}.partial")
-    with publish_folder(final) as folder:
-        write(folder)
-    left = {".rich.zarr." + f"{os.getppid()}.partial", f".other.zarr.{dead_pid}.partial"}
-    assert {path.name for path in tmp_path.iterdir()} == {"rich.zarr", *left}
-
-
-def test_a_published_text_is_whole_or_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    final = tmp_path / "reports" / "a.json"
-    publish_text(final, "old")
-    monkeypatch.setattr(Path, "replace", lambda *_: failing(errno.ENOSPC)())
-    with pytest.raises(OSError, match="No space"):
-        publish_text(final, "new")
-    assert final.read_text() == "old"
-    assert [path.name for path in final.parent.iterdir()] == ["a.json"]
