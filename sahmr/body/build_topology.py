@@ -8,13 +8,33 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from sahmr.body.clean import save_npz
 from sahmr.body.hierarchy import read_hierarchy
-from sahmr.body.joints import H36M_PELVIS, H36M_TO_14, h36m_joints, read_joint_regressor
-from sahmr.body.model import BodyModel, save_npz
+from sahmr.body.joints import H36M_PELVIS, H36M_TO_14, h36m_joints
+from sahmr.body.model import BodyModel
 from sahmr.body.parts import read_parts
 from sahmr.body.skinning import BodyParams, pose_body
 from sahmr.body.topology import TOPOLOGY_FILE
+from sahmr.dimensions import NUM_VERTICES
 from sahmr.errors import BodyModelError
+from sahmr.untrusted.pickles import load_npy
+
+
+def read_joint_regressor(path: Path) -> NDArray[np.float64]:
+    """Read ``J_regressor_h36m*.npy``: [17, 6890], rows sum to 1 within 1e-3 (0.9996 at least in the published file).
+
+    Raises:
+        BodyModelError: on another shape, non-finite values or other row sums.
+    """
+    regressor = load_npy(path, error=BodyModelError)
+    if not isinstance(regressor, np.ndarray) or regressor.shape != (17, NUM_VERTICES):
+        found = getattr(regressor, "shape", type(regressor).__name__)
+        raise BodyModelError(f"{path}: found {found}, expected (17, {NUM_VERTICES})")
+    regressor = regressor.astype(np.float64)
+    worst = float(np.abs(regressor.sum(axis=1) - 1.0).max())
+    if not worst < 1e-3:
+        raise BodyModelError(f"{path}: rows must sum to 1, one is off by {worst:.3g}")
+    return regressor
 
 
 def template_vertices(model: BodyModel, regressor: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from sahmr.body.clean import load_npz, save_npz
 from sahmr.errors import BodyModelError
 from sahmr.untrusted.pickles import load_npz_member, load_pickle, npz_keys
 
@@ -147,30 +147,13 @@ def write_clean(path: Path, kind: str, arrays: Mapping[str, NDArray[Any]], num_b
     save_npz(path, content)
 
 
-def save_npz(path: Path, content: Mapping[str, NDArray[Any]]) -> None:
-    """Uncompressed npz, keys sorted; appears under its name only when complete."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as stream:
-            np.savez(stream, **dict(sorted(content.items())))  # type: ignore[arg-type]  # numpy's stub names allow_pickle
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
 def load_clean(path: Path) -> BodyModel:
     """Read a file of the stage ``bodies``.
 
     Raises:
         BodyModelError: if it is missing or not such a file.
     """
-    if not path.is_file():
-        raise BodyModelError(f"{path}: no such file; make it with: dvc repro bodies")
-    arrays = {key: load_npz_member(path, key, error=BodyModelError) for key in npz_keys(path, error=BodyModelError)}
-    lacking = sorted({*_BODY_KEYS, "kind", "num_betas"} - set(arrays))
-    if lacking:
-        raise BodyModelError(f"{path}: lacks {lacking}; make it again with: dvc repro bodies")
+    arrays = load_npz(path, {*_BODY_KEYS, "kind", "num_betas"})
     return body_model(arrays, str(arrays["kind"]), int(arrays["num_betas"]))
 
 

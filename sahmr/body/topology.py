@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from sahmr.errors import BodyModelError
+from sahmr.body.clean import load_npz
 from sahmr.structures import BodyTopology
-from sahmr.untrusted.pickles import load_npz_member, npz_keys
 
 TOPOLOGY_FILE = "topology.npz"
 _KEYS = (
@@ -18,23 +19,20 @@ _KEYS = (
 )  # fmt: skip
 
 
-def load_topology(folder: Path) -> BodyTopology:
-    """Read the tables the stage ``bodies`` wrote into ``folder``.
+def load_tables(folder: Path) -> dict[str, NDArray[Any]]:
+    """All tables the stage ``bodies`` wrote into ``folder``, as stored. Errors as :func:`sahmr.body.clean.load_npz`."""
+    return load_npz(folder / TOPOLOGY_FILE, _KEYS)
 
-    Raises:
-        BodyModelError: if the file is missing or of another make.
-    """
-    path = folder / TOPOLOGY_FILE
-    if not path.is_file():
-        raise BodyModelError(f"{path}: no such file; make it with: dvc repro bodies")
-    if sorted(npz_keys(path, error=BodyModelError)) != list(_KEYS):
-        raise BodyModelError(f"{path}: was written by another version; make it with: dvc repro bodies")
+
+def load_topology(folder: Path) -> BodyTopology:
+    """The tables a network and its losses need: float32 and int64. Errors as :func:`load_tables`."""
+    tables = load_tables(folder)
 
     def real(key: str) -> torch.Tensor:
-        return torch.from_numpy(load_npz_member(path, key, error=BodyModelError).astype(np.float32))
+        return torch.from_numpy(tables[key].astype(np.float32))
 
     def integer(key: str) -> torch.Tensor:
-        return torch.from_numpy(load_npz_member(path, key, error=BodyModelError).astype(np.int64))
+        return torch.from_numpy(tables[key].astype(np.int64))
 
     return BodyTopology(
         template_joints=real("template_joints"),

@@ -8,9 +8,9 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from sahmr.body.model import save_npz
+from sahmr.body.clean import load_npz, save_npz
 from sahmr.errors import BodyModelError
-from sahmr.untrusted.pickles import load_npz_member, load_pickle, npz_keys
+from sahmr.untrusted.pickles import load_pickle
 
 TRANSFER_FILE = "transfer.npz"
 NUM_SMPLX, NUM_SMPL = 10475, 6890
@@ -58,16 +58,10 @@ def write_transfer(path: Path, matrix: sp.csr_matrix) -> None:
 
 
 def load_transfer(path: Path) -> sp.csr_matrix:
-    """Read a file of :func:`write_transfer`."""
-    if not path.is_file():
-        raise BodyModelError(f"{path}: no such file; make it with: dvc repro bodies")
-    keys = npz_keys(path, error=BodyModelError)
-    if sorted(keys) != ["data", "indices", "indptr", "shape"]:
-        raise BodyModelError(f"{path}: holds {sorted(keys)}, not a transfer matrix; make it with: dvc repro bodies")
-    data, indices, indptr, shape = (
-        load_npz_member(path, key, error=BodyModelError) for key in ("data", "indices", "indptr", "shape")
-    )
-    return sp.csr_matrix((data, indices, indptr), shape=tuple(int(n) for n in shape))
+    """Read a file of :func:`write_transfer`. Errors as :func:`sahmr.body.clean.load_npz`."""
+    tables = load_npz(path, ("data", "indices", "indptr", "shape"))
+    parts = (tables["data"], tables["indices"], tables["indptr"])
+    return sp.csr_matrix(parts, shape=tuple(int(n) for n in tables["shape"]))
 
 
 def to_smpl_vertices(matrix: sp.csr_matrix, vertices: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -9,15 +9,14 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sahmr.body.topology import TOPOLOGY_FILE
+from sahmr.body.topology import load_tables
 from sahmr.dimensions import NUM_PARTS
-from sahmr.errors import BodyModelError, CheckpointError
+from sahmr.errors import CheckpointError
 from sahmr.network.checkpoint_keys import compare_keys, group_keys, metro_sources
 from sahmr.network.mesh import MeshNet, TransformerBlock
 from sahmr.network.root_contact import RootContactNet
 from sahmr.network.sahmr import SahmrNet
 from sahmr.training.checkpoint import METRO, read_checkpoint
-from sahmr.untrusted.pickles import load_npz_member
 
 log = logging.getLogger("sahmr")
 
@@ -88,11 +87,9 @@ def start_as_template(network: MeshNet, bodies: Path) -> None:
         network: freshly made.
         bodies: folder of the stage ``bodies``.
     """
-
-    def table(name: str) -> Tensor:
-        return torch.from_numpy(load_npz_member(bodies / TOPOLOGY_FILE, name, error=BodyModelError))
-
-    template, middle, coarse = (table(name) for name in ("template_full", "middle_to_full", "coarse_to_full"))
+    tables = load_tables(bodies)
+    wanted = ("template_full", "middle_to_full", "coarse_to_full")
+    template, middle, coarse = (torch.from_numpy(tables[name]) for name in wanted)
     for layer, fine, known in (
         (network.upsampling, template[middle], template[coarse]),
         (network.upsampling2, template, template[middle]),

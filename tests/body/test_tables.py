@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import pickle
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from sahmr.body.build_topology import template_vertices, write_topology
+from sahmr.body.build_topology import read_joint_regressor, template_vertices, write_topology
+from sahmr.body.clean import load_npz, save_npz
 from sahmr.body.files import check_body_files, find_body_files
 from sahmr.body.hierarchy import read_hierarchy
-from sahmr.body.joints import H36M_TO_14, read_joint_regressor
+from sahmr.body.joints import H36M_TO_14
 from sahmr.body.model import body_model
 from sahmr.body.parts import FLIP_PART_MAPS, read_parts
 from sahmr.body.topology import load_topology
@@ -135,3 +138,33 @@ def test_models_are_found_in_other_layouts(tmp_path: Path) -> None:
     found = find_body_files(tmp_path)
     assert found.smplx == {"male": tmp_path / "smplx/SMPLX_MALE.pkl", "female": tmp_path / "smplx/SMPLX_FEMALE.npz"}
     assert found.smplh == {"male": tmp_path / "smplh/SMPLH_MALE.pkl"}
+
+
+def damages(content: bytes) -> list[bytes]:
+    """An npz cut short, with one byte of an array flipped, and things that are no npz at all."""
+    middle = len(content) // 2
+    flipped = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+    stream = io.BytesIO()
+    np.save(stream, np.zeros(3))
+    return [content[:middle], flipped, b"", b"no archive", stream.getvalue()]
+
+
+@pytest.mark.parametrize("kind", range(5))
+def test_damage_to_our_own_files_is_one_error_with_its_remedy(tmp_path: Path, kind: int) -> None:
+    path = tmp_path / "t.npz"
+    save_npz(path, {"a": np.arange(1000.0)})
+    assert load_npz(path, ["a"])["a"][7] == 7
+    path.write_bytes(damages(path.read_bytes())[kind])
+    with pytest.raises(BodyModelError, match=r"t\.npz: damaged .*dvc repro bodies"):
+        load_npz(path, ["a"])
+
+
+def test_npz_of_another_make_is_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "t.npz", a=np.array([{}], dtype=object))
+    with pytest.raises(BodyModelError, match=r"damaged .*allow_pickle=False"):
+        load_npz(tmp_path / "t.npz", ["a"])
+    with zipfile.ZipFile(tmp_path / "z.npz", "w") as archive:
+        archive.writestr("a.npy", b"no array")
+    for wanted in "ab":
+        with pytest.raises(BodyModelError, match=r"z\.npz: lacks \['.'\], found \['a'\]; rebuild with: dvc repro"):
+            load_npz(tmp_path / "z.npz", wanted)
