@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import numpy as np
 from tqdm import tqdm
@@ -15,7 +14,6 @@ from sahmr.body.topology import load_topology
 from sahmr.evaluation import (
     DistanceGrid,
     StoredPrediction,
-    baseline_vertices,
     check_keys,
     score,
     sequence_csv,
@@ -26,9 +24,8 @@ from sahmr.evaluation import (
 from sahmr.files import publish_text
 from sahmr.overlay import Tile, draw_sheet
 from sahmr.scenes.store import load_scene
-from sahmr.settings import Paths, load_section, read_params, settings
+from sahmr.settings import Paths, load_section, settings
 from sahmr.structures import BodyTopology, Sample
-from sahmr.training.checkpoint import Checkpoint, read_checkpoint
 from schemas.fields import read_table, to_table, write_table
 from schemas.metric import METRIC_SCHEMA, MetricRecord
 from schemas.prediction import PREDICTION_SCHEMA
@@ -56,9 +53,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     table = read_table(source, PREDICTION_SCHEMA)
     samples = SampleDataset(paths.shards / dataset, paths.scenes / f"{dataset}.zarr", section.split)
     check_keys(table.column("key").to_pylist(), (entry.key for entry in samples.entries), source=str(source))
-    topology, checkpoint = load_topology(paths.bodies), read_checkpoint(Path(read_params()["predict"]["checkpoint"]))
-    if "baseline_mesh" not in checkpoint.extra:
-        log.info("evaluate %s: the checkpoint holds no baseline (baseline_mesh); its rows are left out", dataset)
+    topology = load_topology(paths.bodies)
     shown = set(np.linspace(0, len(samples) - 1, min(section.sheet_frames, len(samples))).round().astype(int).tolist())
     records: list[MetricRecord] = []
     tiles: list[Tile] = []
@@ -66,10 +61,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     rows = tqdm(stored_predictions(table), total=len(samples), desc=f"evaluate {dataset}", disable=None)
     for key, prediction in rows:
         sample = samples[places[key]]
-        scored = list(_score(sample, samples, places[key], prediction, checkpoint, topology))
-        records += scored
+        scored = _score(sample, samples, places[key], prediction, topology)
+        records.append(scored)
         if places[key] in shown:
-            tiles.append(_tile(sample, prediction, scored[0]))
+            tiles.append(_tile(sample, prediction, scored))
     summary = summarise(records)
     title = f"{dataset.upper()}, split {section.split}: ground truth, prediction, both from the side"
     draw_sheet(tiles, topology.faces.numpy(), paths.reports / f"{dataset}_sheet.png", title=title)
@@ -84,18 +79,13 @@ def _score(
     samples: SampleDataset,
     place: int,
     prediction: StoredPrediction,
-    checkpoint: Checkpoint,
     topology: BodyTopology,
-) -> Iterator[MetricRecord]:
-    """Scores of the network and, if the checkpoint has its means, of the baseline."""
+) -> MetricRecord:
+    """Scores of the network."""
     entry = samples.entries[place]
     scene = load_scene(samples.scenes, entry.scene_key)
     grid = DistanceGrid(sdf=scene.sdf, sdf_min=scene.sdf_min, sdf_max=scene.sdf_max)
-    yield score("sahmr", entry.sequence, prediction.vertices, sample, grid, topology.joint_regressor)
-    if "baseline_mesh" in checkpoint.extra:
-        mesh, depth = checkpoint.extra["baseline_mesh"], checkpoint.extra["baseline_scaled_depth"]
-        vertices = baseline_vertices(mesh, depth, sample)
-        yield score("baseline", entry.sequence, vertices, sample, grid, topology.joint_regressor)
+    return score("sahmr", entry.sequence, prediction.vertices, sample, grid, topology.joint_regressor)
 
 
 def _tile(sample: Sample, prediction: StoredPrediction, scores: MetricRecord) -> Tile:

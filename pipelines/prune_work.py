@@ -10,7 +10,8 @@ from pipelines.conversion.work_store import WorkStore
 from pipelines.stage import log, stage
 from sahmr.settings import Paths, load_section
 
-_LINKED = ("scenes", "shards")  # stages whose outputs are links to their pieces; the pieces of frames are tiny
+# Stages whose outputs are links to their pieces; the pieces of frames are tiny.
+_LINKED = ("scenes", "shards", "train_rcnet", "train_sahmr")
 
 
 def prune(store: WorkStore, *, dry_run: bool) -> dict[str, Any]:

@@ -4,97 +4,78 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Literal
+
+import torch
 
 from pipelines.conversion.parallel import Parallel
-from pipelines.stage import log, stage
-from sahmr.baseline import split_means
-from sahmr.body.topology import TOPOLOGY_FILE, load_topology
-from sahmr.files import publish_text
+from pipelines.conversion.receipts import Training, finish
+from pipelines.stage import stage
+from sahmr.body.topology import load_topology
 from sahmr.network.sahmr import SahmrNet
 from sahmr.settings import Paths, load_section, settings
-from sahmr.shards.reader import INDEX_NAME
 from sahmr.structures import BodyTopology, move_to
 from sahmr.training.build import Network, build_network, prepare_torch
-from sahmr.training.checkpoint import Checkpoint, load_state, read_checkpoint, save_checkpoint
+from sahmr.training.checkpoint import Checkpoint, load_state, read_checkpoint
 from sahmr.training.initial import load_metro, share_trunk, start_as_template
-from sahmr.training.optimizer import Plan
-from sahmr.training.setup import Source, digest_of, training_data
+from sahmr.training.setup import Source, TrainingSettings, source_of, training_data
 from sahmr.training.tasks import MeshTask, MeshWeights
-from sahmr.training.trainer import history_csv, train
+from sahmr.training.trainer import Row, train
+
+VERSION = 1  # raise when the same data and settings give other weights (tests/training/test_golden_steps.py)
 
 
 @settings
-class TrainSahmr:
+class TrainSahmr(TrainingSettings):
     """Section ``train_sahmr`` of params.yaml.
 
     Attributes:
-        dataset: whose splits ``train`` and ``val`` are used.
-        zoom_range: training crops are widened by up to this share of the person box's larger side.
-        seed, epochs, batch_size, canonical_lr, schedule, warmup_steps, average_decay: as in
-            :class:`sahmr.training.optimizer.Plan`.
         loss_weights: of each term.
         mean_over_valid_contacts: divide the contact loss by the number of real contact points, not of all places.
         rcnet_checkpoint: the root-and-contact network to freeze.
-        metro_checkpoint: METRO's 3DPW weights, raw or converted, to start from; null: start as the template body.
     """
 
-    dataset: str
-    seed: int
-    epochs: int
-    batch_size: int
-    canonical_lr: float
-    schedule: Literal["halve", "cosine"]
-    warmup_steps: int
-    average_decay: float
-    zoom_range: float
     loss_weights: MeshWeights
     mean_over_valid_contacts: bool
     rcnet_checkpoint: Path
-    metro_checkpoint: Path | None
 
 
-@stage
-def main(argv: Sequence[str] | None = None) -> None:
-    """Write ``sahmr.pt`` (both networks and the baseline's means) and ``sahmr_history.csv``."""
-    argparse.ArgumentParser(description=__doc__).parse_args(argv)
-    section, size = load_section("train_sahmr", TrainSahmr), load_section("network", Network)
-    paths, parallel = load_section("paths", Paths), load_section("parallel", Parallel)
-    plan = Plan(**{name: getattr(section, name) for name in Plan.__dataclass_fields__})
-    shards = paths.shards / section.dataset
-    source = Source(
-        shards=shards,
-        scenes=paths.scenes / f"{section.dataset}.zarr",
-        workers=parallel.loaders,
-        zoom_range=section.zoom_range,
+def run(section: TrainSahmr, network: Network, paths: Paths, parallel: Parallel) -> None:
+    """Write ``sahmr.pt`` (both networks) and ``sahmr_history.csv``, or link them from the work store if they are there.
+
+    Raises:
+        CheckpointError: if ``rcnet_checkpoint`` is missing or does not fit.
+    """
+    source, device = source_of(section, paths, parallel.loaders), prepare_torch(parallel.threads, section.seed)
+    training = Training(
+        stage="train_sahmr",
+        version=VERSION,
+        output="sahmr",
+        section=section,
+        network=network,
+        source=source,
+        threads=parallel.threads,
+        device=device,
     )
-    device = prepare_torch(parallel.threads, section.seed)
-    topology = load_topology(paths.bodies)
+    finish(training, paths, partial(_train, section, network, paths, source, device))
+
+
+def _train(
+    section: TrainSahmr, size: Network, paths: Paths, source: Source, device: torch.device, resume: Path, digest: str
+) -> tuple[Checkpoint, list[Row]]:
+    """The whole training; see :func:`pipelines.conversion.receipts.finish`."""
+    plan, topology = section.plan(), load_topology(paths.bodies)
     network = _untrained(section, size, topology, paths)
-    means = split_means(source.plain("train", plan.batch_size), topology)
     task = MeshTask(
         topology=move_to(topology, device),
         loss_weights=section.loss_weights,
         mean_over_valid_contacts=section.mean_over_valid_contacts,
     )
-    files = [shards / INDEX_NAME, paths.bodies / TOPOLOGY_FILE, section.rcnet_checkpoint]
-    files += [section.metro_checkpoint] if section.metro_checkpoint else []
-    resume = paths.models / ".train_sahmr.resume.pt"
-    digest = digest_of(section, size, files=files)
     history = train(network.to(device), task, plan, training_data(source, plan), resume_file=resume, digest=digest)
-    made = Checkpoint(
-        network={name: value.cpu() for name, value in network.state_dict().items()},
-        stage="train_sahmr",
-        epoch=plan.epochs,
-        size=size.size,
-        behaviour=network.behaviour,
-        extra={"baseline_mesh": means.mesh, "baseline_scaled_depth": means.scaled_depth},
-    )
-    save_checkpoint(paths.models / "sahmr.pt", made)
-    publish_text(paths.models / "sahmr_history.csv", history_csv(history))
-    resume.unlink(missing_ok=True)
-    log.info("train_sahmr: %d epochs on %s, %d tensors", plan.epochs, section.dataset, len(made.network))
+    state = {name: value.cpu() for name, value in network.state_dict().items()}
+    made = Checkpoint(network=state, stage=task.stage, epoch=plan.epochs, size=size.size, behaviour=network.behaviour)
+    return made, history
 
 
 def _untrained(section: TrainSahmr, size: Network, topology: BodyTopology, paths: Paths) -> SahmrNet:
@@ -108,6 +89,14 @@ def _untrained(section: TrainSahmr, size: Network, topology: BodyTopology, paths
         start_as_template(network.metro_enhanced, paths.bodies)
         share_trunk(network)
     return network
+
+
+@stage
+def main(argv: Sequence[str] | None = None) -> None:
+    """Train as params.yaml says."""
+    argparse.ArgumentParser(description=__doc__).parse_args(argv)
+    section, network = load_section("train_sahmr", TrainSahmr), load_section("network", Network)
+    run(section, network, load_section("paths", Paths), load_section("parallel", Parallel))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +32,21 @@ _ABANDONED_S = 24 * 3600  # an unfinished piece of another host is given up afte
 
 
 @cache
-def library_versions() -> dict[str, str]:
-    """Installed versions of the libraries that decide the bytes of shards, stores and tables."""
-    return {name: version(name) for name in LIBRARIES}
+def library_versions(names: tuple[str, ...] = LIBRARIES) -> dict[str, str]:
+    """Installed versions; by default of the libraries that decide the bytes of shards, stores and tables."""
+    return {name: _version(name) for name in names}
 
 
-def piece_key(stage: str, stage_version: int, settings: dict[str, Any], inputs: Any) -> str:
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def piece_key(
+    stage: str, stage_version: int, settings: dict[str, Any], inputs: Any, libraries: tuple[str, ...] = LIBRARIES
+) -> str:
     """SHA-256, hexadecimal, over everything that decides a piece's bytes.
 
     Args:
@@ -45,10 +54,11 @@ def piece_key(stage: str, stage_version: int, settings: dict[str, Any], inputs: 
         stage_version: raised by hand whenever the same input gives other bytes.
         settings: its section of ``params.yaml``, without keys that cannot change a piece.
         inputs: JSON-able: content hashes and records of what goes in.
+        libraries: whose versions decide too.
     """
     content = {
         "inputs": inputs,
-        "libraries": library_versions(),
+        "libraries": library_versions(libraries),
         "settings": settings,
         "stage": stage,
         "version": stage_version,
@@ -169,7 +179,9 @@ class WorkStore:
             except OSError as problem:
                 if problem.errno not in _NO_LINK:
                     raise
-                shutil.copyfile(source / name, target)
+                partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+                shutil.copyfile(source / name, partial)
+                partial.replace(target)
 
     def unlinked(self, stage: str) -> Iterator[Receipt]:
         """Pieces of which no file has another name: no output, and no cache of DVC's, shares their disk space."""

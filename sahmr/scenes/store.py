@@ -50,6 +50,19 @@ def list_scenes(store: Path) -> list[str]:
     return sorted(_open(store).group_keys())
 
 
+def voxel_pitch_m(store: Path) -> float:
+    """Spacing of the points of a store's scenes, metres.
+
+    Raises:
+        StoreError: if the scenes do not agree on one; as :func:`list_scenes`.
+    """
+    found = {dict(_open(store)[key].attrs).get("voxel_pitch_m") for key in list_scenes(store)}
+    pitch = found.pop() if len(found) == 1 else None
+    if not isinstance(pitch, float):
+        raise StoreError(f"{store}: its scenes must share one voxel_pitch_m; rebuild with: dvc repro scenes")
+    return pitch
+
+
 def _open(store: Path) -> zarr.Group:
     if not (store / "zarr.json").is_file():
         raise StoreError(f"{store}: no scene store; make it with: dvc repro scenes")

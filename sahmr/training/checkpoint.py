@@ -6,7 +6,7 @@ import re
 import warnings
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
@@ -33,7 +33,6 @@ class Checkpoint:
         epoch: how many epochs it was trained; 0: not known.
         size: name of the network size.
         behaviour: what it was trained with. Of its region only what inference reads is stored.
-        extra: further tensors by name, e.g. the baseline's.
         dropped: names of the authors' entries that nothing reads and that were therefore left out.
         source_sha256: of the authors' file that it was converted from; empty: not converted.
     """
@@ -43,7 +42,6 @@ class Checkpoint:
     epoch: int
     size: str
     behaviour: Behaviour
-    extra: dict[str, Tensor] = field(default_factory=dict)
     dropped: tuple[str, ...] = ()
     source_sha256: str = ""
 
@@ -68,7 +66,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     content["behaviour"] = behaviour_values(checkpoint.behaviour)
     if checkpoint.source_sha256:
         content |= {name: getattr(checkpoint, name) for name in _ORIGIN}
-    save_atomically(path, content | dict(sorted(checkpoint.extra.items())))
+    save_atomically(path, content)
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -77,7 +75,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
     ``sahmr_rich_e30.pth`` and ``sahmr_prox_e30.pth`` hold ``network`` (names behind ``net.``) and ``epoch``;
     ``metro_3dpw_state_dict.bin`` is a bare state dict. They are told apart by names, are of the published size and
     expect the reference's behaviour. Entries that nothing reads are left out and listed in ``dropped``; whether all
-    others fit a network is for :func:`load_state`.
+    others fit a network is for :func:`load_state`. Of our own files, entries that nothing reads any more (once the
+    baseline's means) are ignored.
 
     Raises:
         CheckpointError: if the file is missing, not a checkpoint, or lacks an entry.
@@ -89,14 +88,12 @@ def read_checkpoint(path: Path) -> Checkpoint:
     if missing:
         raise CheckpointError(f"{path}: lacks {missing}; train it again, or convert the authors' file again")
     _require_types(content, path)
-    known = {*_KEYS, *_ORIGIN}
     return Checkpoint(
         network=_tensors(content["network"], path),
         stage=content["stage"],
         epoch=content["epoch"],
         size=content["size"],
         behaviour=_read_behaviour(content["behaviour"], path),
-        extra={name: value for name, value in content.items() if name not in known and isinstance(value, Tensor)},
         dropped=content.get("dropped", ()),
         source_sha256=content.get("source_sha256", ""),
     )

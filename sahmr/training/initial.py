@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -16,6 +17,8 @@ from sahmr.network.checkpoint_keys import compare_keys, group_keys, metro_source
 from sahmr.network.mesh import MeshNet, TransformerBlock
 from sahmr.network.root_contact import RootContactNet
 from sahmr.network.sahmr import SahmrNet
+from sahmr.structures import Batch, BodyTopology
+from sahmr.targets import target_pelvis
 from sahmr.training.checkpoint import METRO, read_checkpoint
 
 log = logging.getLogger("sahmr")
@@ -58,6 +61,16 @@ def load_metro(network: SahmrNet, path: Path, *, under: str = "") -> None:
     random = [name for name in wanted if name not in taken]
     for names, what in ((list(taken), "taken"), (random, "not in it, random")):
         log.info("%s: %d of %d entries %s: %s", path, len(names), len(wanted), what, ", ".join(group_keys(names, own)))
+
+
+def mean_scaled_depth(batches: Iterable[Batch], topology: BodyTopology) -> float:
+    """Mean of depth x crop width / focal length of the pelvises of a split that is not empty."""
+    total, count = 0.0, 0
+    for batch in batches:
+        depth = target_pelvis(batch, topology)[:, 2]
+        total += float((depth * batch.camera.depth_scale).double().sum())
+        count += len(depth)
+    return total / count
 
 
 @torch.no_grad()

@@ -9,6 +9,8 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.swa_utils import AveragedModel
 
 _CANONICAL_BATCH = 32  # reference: lr = canonical_lr * batch_size / 32
 _CLIP_VALUE = 0.5  # reference: every gradient element is cut to +-0.5
@@ -50,28 +52,20 @@ def peak_rate(plan: Plan) -> float:
     return plan.canonical_lr * plan.batch_size / _CANONICAL_BATCH
 
 
-def learning_rate(plan: Plan, epoch: int, step: int, steps_per_epoch: int) -> float:
-    """Rate of one step.
+def make_schedule(optimizer: torch.optim.Optimizer, plan: Plan, steps_per_epoch: int) -> LambdaLR:
+    """Rate of every step in closed form, so that it does not depend on the steps before; to be stepped after each."""
 
-    Args:
-        plan: schedule and lengths.
-        epoch: from 0.
-        step: of this epoch, from 0.
-        steps_per_epoch: steps in every epoch.
-    """
-    done = epoch * steps_per_epoch + step
-    warmth = min(1.0, (done + 1) / plan.warmup_steps) if plan.warmup_steps else 1.0
-    if plan.schedule == "cosine":
-        factor = 0.5 + 0.5 * math.cos(math.pi * done / (plan.epochs * steps_per_epoch))
-    else:
-        factor = 0.5 if plan.epochs > 1 and epoch >= plan.epochs // 2 else 1.0
-    return peak_rate(plan) * warmth * factor
+    def factor(done: int) -> float:
+        warmth = min(1.0, (done + 1) / plan.warmup_steps) if plan.warmup_steps else 1.0
+        if plan.schedule == "cosine":
+            return warmth * (0.5 + 0.5 * math.cos(math.pi * done / (plan.epochs * steps_per_epoch)))
+        return warmth * (0.5 if plan.epochs > 1 and done // steps_per_epoch >= plan.epochs // 2 else 1.0)
+
+    return LambdaLR(optimizer, factor)
 
 
-def descend(optimizer: torch.optim.Optimizer, loss: Tensor, rate: float) -> None:
+def descend(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
     """One step down: gradients, clipping by value, update."""
-    for group in optimizer.param_groups:
-        group["lr"] = rate
     optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
@@ -79,25 +73,20 @@ def descend(optimizer: torch.optim.Optimizer, loss: Tensor, rate: float) -> None
     optimizer.step()
 
 
-class WeightAverage:
-    """Running average of a module's floating-point state; its first steps average over what there is.
+def make_average(module: nn.Module, decay: float) -> AveragedModel:
+    """Running average of a module's parameters and buffers; its first steps average over what there is.
 
     Args:
-        module: whose state is copied as the first value.
+        module: whose state is the first value.
         decay: see :class:`Plan`.
     """
 
-    def __init__(self, module: nn.Module, decay: float) -> None:
-        self.decay = decay
-        self.updates = 0
-        self.state = {name: value.detach().clone() for name, value in module.state_dict().items()}
+    @torch.no_grad()
+    def average(mean: list[Tensor], now: list[Tensor], updates: Tensor | int) -> None:
+        share = 1.0 - min(decay, (1 + int(updates)) / (10 + int(updates)))
+        for old, new in zip(mean, now, strict=True):
+            old.lerp_(new, share) if old.is_floating_point() else old.copy_(new)  # integers are counters
 
-    def update(self, module: nn.Module) -> None:
-        """Take in the module's present state; integer entries (counters) are copied."""
-        self.updates += 1
-        share = 1.0 - min(self.decay, (1 + self.updates) / (10 + self.updates))
-        for name, value in module.state_dict().items():
-            if value.is_floating_point():
-                self.state[name].lerp_(value.detach(), share)
-            else:
-                self.state[name].copy_(value)
+    averaged = AveragedModel(module, multi_avg_fn=average, use_buffers=True)  # type: ignore[arg-type]  # its own lists
+    averaged.update_parameters(module)
+    return averaged

@@ -1,4 +1,4 @@
-"""What both training stages need before the first step: batches, and a digest of all that decides the result."""
+"""What both training stages need before the first step: common settings, batches, and what of the data decides."""
 
 from __future__ import annotations
 
@@ -7,20 +7,48 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-
-import torch
+from typing import Any, Literal
 
 from sahmr.batches.dataset import SampleDataset
 from sahmr.batches.loader import make_loader
 from sahmr.errors import ShardError
-from sahmr.files import file_sha256
+from sahmr.scenes.store import load_points, voxel_pitch_m
+from sahmr.settings import Paths, settings
 from sahmr.structures import Batch
 from sahmr.training.optimizer import Plan
 from sahmr.training.trainer import TrainingData
 
 log = logging.getLogger("sahmr")
 
-_DIGEST_VERSION = "1"  # raise when a change of the code makes half-done trainings useless
+SPLITS = ("train", "val")
+
+
+@settings
+class TrainingSettings:
+    """What the sections of both training stages have in common.
+
+    Attributes:
+        dataset: whose splits ``train`` and ``val`` are used.
+        zoom_range: training crops are widened by up to this share of the person box's larger side.
+        seed, epochs, batch_size, canonical_lr, schedule, warmup_steps, average_decay: as in
+            :class:`sahmr.training.optimizer.Plan`.
+        metro_checkpoint: METRO's 3DPW weights, raw or converted, to start from; null: none.
+    """
+
+    dataset: str
+    seed: int
+    epochs: int
+    batch_size: int
+    canonical_lr: float
+    schedule: Literal["halve", "cosine"]
+    warmup_steps: int
+    average_decay: float
+    zoom_range: float
+    metro_checkpoint: Path | None
+
+    def plan(self) -> Plan:
+        """The part that a trainer reads."""
+        return Plan(**{name: getattr(self, name) for name in Plan.__dataclass_fields__})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +77,16 @@ class Source:
         return make_loader(dataset, batch_size=batch_size, num_workers=self.workers)
 
 
+def source_of(section: TrainingSettings, paths: Paths, workers: int) -> Source:
+    """The data set of a section."""
+    return Source(
+        shards=paths.shards / section.dataset,
+        scenes=paths.scenes / f"{section.dataset}.zarr",
+        workers=workers,
+        zoom_range=section.zoom_range,
+    )
+
+
 def training_data(source: Source, plan: Plan) -> TrainingData:
     """Shuffled, jittered ``train`` and plain ``val``; a data set without ``val`` is trained without validation."""
     dataset = SampleDataset(
@@ -63,9 +101,28 @@ def training_data(source: Source, plan: Plan) -> TrainingData:
     return TrainingData(epoch=loader.epoch, steps=len(loader), validation=lambda: validation)
 
 
-def digest_of(*settings: object, files: Iterable[Path]) -> str:
-    """SHA-256 of settings (their text) and file contents: two trainings that share it give the same result."""
-    digest = hashlib.sha256(f"{_DIGEST_VERSION} {torch.__version__} {settings!r}".encode())
-    for path in files:
-        digest.update(file_sha256(path).encode())
-    return digest.hexdigest()
+def decisive_data(source: Source) -> dict[str, Any]:
+    """All of the data that can change a training, as JSON-able digests.
+
+    Of the shard index the samples of ``train`` and ``val``: key (which seeds their augmentation), scene and SHA-256;
+    of their scenes the points. Other splits, columns and arrays may change without a new training.
+
+    Raises:
+        ShardError: if there is no index, or no sample to train with.
+        StoreError: if a scene is missing or damaged.
+    """
+    found: dict[str, Any] = {"voxel_pitch_m": voxel_pitch_m(source.scenes)}
+    scenes: set[str] = set()
+    for split in SPLITS:
+        try:
+            entries = SampleDataset(source.shards, source.scenes, split).entries
+        except ShardError:
+            if split == "train":
+                raise
+            entries = []
+        found[split] = [(entry.key, entry.scene_key, entry.sha256) for entry in entries]
+        scenes |= {entry.scene_key for entry in entries}
+    found["scenes"] = {
+        key: hashlib.sha256(load_points(source.scenes, key).numpy().tobytes()).hexdigest() for key in sorted(scenes)
+    }
+    return found

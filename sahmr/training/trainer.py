@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.swa_utils import AveragedModel
 from tqdm import tqdm
 
 from sahmr.errors import SahmrError
@@ -18,7 +21,7 @@ from sahmr.losses import weighted_sum
 from sahmr.network.sahmr import SahmrNet
 from sahmr.structures import Batch, move_to
 from sahmr.training.checkpoint import load_plain, save_atomically
-from sahmr.training.optimizer import Plan, WeightAverage, descend, learning_rate, make_optimizer
+from sahmr.training.optimizer import Plan, descend, make_average, make_optimizer, make_schedule
 from sahmr.training.tasks import Task
 
 log = logging.getLogger("sahmr")
@@ -69,18 +72,23 @@ def train(
     network.requires_grad_(False)
     module.requires_grad_(True)
     optimizer = make_optimizer(module.parameters(), plan)
-    average = WeightAverage(module, plan.average_decay) if plan.average_decay else None
-    state = _State(module=module, optimizer=optimizer, average=average, history=[])
+    state = _State(
+        module=module,
+        optimizer=optimizer,
+        schedule=make_schedule(optimizer, plan, data.steps),
+        average=make_average(module, plan.average_decay) if plan.average_decay else None,
+        history=[],
+    )
     first = state.restore(resume_file, digest)
     for epoch in range(first, plan.epochs):
-        row: Row = {"epoch": epoch + 1, **_train_epoch(network, task, plan, data, epoch, state)}
-        with _Averaged(module, average):
+        row: Row = {"epoch": epoch + 1, **_train_epoch(network, task, plan.seed, data, epoch, state)}
+        with _averaged(state):
             row |= validate(network, task, data.validation())
         state.history.append(row)
         state.store(resume_file, digest)
         log.info("%s: epoch %d/%d  %s", task.stage, epoch + 1, plan.epochs, _brief(row))
-    if average is not None:
-        module.load_state_dict(average.state)
+    if state.average is not None:
+        module.load_state_dict(state.average.module.state_dict())
     network.eval()
     return state.history
 
@@ -99,11 +107,11 @@ def validate(network: SahmrNet, task: Task, batches: Iterable[Batch]) -> Row:
     return {f"val_{name}": value for name, value in means.result().items()}
 
 
-def _train_epoch(network: SahmrNet, task: Task, plan: Plan, data: TrainingData, epoch: int, state: _State) -> Row:
+def _train_epoch(network: SahmrNet, task: Task, seed: int, data: TrainingData, epoch: int, state: _State) -> Row:
     """All steps of one epoch; returns the rate and the mean losses."""
     network.eval()
     state.module.train()
-    seed = plan.seed * _SEED_STRIDE + epoch
+    seed = seed * _SEED_STRIDE + epoch
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     device = next(network.parameters()).device
@@ -117,10 +125,7 @@ def _train_epoch(network: SahmrNet, task: Task, plan: Plan, data: TrainingData, 
                 f"{task.stage}: a loss is not finite in epoch {epoch + 1}, step {step + 1}, samples "
                 f"{list(batch.keys)}; look at these samples, or lower canonical_lr"
             )
-        rate = learning_rate(plan, epoch, step, data.steps)
-        descend(state.optimizer, total.mean(), rate)
-        if state.average is not None:
-            state.average.update(state.module)
+        rate = state.descend(total.mean())
         means.add({"loss": total.detach(), **{name: value.detach() for name, value in losses.items()}})
         bar.set_postfix(loss=f"{float(total.mean().detach()):.3f}")
     return {"lr": rate, **{f"train_{name}": value for name, value in means.result().items()}}
@@ -132,18 +137,28 @@ class _State:
 
     module: torch.nn.Module
     optimizer: torch.optim.Optimizer
-    average: WeightAverage | None
+    schedule: LambdaLR
+    average: AveragedModel | None
     history: list[Row]
+
+    def descend(self, loss: Tensor) -> float:
+        """One step of weights, rate and average; returns the step's rate."""
+        rate = float(self.schedule.get_last_lr()[0])
+        descend(self.optimizer, loss)
+        self.schedule.step()
+        if self.average is not None:
+            self.average.update_parameters(self.module)
+        return rate
 
     def store(self, path: Path, digest: str) -> None:
         content: dict[str, Any] = {
             "digest": digest,
             "module": self.module.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "average": None if self.average is None else self.average.state_dict(),
             "history": self.history,
         }
-        if self.average is not None:
-            content |= {"average": self.average.state, "updates": self.average.updates}
         save_atomically(path, content)
 
     def restore(self, path: Path, digest: str) -> int:
@@ -156,29 +171,26 @@ class _State:
             return 0
         self.module.load_state_dict(content["module"])
         self.optimizer.load_state_dict(content["optimizer"])
-        self.history.extend(content["history"])
+        self.schedule.load_state_dict(content["schedule"])
         if self.average is not None:
-            for name, value in content["average"].items():
-                self.average.state[name].copy_(value)
-            self.average.updates = content["updates"]
+            self.average.load_state_dict(content["average"])
+        self.history.extend(content["history"])
         log.info("%s: resumed after %d epochs", path, len(self.history))
         return len(self.history)
 
 
-class _Averaged:
-    """Context in which the module bears its averaged weights."""
-
-    def __init__(self, module: torch.nn.Module, average: WeightAverage | None) -> None:
-        self.module, self.average = module, average
-
-    def __enter__(self) -> None:
-        if self.average is not None:
-            self.kept = {name: value.clone() for name, value in self.module.state_dict().items()}
-            self.module.load_state_dict(self.average.state)
-
-    def __exit__(self, *_: object) -> None:
-        if self.average is not None:
-            self.module.load_state_dict(self.kept)
+@contextmanager
+def _averaged(state: _State) -> Iterator[None]:
+    """The module bears its averaged weights, if there are any."""
+    if state.average is None:
+        yield
+        return
+    kept = {name: value.clone() for name, value in state.module.state_dict().items()}
+    state.module.load_state_dict(state.average.module.state_dict())
+    try:
+        yield
+    finally:
+        state.module.load_state_dict(kept)
 
 
 class _Means:

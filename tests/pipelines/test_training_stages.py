@@ -15,24 +15,17 @@ from PIL import Image
 
 from pipelines import evaluate, predict, train_rcnet, train_sahmr
 from sahmr.training import build
-from sahmr.training.checkpoint import load_plain, read_checkpoint, save_atomically
+from sahmr.training.checkpoint import read_checkpoint
 from schemas.fields import from_table, read_table
 from schemas.metric import METRIC_SCHEMA, MetricRecord
 from schemas.prediction import PREDICTION_SCHEMA
-from tests.worlds import small
+from tests.worlds import small, trainings
 from tests.worlds.networks import TINY, write_topology
 
 
 def write_params(folder: Path) -> None:
-    params = yaml.safe_load((Path(__file__).parents[2] / "params.yaml").read_text())
-    params["paths"] = {name: str(folder / name) for name in params["paths"]}
-    params["parallel"] = {"workers": 0, "loaders": 0, "threads": 1}
-    for stage in ("train_rcnet", "train_sahmr"):
-        params[stage] |= {"epochs": 1, "batch_size": 4}
-    params["train_sahmr"]["rcnet_checkpoint"] = str(folder / "models/rcnet.pt")
-    params["predict"] |= {"checkpoint": str(folder / "models/sahmr.pt")}
-    params["evaluate"]["sheet_frames"] = 2
-    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    trainings.write_params(folder, epochs=1, batch_size=4)
+    edit_params(folder, "evaluate", sheet_frames=2)
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +56,6 @@ def world(tmp_path_factory: pytest.TempPathFactory, patch: pytest.MonkeyPatch) -
 def test_checkpoints_and_histories(world: Path) -> None:
     first, both = (read_checkpoint(world / f"models/{name}.pt") for name in ("rcnet", "sahmr"))
     assert all(torch.equal(value, both.network[name]) for name, value in first.network.items())  # frozen to the bit
-    assert both.extra.keys() == {"baseline_mesh", "baseline_scaled_depth"}
     lines = (world / "models/sahmr_history.csv").read_text().splitlines()
     assert len(lines) == 2
     assert lines[0].startswith("epoch,lr,train_loss,")
@@ -83,27 +75,13 @@ def test_predictions_cover_the_split_and_repeat(world: Path) -> None:
 
 def test_scores_and_their_summary(world: Path) -> None:
     rows = from_table(read_table(world / "reports/rich_frames.parquet", METRIC_SCHEMA), MetricRecord)
-    assert [row.predictor for row in rows] == ["sahmr", "baseline"] * 3
+    assert [row.predictor for row in rows] == ["sahmr"] * 3
     summary = json.loads((world / "reports/rich_metrics.json").read_text())
-    mean = np.mean([row.mpve_mm for row in rows if row.predictor == "baseline"])
-    assert summary["baseline"]["mpve_mm"] == pytest.approx(mean, abs=1e-3)
-    gain = 100 * (1 - summary["sahmr"]["mpve_mm"] / summary["baseline"]["mpve_mm"])
-    assert summary["improvement_percent"]["mpve_mm"] == pytest.approx(gain, abs=0.01)
+    mean = np.mean([row.mpve_mm for row in rows])
+    assert summary["sahmr"]["mpve_mm"] == pytest.approx(mean, abs=1e-3)
     assert (world / "reports/rich_plot.csv").read_text().startswith("predictor,sequence,frames,global_mpjpe_mm")
     with Image.open(world / "reports/rich_sheet.png") as sheet:
         assert sheet.size[0] > 1000
-
-
-def test_checkpoint_without_baseline_is_scored_alone(world: Path, tmp_path: Path, patch: pytest.MonkeyPatch) -> None:
-    copy = tmp_path / "world"
-    shutil.copytree(world, copy)
-    content = {name: value for name, value in load_plain(world / "models/sahmr.pt").items() if "baseline" not in name}
-    save_atomically(copy / "models/sahmr.pt", content)
-    write_params(copy)
-    with pytest.MonkeyPatch.context() as there:
-        there.chdir(copy)
-        evaluate.main(["--dataset", "rich"])
-    assert json.loads((copy / "reports/rich_metrics.json").read_text()).keys() == {"sahmr"}
 
 
 def edit_params(folder: Path, section: str, **changes: object) -> None:

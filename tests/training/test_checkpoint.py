@@ -7,20 +7,20 @@ import torch
 
 from sahmr.errors import CheckpointError
 from sahmr.network.size import OWN, REFERENCE
-from sahmr.training.checkpoint import Checkpoint, load_state, read_checkpoint, save_checkpoint
+from sahmr.training.checkpoint import (
+    Checkpoint,
+    load_plain,
+    load_state,
+    read_checkpoint,
+    save_atomically,
+    save_checkpoint,
+)
 
 NETWORK = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Linear(3, 1))
 
 
 def checkpoint() -> Checkpoint:
-    return Checkpoint(
-        network=NETWORK.state_dict(),
-        stage="train_rcnet",
-        epoch=3,
-        size="demo",
-        behaviour=OWN,
-        extra={"baseline_mesh": torch.ones(2)},
-    )
+    return Checkpoint(network=NETWORK.state_dict(), stage="train_rcnet", epoch=3, size="demo", behaviour=OWN)
 
 
 def test_round_trip_and_repeatable_bytes(tmp_path: Path) -> None:
@@ -28,10 +28,17 @@ def test_round_trip_and_repeatable_bytes(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "b" / "a.pt", checkpoint())
     back = read_checkpoint(tmp_path / "a.pt")
     assert (back.stage, back.epoch, back.size, back.behaviour) == ("train_rcnet", 3, "demo", OWN)
-    assert torch.equal(back.extra["baseline_mesh"], torch.ones(2))
     assert all(torch.equal(back.network[name], value) for name, value in NETWORK.state_dict().items())
     assert (tmp_path / "a.pt").read_bytes() == (tmp_path / "b" / "a.pt").read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.pt", "b"]
+
+
+def test_what_older_versions_stored_beside_the_network_is_ignored(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "a.pt", checkpoint())
+    save_atomically(tmp_path / "old.pt", load_plain(tmp_path / "a.pt") | {"baseline_mesh": torch.ones(6890, 3)})
+    assert read_checkpoint(tmp_path / "old.pt").network.keys() == checkpoint().network.keys()
+    save_checkpoint(tmp_path / "b.pt", read_checkpoint(tmp_path / "old.pt"))
+    assert load_plain(tmp_path / "b.pt").keys() == load_plain(tmp_path / "a.pt").keys()
 
 
 @pytest.mark.parametrize(
@@ -76,5 +83,4 @@ def test_released_file_is_of_published_size_and_loses_its_prefix(tmp_path: Path)
     back = read_checkpoint(tmp_path / "released.pth")
     assert (back.size, back.behaviour, back.stage, back.epoch) == ("paper", REFERENCE, "released", 29)
     assert back.network.keys() == {"rcnet.a"}
-    assert back.extra == {}
     assert back.dropped == ("metro_enhanced.trans_encoder.0.bert.pooler.dense.weight",)

@@ -1,0 +1,106 @@
+"""Finished trainings, kept in the work store under all that decides their weights and found there again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pipelines.conversion.work_store import WorkStore, piece_key
+from pipelines.stage import log
+from sahmr.body.topology import TOPOLOGY_FILE
+from sahmr.datasets import find_card
+from sahmr.files import file_sha256, publish_text
+from sahmr.settings import Paths
+from sahmr.training.build import Network
+from sahmr.training.checkpoint import Checkpoint, save_checkpoint
+from sahmr.training.setup import Source, TrainingSettings, decisive_data
+from sahmr.training.trainer import Row, history_csv
+
+# Their code decides weights: another version, another training. What else reads data (zarr, pyarrow) gives the same
+# numbers in every version, and a torchsparse that is not installed counts as a version too.
+LIBRARIES = ("numpy", "opencv-python-headless", "torch", "torchsparse")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Training:
+    """One training of one stage.
+
+    Attributes:
+        stage: its name.
+        version: raised by hand whenever the same inputs give other weights; see ``tests/training/golden_steps.json``.
+        output: the results are ``<output>.pt`` and ``<output>_history.csv``.
+        section, network: its settings.
+        source: its data.
+        threads: of the CPU; the last bits of the weights depend on their number.
+        device: the last bits depend on its type. Not on record is the make of processor or GPU, which can change them
+            too: a training finished elsewhere is as good.
+    """
+
+    stage: str
+    version: int
+    output: str
+    section: TrainingSettings
+    network: Network
+    source: Source
+    threads: int
+    device: torch.device
+
+    def key(self, paths: Paths) -> str:
+        """Digest of all that decides the weights: of files (data, tables, checkpoints) their content, not their place.
+
+        Raises:
+            ShardError, StoreError: as :func:`sahmr.training.setup.decisive_data`.
+        """
+        inputs: dict[str, Any] = {
+            "data": decisive_data(self.source),
+            "device": self.device.type,
+            "ignored_parts": find_card(self.section.dataset).ignored_parts,
+            "threads": self.threads,
+            "topology": _content(paths.bodies / TOPOLOGY_FILE),
+        }
+        section = asdict(self.section)
+        section |= {name: _content(value) for name, value in section.items() if isinstance(value, Path)}
+        settings = {"network": asdict(self.network), "section": section}
+        return piece_key(self.stage, self.version, settings, inputs, LIBRARIES)
+
+
+def _content(path: Path) -> str:
+    """Digest of a file; empty if there is none, which the training reports."""
+    return file_sha256(path) if path.is_file() else ""
+
+
+def finish(training: Training, paths: Paths, train: Callable[[Path, str], tuple[Checkpoint, list[Row]]]) -> None:
+    """Put a training's checkpoint and history into ``paths.models``, trained now or taken from the work store.
+
+    Args:
+        training: what it is.
+        paths: where inputs, work store and outputs are.
+        train: (resume file, digest of all that decides the weights) -> checkpoint and history.
+
+    Raises:
+        StoreError: if the work store is full or cannot be written; the resume file is kept.
+    """
+    store, stage, key = WorkStore(root=paths.work.resolve()), training.stage, training.key(paths)
+    names = (f"{training.output}.pt", f"{training.output}_history.csv")
+    resume = paths.models / f".{stage}.resume.pt"
+    receipt = store.find(stage, key)
+    if receipt is not None:
+        log.info("%s: reused, trained before from the same settings and data: %s", stage, store.folder(stage, key))
+    else:
+        checkpoint, history = train(resume, key)
+        with store.make(stage, key) as draft:  # not opened before: what is unfinished for a day is swept away
+            save_checkpoint(draft.folder / names[0], checkpoint)
+            publish_text(draft.folder / names[1], history_csv(history))
+        receipt = store.find(stage, key)
+        assert receipt is not None
+        counts = (checkpoint.epoch, training.section.dataset, len(checkpoint.network))
+        log.info("%s: %d epochs on %s, %d tensors", stage, *counts)
+    for name in names:
+        (paths.models / name).unlink(missing_ok=True)
+    paths.models.mkdir(parents=True, exist_ok=True)
+    store.link(stage, receipt, paths.models)
+    resume.unlink(missing_ok=True)
