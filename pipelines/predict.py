@@ -9,18 +9,18 @@ from typing import Literal
 import pyarrow as pa
 from tqdm import tqdm
 
-from pipelines.conversion.parallel import loader_count, thread_count
+from pipelines.conversion.parallel import Parallel
 from pipelines.stage import log, parse_dataset, stage
 from sahmr.batches.dataset import SampleDataset
 from sahmr.batches.loader import make_loader
 from sahmr.body.topology import load_topology
-from sahmr.inference import predict_records
+from sahmr.inference import predict_tables
 from sahmr.network.precision import Precision
 from sahmr.settings import Paths, load_section, settings
 from sahmr.training.build import network_of, prepare_torch
 from sahmr.training.checkpoint import behaviour_values, file_sha256, read_checkpoint
-from schemas.fields import to_table, write_table
-from schemas.prediction import PREDICTION_SCHEMA
+from schemas.fields import write_table
+from schemas.prediction import SPLIT
 
 
 @settings
@@ -46,8 +46,17 @@ class Predict:
 def main(argv: Sequence[str] | None = None) -> None:
     """Write ``predictions/<dataset>.parquet``."""
     dataset = parse_dataset(argv, what=__doc__ or "")
-    section, paths = load_section("predict", Predict), load_section("paths", Paths)
-    device = prepare_torch(thread_count())
+    run(dataset, load_section("predict", Predict), load_section("paths", Paths), load_section("parallel", Parallel))
+
+
+def run(dataset: str, section: Predict, paths: Paths, parallel: Parallel) -> None:
+    """Predict every person-image of a split, in the order of the keys.
+
+    Raises:
+        CheckpointError: if the checkpoint is no whole network.
+        ShardError, StoreError: if shards or scenes are missing or damaged, or the split has no samples.
+    """
+    device = prepare_torch(parallel.threads)
     checkpoint = read_checkpoint(section.checkpoint)
     network = network_of(
         checkpoint, load_topology(paths.bodies), backend=section.sparse_backend, source=str(section.checkpoint)
@@ -57,17 +66,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         "predict %s: %s, stage %s, size %s; %s", dataset, section.checkpoint, checkpoint.stage, checkpoint.size, told
     )
     samples = SampleDataset(paths.shards / dataset, paths.scenes / f"{dataset}.zarr", section.split)
-    loader = make_loader(samples, batch_size=section.batch_size, num_workers=loader_count())
+    loader = make_loader(samples, batch_size=section.batch_size, num_workers=parallel.loaders)
     bar = tqdm(loader, desc=f"predict {dataset}", unit="batch", disable=None)
-    records = predict_records(network, bar, section.precision)
-    table = pa.concat_tables(to_table(of_batch, PREDICTION_SCHEMA) for of_batch in records)
-    target = paths.predictions / f"{dataset}.parquet"
+    table = pa.concat_tables(predict_tables(network, bar, section.precision))
     extra = {
-        "sahmr.split": section.split,
+        SPLIT: section.split,
         "sahmr.checkpoint_sha256": file_sha256(section.checkpoint),
         "sahmr.precision": section.precision,
     }
-    write_table(target, table, extra=extra)
+    write_table(paths.predictions / f"{dataset}.parquet", table, extra=extra)
     counts = table.column("contact_count").to_pylist()
     log.info(
         "predict %s: %d person-images of split %s, %.1f contact points each, %d without any",
