@@ -44,7 +44,7 @@ class Predict:
 
 @stage
 def main(argv: Sequence[str] | None = None) -> None:
-    """Write ``predictions/<dataset>.parquet``."""
+    """Write ``predictions/<dataset>/sahmr.parquet``."""
     dataset = parse_dataset(argv, what=__doc__ or "")
     run(dataset, load_section("predict", Predict), load_section("paths", Paths), load_section("parallel", Parallel))
 
@@ -74,7 +74,7 @@ def run(dataset: str, section: Predict, paths: Paths, parallel: Parallel) -> Non
         "sahmr.checkpoint_sha256": file_sha256(section.checkpoint),
         "sahmr.precision": section.precision,
     }
-    write_table(paths.predictions / f"{dataset}.parquet", table, extra=extra)
+    write_table(paths.predictions / dataset / "sahmr.parquet", table, extra=extra)
     counts = table.column("contact_count").to_pylist()
     log.info(
         "predict %s: %d person-images of split %s, %.1f contact points each, %d without any",
