@@ -18,7 +18,7 @@ MODULES = imports.modules()
 # These cannot change a result (how work is spread, how errors are told), so no stage depends on them.
 UNTRACKED_SECTIONS = {"raw", "paths", "parallel"}
 # Run by hand, no stage: the README tells their command lines.
-TOOLS = {"pipelines.convert_checkpoint", "pipelines.prune_work", "pipelines.raw_check"}
+TOOLS = {"pipelines.convert_checkpoint", "pipelines.prune_work", "pipelines.raw_check", "pipelines.scores"}
 SHARED_SECTIONS = {"network"}  # read by the two trainings
 
 

@@ -1,4 +1,4 @@
-"""From predictions tables to scores: the stages baseline and evaluate, on nine samples."""
+"""From predictions tables to scores: the stages baseline and evaluate and the tool scores, on nine samples."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from pipelines import baseline, evaluate
+from pipelines import baseline, evaluate, scores
 from pipelines.conversion.parallel import Parallel
 from sahmr.errors import ShardError
 from sahmr.settings import Paths
 from sahmr.shards.decode import StoredGeometry
 from sahmr.shards.reader import ShardReader, read_index
 from sahmr.shards.write import write_index
-from schemas.fields import from_table, read_table, write_table
+from schemas.fields import SchemaError, from_table, read_table, write_table
 from schemas.metric import METRIC_SCHEMA, MetricRecord
 from schemas.prediction import PREDICTION_SCHEMA, SPLIT, prediction_table
 from schemas.shard import ShardEntry
@@ -177,3 +177,25 @@ def test_frames_without_truth_are_refused_by_name(world: Path, monkeypatch: pyte
     monkeypatch.setattr(ShardReader, "geometry", bodiless)
     with pytest.raises(ShardError, match=r"2 person-images have no ground truth .*Room_test_00007, Room_test_00008;"):
         run_evaluate(world)
+
+
+def test_table_of_all_scores_is_short(world: Path) -> None:
+    run_baseline(world)
+    write_predictions(world, "sahmr", TEST_KEYS, off_m=0.1)
+    write_predictions(world, "a-method-with-a-very-long-name", TEST_KEYS)
+    run_evaluate(world)
+    lines = scores.score_lines(world / "reports")
+    assert max(len(line) for line in lines) <= 100
+    assert [line.split()[:2] for line in lines[2:5]] == [
+        ["rich", "sahmr"], ["rich", "a-method-w"], ["rich", "baseline"],
+    ]  # fmt: skip
+    assert lines[2].split()[2:4] == ["3", "100.0"]
+    assert lines[5] == "prox: no scores yet; make them with: dvc repro evaluate_prox"
+    assert [line.split()[0] for line in scores.file_lines(world / "reports")] == [str(world / "reports/rich_sheet.png")]
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"sahmr": {"frames": 1}}', '{"sahmr": 1}'])
+def test_damaged_summary_names_the_stage_that_makes_it(content: str, tmp_path: Path) -> None:
+    (tmp_path / "rich_metrics.json").write_text(content)
+    with pytest.raises(SchemaError, match=r"rich_metrics\.json: not a summary of scores .*dvc repro evaluate_rich"):
+        scores.score_lines(tmp_path)
