@@ -17,7 +17,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 repro: .venv.stamp
 	$(BIN)/python -m pipelines.raw_check
 	$(BIN)/dvc repro
-	$(BIN)/dvc metrics show
+	$(BIN)/python -m pipelines.scores
 
 test: .venv.stamp
 	$(BIN)/ruff check .

@@ -35,10 +35,9 @@ def artifacts(paths: Paths, datasets: Sequence[str]) -> list[Artifact]:
         one(paths.models / "sahmr.pt", "train_sahmr", "model"),
     ]
     for name in datasets:
-        found += [
-            one(paths.predictions / f"{name}.parquet", "predict", "table", name),
-            one(paths.reports / f"{name}_frames.parquet", f"evaluate_{name}", "table", name),
-        ]
+        for path in sorted((paths.predictions / name).glob("*.parquet")):  # whoever made them
+            found.append(one(path, "predict" if path.stem == "sahmr" else path.stem, "table", name))
+        found.append(one(paths.scores / f"{name}.parquet", "evaluate", "table", name))
     return found
 
 

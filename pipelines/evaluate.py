@@ -1,34 +1,36 @@
-"""Stage ``evaluate``: score predictions and baseline against ground truth, and draw some of them."""
+"""Stage ``evaluate``: score every predictor's table against ground truth, side by side, and draw some of one."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
+from pipelines.conversion.parallel import Parallel
 from pipelines.stage import log, parse_dataset, stage
 from sahmr.batches.dataset import SampleDataset
 from sahmr.body.topology import load_topology
+from sahmr.errors import ShardError
 from sahmr.evaluation import (
-    DistanceGrid,
-    StoredPrediction,
+    Predictions,
     check_keys,
+    find_predictions,
+    missing_truth,
+    read_predictions,
     score,
     sequence_csv,
-    stored_predictions,
     summarise,
-    table_lines,
 )
 from sahmr.files import publish_text
 from sahmr.overlay import Tile, draw_sheet
 from sahmr.scenes.store import load_scene
 from sahmr.settings import Paths, load_section, settings
 from sahmr.structures import BodyTopology, Sample
-from schemas.fields import read_table, to_table, write_table
+from schemas.fields import to_table, write_table
 from schemas.metric import METRIC_SCHEMA, MetricRecord
-from schemas.prediction import PREDICTION_SCHEMA
 
 
 @settings
@@ -48,48 +50,78 @@ class Evaluate:
 def main(argv: Sequence[str] | None = None) -> None:
     """Write scores per frame, their means, means per sequence, and the picture."""
     dataset = parse_dataset(argv, what=__doc__ or "")
-    section, paths = load_section("evaluate", Evaluate), load_section("paths", Paths)
-    source = paths.predictions / f"{dataset}.parquet"
-    table = read_table(source, PREDICTION_SCHEMA)
+    run(dataset, load_section("evaluate", Evaluate), load_section("paths", Paths), load_section("parallel", Parallel))
+
+
+def run(dataset: str, section: Evaluate, paths: Paths, parallel: Parallel) -> None:
+    """Score all tables of ``predictions/<dataset>``; one without rows is left out.
+
+    Args:
+        dataset: whose tables.
+        section: which split, and the size of the picture.
+        paths: all folders but those of raw frames and models.
+        parallel: as every stage takes it; one process reads the split once, pictures only of what it draws.
+
+    Raises:
+        SchemaError: if a file is no predictions table.
+        ShardError, StoreError: if there are no predictions, they are of other data or another split, ground truth
+            is lacking, or shards or scenes are missing or damaged.
+    """
     samples = SampleDataset(paths.shards / dataset, paths.scenes / f"{dataset}.zarr", section.split)
-    check_keys(table.column("key").to_pylist(), (entry.key for entry in samples.entries), source=str(source))
+    predictors = list(_read(samples, section, paths.predictions / dataset))
+    if not predictors:
+        raise ShardError(f"{paths.predictions / dataset}: no table has a row; make predictions with: dvc repro predict")
+    bodiless = [entry.key for entry in samples.entries if samples.reader.geometry(entry).vertices_world is None]
+    if bodiless:
+        raise missing_truth(bodiless, source=str(paths.shards / dataset))
     topology = load_topology(paths.bodies)
-    shown = set(np.linspace(0, len(samples) - 1, min(section.sheet_frames, len(samples))).round().astype(int).tolist())
-    records: list[MetricRecord] = []
-    tiles: list[Tile] = []
-    places = {entry.key: place for place, entry in enumerate(samples.entries)}
-    rows = tqdm(stored_predictions(table), total=len(samples), desc=f"evaluate {dataset}", disable=None)
-    for key, prediction in rows:
-        sample = samples[places[key]]
-        scored = _score(sample, samples, places[key], prediction, topology)
-        records.append(scored)
-        if places[key] in shown:
-            tiles.append(_tile(sample, prediction, scored))
-    summary = summarise(records)
-    title = f"{dataset.upper()}, split {section.split}: ground truth, prediction, both from the side"
+    records = _score(samples, predictors, topology)
+    table = to_table(records, METRIC_SCHEMA)
+    summary = summarise(table)
+    first = predictors[0]
+    title = (
+        f"{dataset.upper()}, split {section.split}: ground truth, prediction ({first.predictor}), both from the side"
+    )
+    tiles = list(_tiles(samples, first, records[:: len(predictors)], section.sheet_frames))
     draw_sheet(tiles, topology.faces.numpy(), paths.reports / f"{dataset}_sheet.png", title=title)
-    write_table(paths.reports / f"{dataset}_frames.parquet", to_table(records, METRIC_SCHEMA))
-    publish_text(paths.reports / f"{dataset}_plot.csv", sequence_csv(records))
+    write_table(paths.scores / f"{dataset}.parquet", table)
+    publish_text(paths.reports / f"{dataset}_plot.csv", sequence_csv(table))
     publish_text(paths.reports / f"{dataset}_metrics.json", json.dumps(summary, indent=2) + "\n")
-    log.info("evaluate %s: %d person-images\n%s", dataset, len(samples), "\n".join(table_lines(summary)))
+    means = (f"{each.predictor} {summary[each.predictor]['global_mpjpe_mm']:.1f} mm" for each in predictors)
+    log.info("evaluate %s: %d person-images; G-MPJPE: %s", dataset, len(samples), ", ".join(means))
 
 
-def _score(
-    sample: Sample,
-    samples: SampleDataset,
-    place: int,
-    prediction: StoredPrediction,
-    topology: BodyTopology,
-) -> MetricRecord:
-    """Scores of the network."""
-    entry = samples.entries[place]
-    scene = load_scene(samples.scenes, entry.scene_key)
-    grid = DistanceGrid(sdf=scene.sdf, sdf_min=scene.sdf_min, sdf_max=scene.sdf_max)
-    return score("sahmr", entry.sequence, prediction.vertices, sample, grid, topology.joint_regressor)
+def _read(samples: SampleDataset, section: Evaluate, folder: Path) -> Iterator[Predictions]:
+    """The tables that have rows, each sure to cover the split."""
+    for path in find_predictions(folder):
+        predictions = read_predictions(path, section.split)
+        if predictions.rows:
+            check_keys(predictions.rows, (entry.key for entry in samples.entries), source=str(path))
+            yield predictions
+        else:
+            log.info("evaluate: %s has no rows and is left out", path)
 
 
-def _tile(sample: Sample, prediction: StoredPrediction, scores: MetricRecord) -> Tile:
-    """What the picture shows of one person-image."""
+def _score(samples: SampleDataset, predictors: Sequence[Predictions], topology: BodyTopology) -> list[MetricRecord]:
+    """Frame after frame, each predictor's row in the order of the predictors."""
+    records: list[MetricRecord] = []
+    for entry in tqdm(samples.entries, desc="evaluate", disable=None):
+        meshes = {each.predictor: each.mesh(entry.key) for each in predictors}
+        frame, scene = samples.reader.geometry(entry), load_scene(samples.scenes, entry.scene_key)
+        records += score(meshes, frame, entry.sequence, scene, topology.joint_regressor)
+    return records
+
+
+def _tiles(
+    samples: SampleDataset, predictions: Predictions, records: Sequence[MetricRecord], number: int
+) -> Iterator[Tile]:
+    """What the picture shows: person-images spread evenly over the split, with one predictor's scores."""
+    places = np.linspace(0, len(samples) - 1, min(number, len(samples))).round().astype(int)
+    for place in dict.fromkeys(places.tolist()):
+        yield _tile(samples[place], predictions, records[place])
+
+
+def _tile(sample: Sample, predictions: Predictions, scores: MetricRecord) -> Tile:
     assert sample.vertices_camera is not None  # it was scored
     return Tile(
         caption=f"{sample.key}   G-MPJPE {scores.global_mpjpe_mm:.0f} mm, MPJPE {scores.mpjpe_mm:.0f} mm",
@@ -97,9 +129,9 @@ def _tile(sample: Sample, prediction: StoredPrediction, scores: MetricRecord) ->
         intrinsics=sample.intrinsics.double().numpy(),
         crop_box=sample.crop_box.double().numpy(),
         true=sample.vertices_camera.double().numpy(),
-        predicted=prediction.vertices.double().numpy(),
+        predicted=predictions.mesh(sample.key).double().numpy(),
         scene=sample.scene_camera.double().numpy(),
-        contact=prediction.contact_points.double().numpy(),
+        contact=predictions.contacts(sample.key).double().numpy(),
     )
 
 

@@ -15,13 +15,13 @@ from sahmr.batches.dataset import SampleDataset
 from sahmr.batches.loader import make_loader
 from sahmr.body.topology import load_topology
 from sahmr.files import file_sha256
-from sahmr.inference import predict_records
+from sahmr.inference import predict_tables
 from sahmr.network.precision import Precision
 from sahmr.settings import Paths, load_section, settings
 from sahmr.training.build import network_of, prepare_torch
 from sahmr.training.checkpoint import behaviour_values, read_checkpoint
-from schemas.fields import to_table, write_table
-from schemas.prediction import PREDICTION_SCHEMA
+from schemas.fields import write_table
+from schemas.prediction import SPLIT
 
 
 @settings
@@ -45,10 +45,18 @@ class Predict:
 
 @stage
 def main(argv: Sequence[str] | None = None) -> None:
-    """Write ``predictions/<dataset>.parquet``."""
+    """Write ``predictions/<dataset>/sahmr.parquet``."""
     dataset = parse_dataset(argv, what=__doc__ or "")
-    section, paths = load_section("predict", Predict), load_section("paths", Paths)
-    parallel = load_section("parallel", Parallel)
+    run(dataset, load_section("predict", Predict), load_section("paths", Paths), load_section("parallel", Parallel))
+
+
+def run(dataset: str, section: Predict, paths: Paths, parallel: Parallel) -> None:
+    """Predict every person-image of a split, in the order of the keys.
+
+    Raises:
+        CheckpointError: if the checkpoint is no whole network.
+        ShardError, StoreError: if shards or scenes are missing or damaged, or the split has no samples.
+    """
     device = prepare_torch(parallel.threads)
     checkpoint = read_checkpoint(section.checkpoint)
     network = network_of(
@@ -61,15 +69,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     samples = SampleDataset(paths.shards / dataset, paths.scenes / f"{dataset}.zarr", section.split)
     loader = make_loader(samples, batch_size=section.batch_size, num_workers=parallel.loaders)
     bar = tqdm(loader, desc=f"predict {dataset}", unit="batch", disable=None)
-    records = predict_records(network, bar, section.precision)
-    table = pa.concat_tables(to_table(of_batch, PREDICTION_SCHEMA) for of_batch in records)
-    target = paths.predictions / f"{dataset}.parquet"
+    table = pa.concat_tables(predict_tables(network, bar, section.precision))
     extra = {
-        "sahmr.split": section.split,
+        SPLIT: section.split,
         "sahmr.checkpoint_sha256": file_sha256(section.checkpoint),
         "sahmr.precision": section.precision,
     }
-    write_table(target, table, extra=extra)
+    write_table(paths.predictions / dataset / "sahmr.parquet", table, extra=extra)
     counts = table.column("contact_count").to_pylist()
     log.info(
         "predict %s: %d person-images of split %s, %.1f contact points each, %d without any",

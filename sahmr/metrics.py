@@ -83,22 +83,6 @@ def cell_errors(predicted: Int[Tensor, "batch 2"], true: Int[Tensor, "batch 2"])
     return distance
 
 
-def contact_vertex_error_mm(
-    predicted: Float[Tensor, "batch 6890 3"],
-    true: Float[Tensor, "batch 6890 3"],
-    contact: Bool[Tensor, "batch 6890"],
-    joint_regressor: Float[Tensor, "17 6890"],
-) -> Float[Tensor, " batch"]:
-    """Pelvis-aligned error of the touching vertices, summed over them and divided by all 6890, millimetres.
-
-    Source: C_HSCP_L2 of the reference's validator.
-    """
-    pelvis = joint_regressor[0]
-    shift = torch.einsum("v,bvc->bc", pelvis, true) - torch.einsum("v,bvc->bc", pelvis, predicted)
-    error: Tensor = (predicted + shift[:, None] - true).norm(dim=2)
-    return (error * contact).mean(dim=1) * _MM
-
-
 def voxel_part_scores(
     predicted: Int[Tensor, " voxels"], true: Int[Tensor, " voxels"], sample: Int[Tensor, " voxels"], count: int
 ) -> dict[str, Float[Tensor, " batch"]]:

@@ -101,16 +101,16 @@ def paint(
         faces: triangles.
         color: RGB.
     """
-    mask = np.zeros(canvas.shape[:2], dtype=np.uint8)
-    colors = shade(vertices, faces, color)
-    triangles = np.round(uv[faces] * 16).astype(np.int64)
-    bounded = np.abs(triangles).max(axis=(1, 2)) < 16 * 8 * max(canvas.shape)  # a vertex on the image plane runs away
-    for face in np.argsort(-depth[faces].mean(axis=1), kind="stable"):
-        if bounded[face]:
-            corners = triangles[face].astype(np.int32)
-            cv2.fillConvexPoly(canvas, corners, tuple(colors[face].tolist()), lineType=cv2.LINE_8, shift=4)
-            cv2.fillConvexPoly(mask, corners, 255, lineType=cv2.LINE_8, shift=4)
-    return mask
+    layers = np.dstack([canvas, np.zeros_like(canvas[..., 0])])  # RGB and the mask: one fill paints all four
+    corners = np.round(uv[faces] * 16).astype(np.int64)
+    bounded = np.abs(corners).max(axis=(1, 2)) < 16 * 8 * max(canvas.shape)  # a vertex on the image plane runs away
+    order = np.argsort(-depth[faces].mean(axis=1), kind="stable")
+    order = order[bounded[order]]
+    colors = shade(vertices, faces, color)[order].tolist()
+    for triangle, shaded in zip(corners[order].astype(np.int32), colors, strict=True):
+        cv2.fillConvexPoly(layers, triangle, (*shaded, 255), lineType=cv2.LINE_8, shift=4)
+    canvas[:] = layers[..., :3]
+    return layers[..., 3].copy()
 
 
 def _over_image(tile: Tile, vertices: Array, color: tuple[int, int, int], faces: NDArray[np.int64]) -> Pixels:

@@ -31,6 +31,7 @@ class Paths:
     shards: Path
     models: Path
     predictions: Path
+    scores: Path
     reports: Path
     catalog: Path
     work: Path

@@ -1,4 +1,4 @@
-"""Scores of one person-image: the rows of ``reports/<dataset>_frames.parquet``."""
+"""Scores of one person-image: the rows of ``scores/<dataset>.parquet``."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ METRIC_SCHEMA = schema(
     "metric",
     (
         column("key", pa.string()),
-        column("predictor", pa.string(), note="sahmr | baseline"),
+        column("predictor", pa.string(), note="whose table: sahmr | baseline | another method"),
         column("sequence", pa.string()),
         column("global_mpjpe_mm", pa.float64(), unit="mm", note="G-MPJPE, 14 H36M joints"),
         column("global_mpve_mm", pa.float64(), unit="mm", note="G-MPVE, 6890 vertices"),

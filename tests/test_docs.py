@@ -19,11 +19,6 @@ README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
 MODULES = imports.modules()
-# What other branches of the same work bring; each must go from here as soon as it is there.
-AWAITED = {
-    "python -m pipelines.scores",
-    "sahmr/inference.py: predict_tables",
-}
 _PATH = re.compile(r"(?:pipelines|sahmr|catalog|schemas|tests|docs)/[\w./]*|\w+\.yaml|Makefile|LICENSE|\.ci/run")
 _LINK = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")
 
@@ -122,8 +117,8 @@ def anchors(page: Path) -> set[str]:
 def test_page_names_only_what_exists(page: Path) -> None:
     text = page.read_text()
     assert not set(unknown_paths(text)), "paths that do not exist"
-    assert not set(unknown_commands(text)) - AWAITED, "commands, targets or stages that do not exist"
-    assert not set(unknown_keys(text)) - AWAITED, "keys that params.yaml does not have"
+    assert not set(unknown_commands(text)), "commands, targets or stages that do not exist"
+    assert not set(unknown_keys(text)), "keys that params.yaml does not have"
     assert not set(broken_links(page)), "links that lead nowhere"
 
 
@@ -157,14 +152,7 @@ def test_walk_names_functions_and_types_that_exist() -> None:
         missing |= {f"{path}: {name}" for name in re.findall(r"`([\w.]+)`", functions) if name not in known}
         missing |= {name for name in re.findall(r"`([A-Z][a-z]\w+)`", taken + given) if name not in classes}
     assert len(rows) > 15
-    assert not missing - AWAITED
-
-
-def test_awaited_is_not_there_yet() -> None:
-    texts = [page.read_text() for page in PAGES]
-    found = {name for text in texts for check in (unknown_commands, unknown_keys) for name in check(text)}
-    there = {name for name in AWAITED if ": " not in name} - found
-    assert not there, "these exist now: take them out of AWAITED"
+    assert not missing
 
 
 @pytest.mark.parametrize(

@@ -117,3 +117,45 @@ def _load(data: bytes, shape: tuple[int, ...], kind: str) -> ndarray:
     if values.shape != shape or values.dtype != np.dtype(kind):
         raise ValueError(f"array is {values.shape} {values.dtype.str}, expected {shape} {kind}")
     return values
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredGeometry:
+    """What a shard holds of a sample besides its picture; the fields are those of :class:`StoredSample`.
+
+    ``vertices_world`` is None where the sample has no ground truth.
+    """
+
+    key: str
+    intrinsics: Float[ndarray, "3 3"]
+    camera_from_world: Float[ndarray, "4 4"]
+    person_box: Float[ndarray, "4"]
+    vertices_world: Float[ndarray, "6890 3"] | None
+    contact: Bool[ndarray, "6890"] | None
+
+
+def decode_geometry(data: bytes, *, place: str = "sample") -> StoredGeometry:
+    """Decode one sample without its picture. Arguments and errors as :func:`decode_sample`."""
+    try:
+        members = _members(data)
+        meta = json.loads(members["json"])
+        if meta["member_version"] != MEMBER_VERSION:
+            raise ValueError(f"member version {meta['member_version']}, expected {MEMBER_VERSION}")
+        vertices, contact = None, None
+        if meta.get("has_body", True):
+            vertices = _load(members["vertices.npy"], (NUM_VERTICES, 3), "<f4")
+        if meta["has_contact"]:
+            packed = _load(members["contact.npy"], (_CONTACT_BYTES,), "|u1")
+            contact = np.unpackbits(packed, count=NUM_VERTICES).astype(bool)
+        return StoredGeometry(
+            key=str(meta["key"]),
+            intrinsics=np.array(meta["intrinsics"], dtype=np.float64).reshape(3, 3),
+            camera_from_world=np.array(meta["camera_from_world"], dtype=np.float64).reshape(4, 4),
+            person_box=np.array(meta["person_box"], dtype=np.float64).reshape(4),
+            vertices_world=vertices,
+            contact=contact,
+        )
+    except KeyError as problem:
+        raise ShardError(f"{place}: lacks {problem}; rebuild with: dvc repro shards") from None
+    except (ValueError, TypeError, tarfile.TarError, EOFError) as problem:
+        raise ShardError(f"{place}: damaged ({problem}); rebuild with: dvc repro shards") from None

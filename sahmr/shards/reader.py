@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from sahmr.errors import ShardError
-from sahmr.shards.decode import StoredSample, decode_sample
+from sahmr.shards.decode import StoredGeometry, StoredSample, decode_geometry, decode_sample
 from schemas.fields import from_table, read_table
 from schemas.quarantine import QUARANTINE_SCHEMA, Quarantined
 from schemas.shard import SHARD_INDEX_SCHEMA, ShardEntry
@@ -44,6 +44,10 @@ class ShardReader:
     def decode(self, entry: ShardEntry, *, verify: bool = False) -> StoredSample:
         """One sample, decoded. Errors as :meth:`read` and :func:`sahmr.shards.decode.decode_sample`."""
         return decode_sample(self.read(entry, verify=verify), place=f"{self.folder / entry.shard}: sample {entry.key}")
+
+    def geometry(self, entry: ShardEntry) -> StoredGeometry:
+        """One sample without its picture. Errors as :meth:`read` and :func:`sahmr.shards.decode.decode_geometry`."""
+        return decode_geometry(self.read(entry), place=f"{self.folder / entry.shard}: sample {entry.key}")
 
     def _open(self, shard: str) -> int:
         key = (os.getpid(), shard)

@@ -153,7 +153,7 @@ def link_body(linker: Linker, root: Path, sequence: str, frame: int, subject: st
 
 def write_params(folder: Path) -> None:
     """What the stage needs to run over the tree."""
-    names = ("bodies", "frames", "scenes", "shards", "models", "predictions", "reports", "catalog", "work")
+    names = ("bodies", "frames", "scenes", "shards", "models", "predictions", "scores", "reports", "catalog", "work")
     params = {
         "raw": {"rich": "RICH"},
         "paths": {name: f"out/{name}" for name in names},

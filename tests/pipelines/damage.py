@@ -29,7 +29,7 @@ from schemas.quarantine import QUARANTINE_SCHEMA, Quarantined
 from tests.worlds.small import hashes
 
 STAGES = {"bodies": bodies, "frames": frames, "scenes": scenes, "shards": shards, "verify": verify}
-_NAMES = ("bodies", "frames", "scenes", "shards", "models", "predictions", "reports", "catalog", "work")
+_NAMES = ("bodies", "frames", "scenes", "shards", "models", "predictions", "scores", "reports", "catalog", "work")
 _SEQUENCES = ("BBQ_001_guitar", "Gym_011_cooking1")  # of RICH: one to train and one to test with
 _SECTIONS: dict[str, dict[str, Any]] = {
     "bodies": {"raw": "body_models", "num_betas": 10},

@@ -21,7 +21,7 @@ from tests.worlds import raw_trees as trees
 from tests.worlds import small
 
 GOLDEN = Path(__file__).with_suffix(".json")
-_FOLDERS = ("bodies", "frames", "scenes", "shards", "models", "predictions", "reports", "catalog", "work")
+_FOLDERS = ("bodies", "frames", "scenes", "shards", "models", "predictions", "scores", "reports", "catalog", "work")
 
 
 def digest(*folders: Path) -> str:

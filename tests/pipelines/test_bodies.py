@@ -17,7 +17,7 @@ from tests.worlds.bodies import model_arrays, write_body_tree
 
 
 def write_params(root: Path) -> None:
-    names = ("bodies", "frames", "scenes", "shards", "models", "predictions", "reports", "catalog", "work")
+    names = ("bodies", "frames", "scenes", "shards", "models", "predictions", "scores", "reports", "catalog", "work")
     params = {
         "paths": {name: f"out/{name}" for name in names},
         "bodies": {"raw": "raw_bodies", "num_betas": 10},

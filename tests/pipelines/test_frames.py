@@ -17,7 +17,7 @@ from schemas.quarantine import QUARANTINE_SCHEMA, Quarantined
 from schemas.scene import SCENE_SCHEMA
 from tests.worlds.raw_trees import RULES, SEQUENCE, put, write_bodies, write_prox, write_rich
 
-NAMES = ("bodies", "frames", "scenes", "shards", "models", "predictions", "reports", "catalog", "work")
+NAMES = ("bodies", "frames", "scenes", "shards", "models", "predictions", "scores", "reports", "catalog", "work")
 
 
 @pytest.fixture

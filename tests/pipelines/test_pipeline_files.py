@@ -16,7 +16,7 @@ STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 DEMO = yaml.safe_load((ROOT / "pipelines/demo/dvc.yaml").read_text())["stages"]
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
 MODULES = imports.modules()
-# These cannot change a result (how work is spread, how errors are told), so no stage depends on them.
+# How this machine works and where things are cannot change a result, so no stage tracks these.
 UNTRACKED_SECTIONS = {"raw", "paths", "parallel"}
 # Run by hand, no stage: README or docs/ have their command lines.
 TOOLS = {"pipelines.convert_checkpoint", "pipelines.prune_work", "pipelines.raw_check"}

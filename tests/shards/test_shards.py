@@ -1,7 +1,7 @@
 import gc
 import json
 import os
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +9,7 @@ import pytest
 import webdataset
 
 from sahmr.errors import RawDataError, ShardError
-from sahmr.shards.decode import decode_sample
+from sahmr.shards.decode import StoredGeometry, decode_geometry, decode_sample
 from sahmr.shards.encode import plan_crop
 from sahmr.shards.reader import read_index
 from sahmr.shards.write import plan_shards
@@ -31,6 +31,14 @@ def test_round_trip(small_world: Path) -> None:
         assert (sample.contact is None) == (row.contact_file is None)
         if sample.contact is not None:
             np.testing.assert_array_equal(sample.contact, small.contact(row.frame))
+
+
+def test_geometry_is_the_sample_without_its_picture(small_world: Path) -> None:
+    for entry in read_index(small_world / "shards/rich"):
+        data = (small_world / "shards/rich" / entry.shard).read_bytes()[entry.offset : entry.offset + entry.length]
+        sample, geometry = decode_sample(data), decode_geometry(data)
+        for field in fields(StoredGeometry):
+            np.testing.assert_array_equal(getattr(geometry, field.name), getattr(sample, field.name))
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # webdataset leaves its files to the garbage collector

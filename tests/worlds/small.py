@@ -154,7 +154,7 @@ def write_world(folder: Path) -> None:
 
 def write_params(folder: Path, *, workers: int = 0, **changes: dict[str, int]) -> None:
     """``changes``: values of a section that differ from the usual ones."""
-    names = ("bodies", "frames", "scenes", "shards", "models", "predictions", "reports", "catalog", "work")
+    names = ("bodies", "frames", "scenes", "shards", "models", "predictions", "scores", "reports", "catalog", "work")
     sections = {
         "raw": dict.fromkeys(("rich", "prox"), str(folder / "raw")),
         "paths": {name: str(folder / name) for name in names},

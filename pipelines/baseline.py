@@ -1,0 +1,88 @@
+"""Stage ``baseline``: predict the training split's mean body, in the middle of every crop."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from pipelines.conversion.parallel import Parallel
+from pipelines.stage import log, parse_dataset, stage
+from sahmr.baseline import Means, cameras_of, mean_body, middle_roots
+from sahmr.body.topology import load_topology
+from sahmr.errors import ShardError
+from sahmr.scenes.store import left_out_scenes
+from sahmr.settings import Paths, load_section, settings
+from sahmr.shards.reader import ShardReader, read_index
+from sahmr.structures import Camera
+from schemas.fields import write_table
+from schemas.prediction import PREDICTION_SCHEMA, SPLIT, prediction_table
+
+
+@settings
+class Baseline:
+    """Section ``baseline`` of params.yaml.
+
+    Attributes:
+        split: which samples are predicted; the mean is always that of the data set's own split ``train``.
+    """
+
+    split: str
+
+
+@stage
+def main(argv: Sequence[str] | None = None) -> None:
+    """Write ``predictions/<dataset>/baseline.parquet``."""
+    dataset = parse_dataset(argv, what=__doc__ or "")
+    run(dataset, load_section("baseline", Baseline), load_section("paths", Paths), load_section("parallel", Parallel))
+
+
+def run(dataset: str, section: Baseline, paths: Paths, parallel: Parallel) -> None:
+    """Predict every person-image of a split, in the order of the keys; without training bodies, none.
+
+    Args:
+        dataset: its shards hold both splits.
+        section: which split.
+        paths: shards, scenes (whose left-out ones have no samples), bodies and predictions.
+        parallel: as every stage takes it; one process reads the split once, without its pictures.
+
+    Raises:
+        ShardError, StoreError: if shards or scenes are missing or damaged, or the split has no samples.
+    """
+    folder, without = paths.shards / dataset, set(left_out_scenes(paths.scenes / f"{dataset}.zarr"))
+    entries = [entry for entry in read_index(folder) if entry.scene_key not in without]
+    chosen = [entry for entry in entries if entry.split == section.split]
+    if not chosen:
+        found = sorted({entry.split for entry in entries})
+        raise ShardError(f"{folder}: no samples of split '{section.split}', the index has {found}; choose one of these")
+    reader = ShardReader(folder)
+    training = [entry for entry in entries if entry.split == "train"]
+    means = mean_body(map(reader.geometry, training), load_topology(paths.bodies).joint_regressor)
+    table = PREDICTION_SCHEMA.empty_table()
+    if means is not None:
+        table = _predict(means, [entry.key for entry in chosen], cameras_of(map(reader.geometry, chosen)))
+    write_table(paths.predictions / dataset / "baseline.parquet", table, extra={SPLIT: section.split})
+    if means is None:
+        log.info("baseline %s: no ground truth in split train, so there is no baseline", dataset)
+    else:
+        log.info("baseline %s: mean body of split train, for %d person-images", dataset, len(chosen))
+
+
+def _predict(means: Means, keys: Sequence[str], camera: Camera) -> pa.Table:
+    """The mean mesh on the ray through each crop's middle, touching nothing."""
+    roots = middle_roots(means.scaled_depth, camera).float()
+    return prediction_table(
+        keys,
+        crop_box=camera.crop_box.numpy(),
+        initial_root=roots.numpy(),
+        root=roots.numpy(),
+        vertices=(means.mesh.float() + roots[:, None]).numpy(),
+        contact_count=np.zeros(len(keys), dtype=np.int32),
+        contact_points=np.zeros((0, 3), dtype=np.float32),
+        contact_parts=np.zeros(0, dtype=np.int32),
+    )
+
+
+if __name__ == "__main__":
+    main()
