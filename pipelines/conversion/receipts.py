@@ -87,6 +87,7 @@ def finish(training: Training, paths: Paths, train: Callable[[Path, str], tuple[
     store, stage, key = WorkStore(root=paths.work.resolve()), training.stage, training.key(paths)
     names = (f"{training.output}.pt", f"{training.output}_history.csv")
     resume = paths.models / f".{stage}.resume.pt"
+    store.sweep()
     receipt = store.find(stage, key)
     if receipt is not None:
         log.info("%s: reused, trained before from the same settings and data: %s", stage, store.folder(stage, key))

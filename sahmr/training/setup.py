@@ -32,7 +32,8 @@ class TrainingSettings:
         zoom_range: training crops are widened by up to this share of the person box's larger side.
         seed, epochs, batch_size, canonical_lr, schedule, warmup_steps, average_decay: as in
             :class:`sahmr.training.optimizer.Plan`.
-        metro_checkpoint: METRO's 3DPW weights, raw or converted, to start from; null: none.
+        metro_checkpoint: METRO's 3DPW weights, raw or converted, to start from; null: ``train_rcnet`` starts at random
+            with calm maps, ``train_sahmr`` as the template body.
     """
 
     dataset: str

@@ -13,7 +13,7 @@ from tests.training import golden_steps
 from tests.worlds import trainings
 
 GOLDEN = json.loads(golden_steps.GOLDEN.read_text())
-# Other kernels gave 1.5e-5 and 5e-4 at most; a learning rate ten per cent higher gives 4.7e-5 and 1e-2 (train_sahmr).
+# Other kernels gave 1.5e-5 and 5e-4 at most; ten per cent more learning rate gives 4.7e-5 and 1e-2 (train_sahmr).
 NORM_TOLERANCE, LOSS_TOLERANCE = 4e-5, 1.5e-3
 
 
