@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from sahmr.dimensions import CROP_SIZE
 from sahmr.files import publish_file
+from sahmr.geometry.rigid_numpy import project
 
 Array = NDArray[np.float64]
 Pixels = NDArray[np.uint8]
@@ -119,7 +120,7 @@ def _over_image(tile: Tile, vertices: Array, color: tuple[int, int, int], faces:
     image = np.asarray(Image.fromarray(tile.image).resize((side, side), Image.Resampling.BICUBIC))
     canvas = image.copy()
     if (vertices[:, 2] > 0.1).all():
-        pixels = vertices[:, :2] / vertices[:, 2:] @ tile.intrinsics[:2, :2].T + tile.intrinsics[:2, 2]
+        pixels = project(vertices, tile.intrinsics)
         unit = (pixels - tile.crop_box[:2]) / (tile.crop_box[2:] - tile.crop_box[:2])
         cell = unit * (CROP_SIZE - 1) + 0.5  # crop pixel centres -> their distance from the crop's edge
         uv = cell / CROP_SIZE * side - 0.5

@@ -9,11 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
-from numpy import ndarray
 
 from sahmr.errors import ShardError
 from sahmr.geometry.distance_field import sample_distance
+from sahmr.geometry.rigid_numpy import apply_rigid, invert_rigid, project
 from sahmr.scenes.store import load_scene
 from sahmr.scenes.visible import load_blocks, visible_points
 from sahmr.settings import settings
@@ -162,7 +161,7 @@ def _verify_sample(
         return Findings(problems=(*problems, f"{place}: vertices are not finite"))
     problems += _box_problems(stored, place, tolerance)
     scene = load_scene(scenes, stored.scene_key)
-    points = np.concatenate([stored.vertices_world, camera_center(stored.camera_from_world)[None]])
+    points = np.concatenate([stored.vertices_world, invert_rigid(stored.camera_from_world)[None, :3, 3]])
     distance = sample_distance(scene.sdf, scene.sdf_min, scene.sdf_max, torch.from_numpy(points).float())
     if not distance[-1] > 0:
         problems.append(
@@ -181,20 +180,12 @@ def _verify_sample(
     )
 
 
-def camera_center(camera_from_world: Float[ndarray, "4 4"]) -> Float[ndarray, "3"]:
-    """Where the camera stands, world frame, metres."""
-    center: Float[ndarray, "3"] = -camera_from_world[:3, :3].T @ camera_from_world[:3, 3]
-    return center
-
-
 def _box_problems(stored: StoredSample, place: str, tolerance: float) -> list[str]:
     """Whether the vertices project onto the person box."""
-    transform = stored.camera_from_world
-    points = stored.vertices_world @ transform[:3, :3].T + transform[:3, 3]
+    points = apply_rigid(stored.camera_from_world, stored.vertices_world)
     if points[:, 2].min() <= 0:
         return [f"{place}: the body reaches behind the camera"]
-    homogeneous = points @ stored.intrinsics.T
-    pixels = homogeneous[:, :2] / points[:, 2:]
+    pixels = project(points, stored.intrinsics)
     box = np.concatenate([pixels.min(axis=0), pixels.max(axis=0)])
     allowed = tolerance * (stored.person_box[2:] - stored.person_box[:2]).max() + 1
     off = np.abs(box - stored.person_box).max()

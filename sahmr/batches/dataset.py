@@ -11,6 +11,7 @@ from numpy import ndarray
 from torch.utils.data import Dataset
 
 from sahmr.errors import ShardError
+from sahmr.geometry.rigid import apply_rigid
 from sahmr.scenes.store import left_out_scenes
 from sahmr.scenes.visible import load_blocks, visible_points
 from sahmr.shards.crop import (
@@ -48,9 +49,9 @@ def make_sample(stored: StoredSample, box: Float[ndarray, "4"], scenes: Path) ->
         StoreError: if the store lacks the sample's scene or is damaged.
     """
     intrinsics, crop = (torch.from_numpy(value).float() for value in (stored.intrinsics, box))
-    transform = stored.camera_from_world
-    vertices = (stored.vertices_world.astype(np.float64) @ transform[:3, :3].T + transform[:3, 3]).astype(np.float32)
-    camera_from_world = torch.from_numpy(transform).float()
+    transform = torch.from_numpy(stored.camera_from_world)
+    vertices = apply_rigid(transform, torch.from_numpy(stored.vertices_world).double()).float()
+    camera_from_world = transform.float()
     return Sample(
         key=stored.key,
         image=torch.from_numpy(np.ascontiguousarray(crop_stored(stored, box).transpose(2, 0, 1))),
@@ -59,7 +60,7 @@ def make_sample(stored: StoredSample, box: Float[ndarray, "4"], scenes: Path) ->
         crop_box=crop,
         scene_key=stored.scene_key,
         scene_camera=visible_points(load_blocks(scenes, stored.scene_key), intrinsics, camera_from_world, crop),
-        vertices_camera=torch.from_numpy(vertices),
+        vertices_camera=vertices,
         vertex_contact=None if stored.contact is None else torch.from_numpy(stored.contact),
         has_contact=stored.contact is not None,
     )

@@ -1,4 +1,4 @@
-"""Rigid transforms of torch points: ``camera_from_world`` applied and undone."""
+"""Rigid transforms of torch points; :func:`sahmr.geometry.rigid_numpy.invert_rigid` gives the way back."""
 
 from __future__ import annotations
 
@@ -14,8 +14,3 @@ def apply_rigid(transform: Float[Tensor, "4 4"], points: Float[Tensor, "points 3
         points: in the frame the transform starts from, metres.
     """
     return points @ transform[:3, :3].T + transform[:3, 3]
-
-
-def undo_rigid(transform: Float[Tensor, "4 4"], points: Float[Tensor, "points 3"]) -> Float[Tensor, "points 3"]:
-    """Inverse of :func:`apply_rigid`, the rotation taken as orthonormal: ``x_world = R^T (x_camera - t)``."""
-    return (points - transform[:3, 3]) @ transform[:3, :3]

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from sahmr.geometry.frustum import FAR_M, NEAR_M, frustum_corners
+from sahmr.geometry.rigid import apply_rigid
 from sahmr.scenes.store import load_points
 
 _BLOCK = 256  # points; Morton order keeps a block's points together
@@ -63,10 +64,9 @@ def visible_points(
     Returns:
         Camera frame, metres, in the scene's order; may be empty.
     """
-    rotation, shift = camera_from_world[:3, :3], camera_from_world[:3, 3]
     corners = frustum_corners(intrinsics[None], crop_box[None])[0]
-    near = _meets_cone(scene.center @ rotation.T + shift, scene.radius, corners)
-    points = scene.xyz[near].reshape(-1, 3) @ rotation.T + shift
+    near = _meets_cone(apply_rigid(camera_from_world, scene.center), scene.radius, corners)
+    points = apply_rigid(camera_from_world, scene.xyz[near].reshape(-1, 3))
     return points[_inside(points, intrinsics, crop_box)]
 
 

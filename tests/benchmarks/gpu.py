@@ -26,7 +26,8 @@ from sahmr.training.build import SIZES
 from sahmr.training.optimizer import Plan, descend, make_optimizer
 from sahmr.training.tasks import MeshTask, MeshWeights, RootContactTask, RootContactWeights, Task
 from tests.benchmarks.figures import record
-from tests.benchmarks.network import SHARED_VOXELS, blank_topology, load_voxels, room_batch, root_at
+from tests.benchmarks.network import SHARED_VOXELS, load_voxels, room_batch, root_at
+from tests.worlds.networks import make_topology
 
 _DEPTH = 4.0  # metres, of every root
 _SIZES = (1, 4, 16, 32, 64, 128, 256)
@@ -90,7 +91,7 @@ def growing(measured: Callable[[int], dict[str, float]], largest: int) -> Iterat
 def network_on(size: NetworkSize, device: torch.device, precision: Precision) -> SahmrNet:
     """A random network that sees every root at the same depth; its forwards, not its losses, run at that precision."""
     torch.manual_seed(0)
-    net = SahmrNet(size, OWN, blank_topology())
+    net = SahmrNet(size, OWN, make_topology())
     root_at(net, _DEPTH)
     for part in (net, net.rcnet):
         part.forward = reduced(precision, device)(part.forward)  # type: ignore[method-assign]
@@ -154,7 +155,7 @@ def main() -> None:
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
     cells = load_voxels(args.voxels)[10_000]
     size = SIZES[args.size]
-    topology = move_to(blank_topology(), device)
+    topology = move_to(make_topology(), device)
     tasks: tuple[Task, ...] = (
         RootContactTask(topology=topology, loss_weights=RootContactWeights(), pitch_m=0.02),
         MeshTask(topology=topology, loss_weights=MeshWeights()),

@@ -28,8 +28,10 @@ from sahmr.network.sahmr import SahmrNet
 from sahmr.network.size import PAPER, REFERENCE
 from sahmr.sparse.layers import PointwiseConv, SparseConv
 from sahmr.sparse.tensor import SparseTensor
-from sahmr.structures import Batch, BodyTopology, Camera, ContactPoints, pack_points
+from sahmr.structures import Batch, ContactPoints
 from tests.benchmarks.figures import record
+from tests.worlds.batches import make_batch
+from tests.worlds.networks import make_topology
 
 SHARED_VOXELS = Path(__file__).parents[3] / "shared" / "reference" / "bench_voxels.npz"
 PRODUCT = 2048
@@ -66,20 +68,6 @@ def load_voxels(path: Path | None) -> dict[int, torch.Tensor]:
         return {count: room_voxels(count) for count in counts}
     with np.load(path) as file:
         return {count: torch.from_numpy(file[f"coords_{count}"].astype(np.int32)) for count in counts}
-
-
-def blank_topology() -> BodyTopology:
-    """Tables of the right shapes: speed does not depend on their values."""
-    part = torch.arange(431) % 8
-    return BodyTopology(
-        template_joints=torch.zeros(14, 3),
-        template_coarse=torch.zeros(431, 3),
-        coarse_to_full=torch.arange(431),
-        joint_regressor=torch.zeros(17, 6890),
-        part_full=torch.arange(6890) % 8,
-        part_coarse=part,
-        faces=torch.zeros(1, 3, dtype=torch.long),
-    )
 
 
 @dataclass
@@ -139,18 +127,7 @@ def room_batch(cells: torch.Tensor, size: int) -> Batch:
     """``size`` people in a room of so many voxels, 4 m away."""
     points = (cells[:, :3].float() + 0.5) * PAPER.voxel_size
     points += torch.tensor([0.0, 0.0, 4.0]) - points.mean(0)
-    intrinsics = torch.tensor([[1000.0, 0, 512], [0, 1000, 384], [0, 0, 1]]).repeat(size, 1, 1)
-    return Batch(
-        keys=tuple(f"person{i}" for i in range(size)),
-        image=torch.rand(size, 3, 224, 224),
-        camera=Camera(
-            intrinsics=intrinsics,
-            camera_from_world=torch.eye(4).repeat(size, 1, 1),
-            crop_box=torch.tensor([400.0, 250.0, 624.0, 474.0]).repeat(size, 1),
-        ),
-        scene=pack_points([points] * size),
-        targets=None,
-    )
+    return make_batch([points] * size)
 
 
 def root_at(net: SahmrNet, depth: float) -> None:
@@ -187,7 +164,7 @@ def dense_cases() -> Iterator[tuple[str, Case]]:
     root, trunk = (
         Hrnet(size, with_head=head).eval() for size, head in ((PAPER.root_hrnet, False), (PAPER.mesh_hrnet, True))
     )
-    mesh = MeshNet(PAPER, REFERENCE, blank_topology()).eval()
+    mesh = MeshNet(PAPER, REFERENCE, make_topology()).eval()
     for batch in (1, 4):
         image = torch.rand(batch, 3, 224, 224)
         contacts = ContactPoints(
@@ -206,7 +183,7 @@ def dense_cases() -> Iterator[tuple[str, Case]]:
 
 def whole_cases(cells: torch.Tensor) -> Iterator[tuple[str, Case]]:
     """Images, cameras and scene points to meshes."""
-    net = SahmrNet(PAPER, REFERENCE, blank_topology()).eval()
+    net = SahmrNet(PAPER, REFERENCE, make_topology()).eval()
     root_at(net, 4.0)
     for size in (1, 4):
         batch = room_batch(cells, size)

@@ -19,7 +19,8 @@ from sahmr.network.sahmr import SahmrNet
 from sahmr.network.size import DEMO, OWN
 from sahmr.scenes.visible import block_points, visible_points
 from sahmr.structures import Batch, MeshPrediction, RootContact, pack_points
-from tests.worlds.batches import cloud, make_batch, make_topology
+from tests.worlds.batches import cloud, make_batch
+from tests.worlds.networks import make_topology
 
 Result = tuple[RootContact, MeshPrediction]
 ORDINARY = (cloud(300, seed=3), cloud(500, seed=4))

@@ -10,7 +10,8 @@ from sahmr.network.precision import reduced
 from sahmr.network.sahmr import SahmrNet
 from sahmr.network.size import DEMO, OWN
 from sahmr.structures import Batch, MeshPrediction, RootContact
-from tests.worlds.batches import cloud, make_batch, make_topology
+from tests.worlds.batches import cloud, make_batch
+from tests.worlds.networks import make_topology
 
 CPU = torch.device("cpu")
 

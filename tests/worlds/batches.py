@@ -4,22 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from sahmr.structures import Batch, BodyTopology, Camera, pack_points
-
-
-def make_topology() -> BodyTopology:
-    generator = torch.Generator().manual_seed(0)
-    part = torch.randint(0, 7, (6890,), generator=generator)  # part 7 has no vertex
-    selected = torch.randperm(6890, generator=generator)[:431]
-    return BodyTopology(
-        template_joints=torch.randn(14, 3, generator=generator) * 0.3,
-        template_coarse=torch.randn(431, 3, generator=generator) * 0.3,
-        coarse_to_full=selected,
-        joint_regressor=torch.zeros(17, 6890),
-        part_full=part,
-        part_coarse=part[selected],
-        faces=torch.zeros(0, 3, dtype=torch.long),
-    )
+from sahmr.structures import Batch, Camera, pack_points
 
 
 def make_batch(clouds: list[torch.Tensor]) -> Batch:

@@ -12,7 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from sahmr.demo.bodies.mesh import BodyMeshes, build_meshes, region_labels
+from sahmr.demo.bodies.mesh import BodyMeshes, build_meshes
 from sahmr.demo.bodies.remesh import Mesh
 from sahmr.demo.bodies.rig import hand_space, joint_regressor, kintree, pose_directions, skeleton, skin_weights
 from sahmr.demo.bodies.shape import expression_fields, sex_offset, shape_fields
@@ -38,7 +38,6 @@ class BodyFamily:
         h36m_regressor: [17, 6890].
         hierarchy: 6890 -> 1723 -> 431 vertices.
         parts: contact part 0..7 of the 6890 vertices, float64.
-        regions: vertex count (6890 or 10475) -> index into ``body_mesh.REGIONS``, for painting clothes and skin.
     """
 
     models: dict[tuple[str, str], dict[str, Any]]
@@ -46,7 +45,6 @@ class BodyFamily:
     h36m_regressor: Array
     hierarchy: MeshHierarchy
     parts: Array
-    regions: dict[int, Index]
 
 
 def build_body_models(seed: int) -> BodyFamily:
@@ -72,7 +70,6 @@ def build_body_models(seed: int) -> BodyFamily:
         h36m_regressor=h36m_regressor(rest, np.random.default_rng([seed, 2])),
         hierarchy=mesh_hierarchy(meshes.smpl),
         parts=part_labels(rest),
-        regions={len(mesh.vertices): region_labels(mesh.vertices) for mesh in (meshes.smpl, meshes.smplx)},
     )
 
 

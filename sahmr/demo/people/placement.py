@@ -9,13 +9,14 @@ from sahmr.body.model import BodyModel
 from sahmr.body.skinning import BodyParams, place_joints, pose_body, rotation_matrices
 from sahmr.demo.people.models import leading_joints, rest_joints, rotation_vector
 from sahmr.demo.people.pose import PoseSample, sample_pose, yaw_rotation
+from sahmr.demo.people.pose_draft import ELBOW, SHOULDER, WRIST
 from sahmr.demo.places.room import Room, Spot
 
 Array = NDArray[np.float64]
 
 _SEAT_DEPTH = 0.235  # pelvis behind the front edge of a seat, metres
 _LEG_MEAN = 0.93  # hip joint to sole of the mean person, metres
-_SHOULDER, _ELBOW, _WRIST, _HANDS = 16, 18, 20, (20, 21)  # SMPL-X joints of the left side; the right: one more
+_HANDS = (WRIST, WRIST + 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,14 +241,14 @@ def _lower_hands(task: _Task, sample: PoseSample, height: float) -> PoseSample |
         swung = _swing_arm(task.person, rotations, side, sole + height + 0.025)
         if swung is None:
             return None
-        pose[_SHOULDER + side - 1], pose[_WRIST + side - 1] = swung
+        pose[SHOULDER + side - 1], pose[WRIST + side - 1] = swung
     return replace(sample, body_pose=pose.reshape(-1))
 
 
 def _swing_arm(person: Actor, rotations: Array, side: int, height: float) -> tuple[Array, Array] | None:
     """Axis-angle of shoulder and wrist that bring the wrist joint to ``height``, the palm turned as it was."""
     turn, place = place_joints(person.model, rotations, person.rest_joints)
-    shoulder, elbow, wrist = _SHOULDER + side, _ELBOW + side, _WRIST + side
+    shoulder, elbow, wrist = SHOULDER + side, ELBOW + side, WRIST + side
     arm = place[wrist] - place[shoulder]
     length, from_down = np.sqrt(arm[0] ** 2 + arm[2] ** 2), np.arctan2(arm[0], -arm[2])
     drop = (place[shoulder][2] - height) / length  # cosine of the angle wanted between the arm and straight down

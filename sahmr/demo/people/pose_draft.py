@@ -10,7 +10,7 @@ from sahmr.demo.bodies.rig import BODY_JOINTS, BODY_PARENTS
 
 Array = NDArray[np.float64]
 
-HIP, KNEE, ANKLE, COLLAR, SHOULDER, ELBOW, WRIST = 1, 4, 7, 13, 16, 18, 20  # left joints; the right one is the next
+HIP, KNEE, ANKLE, SHOULDER, ELBOW, WRIST = 1, 4, 7, 16, 18, 20  # left joints; the right one is the next
 SPINE, NECK, HEAD = (3, 6, 9), 12, 15
 
 

@@ -14,14 +14,14 @@ TOUCH_M = 0.02  # a vertex this near to the surface is in contact
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Nearest:
+class NearestSurface:
     """Per point: the vector to the closest surface point [n, 3] and the surface's normal there [n, 3]."""
 
     offset: Array
     normal: Array
 
 
-def nearest_surface(room: Room, points: Array) -> Nearest:
+def nearest_surface(room: Room, points: Array) -> NearestSurface:
     """Closest point of floor and boxes, exactly; points [n, 3] in the room frame, metres."""
     offset = np.zeros_like(points)
     offset[:, 2] = -points[:, 2]
@@ -38,7 +38,7 @@ def nearest_surface(room: Room, points: Array) -> Nearest:
         nearer = distance < best[some]
         chosen = some[nearer]
         best[chosen], offset[chosen], normal[chosen] = distance[nearer], vector[nearer], direction[nearer]
-    return Nearest(offset=offset, normal=normal)
+    return NearestSurface(offset=offset, normal=normal)
 
 
 def _bound(box: Box, middle: Array) -> float:
@@ -59,7 +59,7 @@ def _nearest_on_box(box: Box, points: Array) -> tuple[Array, Array]:
     return np.einsum("nj,jk->nk", closest - local, axes), sign[:, None] * axes[axis]
 
 
-def in_contact(nearest: Nearest, normals: Array) -> NDArray[np.bool_]:
+def in_contact(nearest: NearestSurface, normals: Array) -> NDArray[np.bool_]:
     """True where a vertex is within 2 cm of the surface and its skin does not face the same way as the surface."""
     near = np.sqrt((nearest.offset**2).sum(1)) < TOUCH_M
     return np.asarray(near & (np.einsum("nk,nk->n", nearest.normal, normals) < 0.3))

@@ -18,7 +18,7 @@ from sahmr.demo.pictures.render import (
     steps,
     sunlit,
 )
-from sahmr.demo.places.view import View
+from sahmr.demo.places.view import RoomCamera
 
 Array = NDArray[np.float64]
 
@@ -49,7 +49,7 @@ def vertex_normals(vertices: Array, faces: NDArray[np.int64]) -> Array:
     return np.asarray(total / np.maximum(np.sqrt((total**2).sum(1)), 1e-12)[:, None])
 
 
-def paint_people(stage: Stage, view: View, background: Background, figures: Sequence[Figure]) -> Array:
+def paint_people(stage: Stage, view: RoomCamera, background: Background, figures: Sequence[Figure]) -> Array:
     """The background with people in it: linear RGB [h, w, 3]."""
     picture = background.colour.copy()
     if not figures:
@@ -69,7 +69,7 @@ def paint_people(stage: Stage, view: View, background: Background, figures: Sequ
     return picture
 
 
-def _window(view: View, points: Array, margin: int) -> tuple[int, int, int, int] | None:
+def _window(view: RoomCamera, points: Array, margin: int) -> tuple[int, int, int, int] | None:
     """Pixel window (left, top, right, bottom), right and bottom exclusive, round projected points."""
     pixels = view.project(points)
     if np.isnan(pixels).any():
@@ -86,7 +86,7 @@ def _pixels(window: tuple[int, int, int, int], stride: int = 1) -> Array:
 
 
 def _cast_shadows(
-    stage: Stage, view: View, background: Background, crowd: Figure, caster: Caster, picture: Array
+    stage: Stage, view: RoomCamera, background: Background, crowd: Figure, caster: Caster, picture: Array
 ) -> None:
     """Darken the room where bodies block the sun, and a little where they are near (sky light)."""
     ground = crowd.vertices[::5].copy()
@@ -132,7 +132,9 @@ def _enlarge(values: Array, height: int, width: int) -> Array:
     return np.asarray((rows[:, :-2] + 2 * rows[:, 1:-1] + rows[:, 2:]) / 4)
 
 
-def _draw(stage: Stage, view: View, background: Background, crowd: Figure, caster: Caster, picture: Array) -> None:
+def _draw(
+    stage: Stage, view: RoomCamera, background: Background, crowd: Figure, caster: Caster, picture: Array
+) -> None:
     window = _window(view, crowd.vertices, 2)
     if window is None:
         return
@@ -155,7 +157,7 @@ def _draw(stage: Stage, view: View, background: Background, crowd: Figure, caste
     picture[top:bottom, left:right] = area.reshape(*shape, 3)
 
 
-def _shade_figure(stage: Stage, view: View, crowd: Figure, caster: Caster, pixels: Array) -> tuple[Array, Array]:
+def _shade_figure(stage: Stage, view: RoomCamera, crowd: Figure, caster: Caster, pixels: Array) -> tuple[Array, Array]:
     """Depth [n] (infinite beside the body) and linear RGB [n, 3]."""
     rays = view.rays(pixels)
     depth, face, uv = caster.first(view.center, rays)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from sahmr.demo.pictures.paint import paint, sky
 from sahmr.demo.places.room import Room, coarse_surface
-from sahmr.demo.places.view import View
+from sahmr.demo.places.view import RoomCamera
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -117,7 +117,7 @@ def dome_light(normals: Array) -> Array:
     return np.asarray(0.62 + 0.38 * normals[:, 2])
 
 
-def paint_background(stage: Stage, view: View) -> Background:
+def paint_background(stage: Stage, view: RoomCamera) -> Background:
     """Render the empty room."""
     rows, columns = np.mgrid[0 : view.height, 0 : view.width]
     pixels = np.stack([columns.ravel(), rows.ravel()], 1).astype(np.float64)
@@ -150,7 +150,7 @@ def steps(values: Array, height: float) -> Mask:
     return step
 
 
-def _shade_room(stage: Stage, view: View, pixels: Array) -> tuple[Array, Array, Array, Array]:
+def _shade_room(stage: Stage, view: RoomCamera, pixels: Array) -> tuple[Array, Array, Array, Array]:
     rays = view.rays(pixels)
     depth, face, _ = stage.caster.first(view.center, rays)
     hit = face >= 0

@@ -14,7 +14,7 @@ from sahmr.demo.people.placement import Actor, Placed, Target, actor, choose_tar
 from sahmr.demo.pictures.figures import figure, paint_people
 from sahmr.demo.pictures.render import Background, Stage, paint_background, set_stage, to_bytes
 from sahmr.demo.places.room import Room, Spot
-from sahmr.demo.places.view import View
+from sahmr.demo.places.view import RoomCamera
 
 Array = NDArray[np.float64]
 
@@ -48,11 +48,11 @@ class Studio:
     """A room, a camera in it, and the empty picture."""
 
     stage: Stage
-    view: View
+    view: RoomCamera
     background: Background
 
 
-def open_studio(room: Room, view: View) -> Studio:
+def open_studio(room: Room, view: RoomCamera) -> Studio:
     """Set up and paint the empty room."""
     stage = set_stage(room)
     return Studio(stage=stage, view=view, background=paint_background(stage, view))

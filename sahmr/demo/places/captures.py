@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from sahmr.demo.places.furniture import Piece, bench, chair, crate, floor_spots, low_wall, mat, shelf, sofa, table, wall
 from sahmr.demo.places.room import Colour, Room
-from sahmr.demo.places.view import View, look_at
+from sahmr.demo.places.view import RoomCamera, look_at
 
 Array = NDArray[np.float64]
 
@@ -45,7 +45,7 @@ class Capture:
     extension: str = "bmp"
 
 
-def camera_view(spec: CameraSpec, divisor: int) -> View:
+def camera_view(spec: CameraSpec, divisor: int) -> RoomCamera:
     """The camera of a capture whose pictures are written ``divisor`` times smaller than published."""
     angle = np.radians(spec.azimuth)
     eye = np.array([spec.distance * math.cos(angle), spec.distance * math.sin(angle), spec.height])

@@ -15,7 +15,7 @@ Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class View:
+class RoomCamera:
     """One camera.
 
     Attributes:
@@ -53,7 +53,7 @@ class View:
         return np.asarray(np.einsum("ji,nj->ni", self.rotation, unproject(pixels, 1.0, self.intrinsics)))
 
 
-def look_at(eye: Array, target: Array, intrinsics: Array, size: tuple[int, int], roll: float = 0.0) -> View:
+def look_at(eye: Array, target: Array, intrinsics: Array, size: tuple[int, int], roll: float = 0.0) -> RoomCamera:
     """A camera at ``eye`` whose optical axis meets ``target``, turned by ``roll`` about it (radians)."""
     forward = (target - eye) / np.sqrt(((target - eye) ** 2).sum())
     right = np.cross(forward, [0.0, 0.0, 1.0])
@@ -62,4 +62,4 @@ def look_at(eye: Array, target: Array, intrinsics: Array, size: tuple[int, int],
     c, s = math.cos(roll), math.sin(roll)
     rotation = np.stack([c * right + s * down, -s * right + c * down, forward])
     translation = -np.einsum("ij,j->i", rotation, eye)
-    return View(intrinsics=intrinsics, rotation=rotation, translation=translation, width=size[0], height=size[1])
+    return RoomCamera(intrinsics=intrinsics, rotation=rotation, translation=translation, width=size[0], height=size[1])

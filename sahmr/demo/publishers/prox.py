@@ -16,7 +16,7 @@ from sahmr.demo.pictures.render import to_bytes
 from sahmr.demo.pictures.shoot import Studio, cast_person, find_body, open_studio, take_picture
 from sahmr.demo.places.captures import CameraSpec, prox_rooms
 from sahmr.demo.places.room import Room, scan_surface
-from sahmr.demo.places.view import View, look_at
+from sahmr.demo.places.view import RoomCamera, look_at
 from sahmr.demo.publishers import containers as files
 from sahmr.demo.publishers.rich import in_world, smplx_values
 from sahmr.demo.publishers.rich_plan import DemoSize
@@ -71,7 +71,7 @@ def prox_divisor(image_divisor: int) -> int:
     return max(1, image_divisor // 2)
 
 
-def prox_view(spec: CameraSpec, divisor: int) -> View:
+def prox_view(spec: CameraSpec, divisor: int) -> RoomCamera:
     """The static camera of a scene, in the mirrored-back image."""
     width, height = FULL_SIZE[0] // divisor, FULL_SIZE[1] // divisor
     scale = width / FULL_SIZE[0]

@@ -28,7 +28,7 @@ from sahmr.demo.pictures.shoot import (
 )
 from sahmr.demo.places.captures import Capture, camera_view
 from sahmr.demo.places.room import Room, Surface, scan_surface
-from sahmr.demo.places.view import View
+from sahmr.demo.places.view import RoomCamera
 from sahmr.demo.publishers import containers as files
 from sahmr.demo.publishers.rich_plan import GENDERS, MOVING_CAMERA, SEQUENCES, DemoSize, Moment, Sequence, ViewPlan
 from sahmr.geometry.rigid_numpy import apply_rigid, transpose_rigid
@@ -93,7 +93,7 @@ def _scan_ply(room: Room, scan: Surface, world: Array) -> bytes:
     return files.ply(apply_rigid(world, scan.vertices), scan.faces, colour)
 
 
-def _write_calibration(job: RichJob, view: View, world: Array) -> None:
+def _write_calibration(job: RichJob, view: RoomCamera, world: Array) -> None:
     rotation = np.einsum("ij,kj->ik", view.rotation, world[:3, :3])
     extrinsics = np.concatenate(
         [rotation, (view.translation - np.einsum("ij,j->i", rotation, world[:3, 3]))[:, None]], 1
