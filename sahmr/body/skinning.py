@@ -49,6 +49,7 @@ class BodyParams:
 def rotation_matrix(axis_angle: Array) -> Array:
     """[3] axis-angle, radians, to a [3, 3] rotation (Rodrigues)."""
     x, y, z = (float(value) for value in axis_angle)
+    # R = c I + s [u]x + (1 - c) u u^T with the unit axis u, written out.
     angle = math.sqrt(x * x + y * y + z * z)
     if angle < 1e-12:
         return np.eye(3)
@@ -111,9 +112,9 @@ def shape_vertices(model: BodyModel, betas: Array, expression: Array | None = No
 
 def _pose_offsets(model: BodyModel, rotations: Array) -> Array:
     """[V, 3] pose-dependent offsets; joints at rest cost nothing. Summed in float32, as the files store them."""
-    total = np.zeros(model.pose_dirs.shape[1], dtype=np.float32)
+    total = np.zeros(model.pose_dirs.shape[1], dtype=np.float32)  # [3 V]
     for joint in range(1, len(rotations)):
-        feature = (rotations[joint] - np.eye(3)).reshape(9).astype(np.float32)
+        feature = (rotations[joint] - np.eye(3)).reshape(9).astype(np.float32)  # [9]; R - I, SMPL's pose feature
         if feature.any():
             total += np.einsum("p,pv->v", feature, model.pose_dirs[(joint - 1) * 9 : joint * 9])
     return total.reshape(-1, 3).astype(np.float64)
@@ -121,7 +122,7 @@ def _pose_offsets(model: BodyModel, rotations: Array) -> Array:
 
 def _joint_transforms(model: BodyModel, rotations: Array, joints: Array) -> Array:
     """[joints, 3, 4]: what each joint does to points given in the rest pose."""
-    placed = np.empty((len(joints), 3, 4))
+    placed = np.empty((len(joints), 3, 4))  # forward kinematics: parents come before children
     for joint, parent in enumerate(model.parents):
         if parent < 0:
             placed[joint, :, :3], placed[joint, :, 3] = rotations[joint], joints[joint]
@@ -129,6 +130,7 @@ def _joint_transforms(model: BodyModel, rotations: Array, joints: Array) -> Arra
         above = placed[parent]
         placed[joint, :, :3] = np.einsum("ij,jk->ik", above[:, :3], rotations[joint])
         placed[joint, :, 3] = above[:, 3] + np.einsum("ij,j->i", above[:, :3], joints[joint] - joints[parent])
+    # Subtracts where each joint was at rest: what is left moves points, not joints.
     placed[:, :, 3] -= np.einsum("nij,nj->ni", placed[:, :, :3], joints)
     return placed
 
@@ -142,10 +144,10 @@ def pose_body(model: BodyModel, params: BodyParams) -> Array:
     Raises:
         BodyModelError: if the parameters do not fit the model.
     """
-    shaped = shape_vertices(model, params.betas, params.expression)
-    rotations = np.stack([rotation_matrix(axis_angle) for axis_angle in _full_pose(model, params)])
+    shaped = shape_vertices(model, params.betas, params.expression)  # [V, 3]
+    rotations = np.stack([rotation_matrix(axis_angle) for axis_angle in _full_pose(model, params)])  # [joints, 3, 3]
     transforms = _joint_transforms(model, rotations, model.joint_regressor @ shaped)
-    blended = (model.weights @ transforms.reshape(len(transforms), 12)).reshape(-1, 3, 4)
+    blended = (model.weights @ transforms.reshape(len(transforms), 12)).reshape(-1, 3, 4)  # [V, 3, 4]; linear blend
     posed = shaped + _pose_offsets(model, rotations)
     vertices: Array = np.einsum("vij,vj->vi", blended[:, :, :3], posed) + blended[:, :, 3] + params.transl
     return vertices
