@@ -38,7 +38,7 @@ def root_contact_losses(
     sample = prediction.voxel_centers.sample
     classified = functional.cross_entropy(prediction.voxel_part, targets.voxel_part, reduction="none")
     classified = torch.where(targets.voxel_part > 0, contact_voxel_weight * classified, classified)
-    offset = (prediction.voxel_offset - targets.voxel_offset).abs().sum(dim=1)
+    offset = (prediction.voxel_offset - targets.voxel_offset).abs().sum(dim=1)  # [voxels]
     losses = {
         "heatmap": (prediction.heatmap - targets.heatmap).square().sum(dim=(1, 2)),
         "scaled_depth": _depth_loss(prediction.scaled_depth, targets),
@@ -71,7 +71,7 @@ def mesh_losses(
         mean_over_valid_contacts: divide the contact term by the number of real contact points instead of, as the
             reference does, by the padded number (500).
     """
-    predicted = torch.einsum("jv,bvc->bjc", joint_regressor, prediction.vertices_anchor)
+    predicted = torch.einsum("jv,bvc->bjc", joint_regressor, prediction.vertices_anchor)  # [batch, 17, 3]
     true = torch.einsum("jv,bvc->bjc", joint_regressor, vertices_camera)
     predicted_root, true_root = predicted[:, :1], true[:, :1]
     rows = list(joints)
@@ -80,7 +80,7 @@ def mesh_losses(
     ) * prediction.contacts_mask
     number = prediction.contacts_mask.sum(dim=1).clamp(min=1) if mean_over_valid_contacts else contact.shape[1]
     centred = (prediction.vertices_anchor - predicted_root) - (vertices_camera - true_root)
-    posed = (predicted[:, rows] - predicted_root) - (true[:, rows] - true_root)
+    posed = (predicted[:, rows] - predicted_root) - (true[:, rows] - true_root)  # [batch, joints, 3]
     return {
         "vertices": centred.abs().sum(dim=2).mean(dim=1),
         "joints": posed.abs().sum(dim=2).mean(dim=1),
@@ -106,9 +106,9 @@ def weighted_sum(
 def _depth_loss(depth: Float[Tensor, "batch 56 56"], targets: RootContactTargets) -> Float[Tensor, " batch"]:
     """Stamp-weighted L1 in the 3x3 window round the true root's cell (clamped into the map)."""
     near = torch.arange(-1, 2, device=depth.device)
-    row = targets.root_map[:, 1, None, None] + near[None, :, None]
-    column = targets.root_map[:, 0, None, None] + near[None, None, :]
-    window = depth[torch.arange(len(depth), device=depth.device)[:, None, None], row, column]
+    row = targets.root_map[:, 1, None, None] + near[None, :, None]  # [batch, 3, 1]
+    column = targets.root_map[:, 0, None, None] + near[None, None, :]  # [batch, 1, 3]
+    window = depth[torch.arange(len(depth), device=depth.device)[:, None, None], row, column]  # [batch, 3, 3]
     error = (window - targets.scaled_depth[:, None, None]).abs()
     return (error * depth.new_tensor(_WINDOW)).sum(dim=(1, 2))
 

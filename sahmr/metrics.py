@@ -27,9 +27,9 @@ def mesh_errors(
 
     Source: the reference's evaluation script; PA-MPJPE from its validator.
     """
-    predicted_joints = torch.einsum("jv,bvc->bjc", joint_regressor, predicted)
+    predicted_joints = torch.einsum("jv,bvc->bjc", joint_regressor, predicted)  # [batch, 17, 3]
     true_joints = torch.einsum("jv,bvc->bjc", joint_regressor, true)
-    shift = true_joints[:, :1] - predicted_joints[:, :1]
+    shift = true_joints[:, :1] - predicted_joints[:, :1]  # [batch, 1, 3]
     rows = list(joints)
     chosen, goal = predicted_joints[:, rows], true_joints[:, rows]
     return {
@@ -53,7 +53,7 @@ def scene_errors(
 
     Source: PenE and ConFE of the reference's evaluation script: sums over the vertices, in metres.
     """
-    depth = distance.clamp(max=0).abs()
+    depth = distance.clamp(max=0).abs()  # [batch, 6890]
     penetration = depth.sum(dim=1)
     return {
         "penetration_m": penetration,
@@ -97,6 +97,7 @@ def voxel_part_scores(
 
     Source: VoxSeg of the reference's validator.
     """
+    # A confusion matrix [batch, true part, predicted part], counted by the number of its cell.
     cell = (sample * NUM_PARTS + true) * NUM_PARTS + predicted
     table = torch.bincount(cell, minlength=count * NUM_PARTS**2).view(count, NUM_PARTS, NUM_PARTS)
     right = table.diagonal(dim1=1, dim2=2)[:, 1:].sum(dim=1)
@@ -118,8 +119,8 @@ def part_map_errors(
 
     Source: HmSeg of the reference's validator.
     """
-    claimed, present = predicted > 0.5, true >= 1
-    right = (claimed & present).sum(dim=(2, 3))
+    claimed, present = predicted > 0.5, true >= 1  # [batch, 7, 56, 56] each
+    right = (claimed & present).sum(dim=(2, 3))  # [batch, 7]
     return {
         "part_map_recall_error": _mean_miss(right, present.sum(dim=(2, 3))),
         "part_map_precision_error": _mean_miss(right, claimed.sum(dim=(2, 3))),

@@ -42,7 +42,7 @@ def make_targets(
     if batch.targets is None:
         raise ValueError("make_targets needs a batch with ground truth, got targets=None")
     vertices = batch.targets.vertices_camera
-    root = torch.einsum("v,bvc->bc", topology.joint_regressor[0], vertices)
+    root = torch.einsum("v,bvc->bc", topology.joint_regressor[0], vertices)  # [batch, 3]
     root_map = _root_cell(root, batch.camera)
     part = _without(topology.part_full, ignored_parts)
     return RootContactTargets(
@@ -76,9 +76,9 @@ def stamp_cells(cell: Int[Tensor, "batch 2"]) -> Float[Tensor, "batch 56 56"]:
     """Heat-maps that are zero but for the 3x3 stamp round one cell (u, v), which must lie in 1..54."""
     stamp = torch.tensor(_STAMP, device=cell.device)
     heatmap = torch.zeros(len(cell), MAP_SIZE, MAP_SIZE, device=cell.device)
-    near = torch.arange(-1, 2, device=cell.device)
-    row = cell[:, 1, None, None] + near[None, :, None]
-    column = cell[:, 0, None, None] + near[None, None, :]
+    near = torch.arange(-1, 2, device=cell.device)  # [3]
+    row = cell[:, 1, None, None] + near[None, :, None]  # [batch, 3, 1]
+    column = cell[:, 0, None, None] + near[None, None, :]  # [batch, 1, 3]
     heatmap[torch.arange(len(cell), device=cell.device)[:, None, None], row, column] = stamp
     return heatmap
 
@@ -95,7 +95,7 @@ def label_points(
     """
     label = torch.zeros(len(points.xyz), dtype=torch.long, device=points.xyz.device)
     best = points.xyz.new_full((len(points.xyz),), CONTACT_DISTANCE_M)
-    close = _inside(points.xyz, points.sample, vertices[:, part > 0]).nonzero().squeeze(1)
+    close = _inside(points.xyz, points.sample, vertices[:, part > 0]).nonzero().squeeze(1)  # [close], numbers of points
     for number in range(1, NUM_PARTS):
         part_vertices = vertices[:, part == number]
         near = close[_inside(points.xyz[close], points.sample[close], part_vertices)]
@@ -117,7 +117,7 @@ def _inside(
     """Which points lie in the box of their own sample's vertices, widened by a margin."""
     if vertices.shape[1] == 0:
         return torch.zeros(len(xyz), dtype=torch.bool, device=xyz.device)
-    low, high = vertices.amin(dim=1) - margin_m, vertices.amax(dim=1) + margin_m
+    low, high = vertices.amin(dim=1) - margin_m, vertices.amax(dim=1) + margin_m  # [batch, 3] each
     return ((xyz >= low[sample]) & (xyz <= high[sample])).all(dim=1)
 
 
@@ -139,7 +139,7 @@ def part_maps(
     touching = label > 0
     xyz, sample, label = xyz[touching], sample[touching], label[touching]
     unit = image_to_unit(project(xyz, batch.camera.intrinsics[sample]), batch.camera.crop_box[sample])
-    cell = (unit * (MAP_SIZE - 1)).round().long()
+    cell = (unit * (MAP_SIZE - 1)).round().long()  # [touching, 2]
     shown = ((cell >= 0) & (cell < MAP_SIZE)).all(dim=1)  # the jitter may push a point over the crop's edge
     maps = xyz.new_zeros(len(vertices), NUM_PARTS - 1, MAP_SIZE, MAP_SIZE)
     maps[sample[shown], label[shown] - 1, cell[shown, 1], cell[shown, 0]] = 1.0

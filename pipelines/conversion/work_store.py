@@ -24,7 +24,7 @@ from sahmr.files import flush_to_disk, is_alive
 RECEIPT_NAME = "piece.json"
 # Their code decides output bytes: another version, other pieces.
 LIBRARIES = (
-    "numcodecs", "numpy", "opencv-python-headless", "pillow", "pyarrow", "scipy", "trimesh", "webdataset", "zarr",
+    "numcodecs", "numpy", "opencv-python-headless", "pillow", "pyarrow", "scipy", "webdataset", "zarr",
 )  # fmt: skip
 _NO_LINK = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EACCES)
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)

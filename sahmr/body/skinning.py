@@ -49,6 +49,7 @@ class BodyParams:
 def rotation_matrix(axis_angle: Array) -> Array:
     """[3] axis-angle, radians, to a [3, 3] rotation (Rodrigues)."""
     x, y, z = (float(value) for value in axis_angle)
+    # R = c I + s [u]x + (1 - c) u u^T with the unit axis u, written out.
     angle = math.sqrt(x * x + y * y + z * z)
     if angle < 1e-12:
         return np.eye(3)
@@ -130,7 +131,7 @@ def place_joints(model: BodyModel, rotations: Array, rest_joints: Array) -> tupl
     Returns:
         Rotation [joints, 3, 3] against the frame of ``global_orient``, and position [joints, 3] in it, metres.
     """
-    turn, place = np.empty_like(rotations), np.empty_like(rest_joints)
+    turn, place = np.empty_like(rotations), np.empty_like(rest_joints)  # forward kinematics: parents come first
     turn[0], place[0] = rotations[0], rest_joints[0]
     for joint, parent in enumerate(model.parents[1:], start=1):
         turn[joint] = np.einsum("ij,jk->ik", turn[parent], rotations[joint])
@@ -140,7 +141,8 @@ def place_joints(model: BodyModel, rotations: Array, rest_joints: Array) -> tupl
 
 def _pose_offsets(model: BodyModel, rotations: Array) -> Array:
     """[V, 3] pose-dependent offsets; joints at rest cost nothing. Summed in float32, as the files store them."""
-    total = np.zeros(model.pose_dirs.shape[1], dtype=np.float32)
+    total = np.zeros(model.pose_dirs.shape[1], dtype=np.float32)  # [3 V]
+    # [joints - 1, 9]; R - I, SMPL's pose feature
     features = (rotations[1:] - np.eye(3)).reshape(-1, 9).astype(np.float32)
     for joint in np.flatnonzero(features.any(axis=1)):
         for feature, direction in zip(features[joint], model.pose_dirs[9 * joint : 9 * joint + 9], strict=True):
@@ -157,8 +159,8 @@ def pose_body(model: BodyModel, params: BodyParams) -> Array:
     Raises:
         BodyModelError: if the parameters do not fit the model.
     """
-    rest = shape_vertices(model, params.betas, params.expression)
-    rest_joints = model.joint_regressor @ rest
+    rest = shape_vertices(model, params.betas, params.expression)  # [V, 3]
+    rest_joints = model.joint_regressor @ rest  # [joints, 3]
     rotations = rotation_matrices(model, params)
     turn, place = place_joints(model, rotations, rest_joints)
     shift = place - np.einsum("jik,jk->ji", turn, rest_joints)  # a joint moves x to turn x + shift

@@ -30,7 +30,7 @@ def frustum_corners(
     Returns:
         Camera frame, metres: near left-top, right-top, right-bottom, left-bottom, then the same at ``far``.
     """
-    corners = crop_box[:, [0, 1, 2, 1, 2, 3, 0, 3]].view(-1, 4, 2).repeat(1, 2, 1)
+    corners = crop_box[:, [0, 1, 2, 1, 2, 3, 0, 3]].view(-1, 4, 2).repeat(1, 2, 1)  # [batch, 8, 2]
     near, far = (torch.as_tensor(z, dtype=crop_box.dtype, device=crop_box.device) for z in (near, far))
     depth = torch.stack([near.expand(len(crop_box)), far.expand(len(crop_box))], dim=1).repeat_interleave(4, dim=1)
     return unproject(corners, depth, intrinsics[:, None])
@@ -43,6 +43,6 @@ def inside_frustum(points: Float[Tensor, "points 3"], corners: Float[Tensor, "8 
     """
     inside = torch.ones(len(points), dtype=torch.bool, device=points.device)
     for a, b, c in _FACES:
-        normal = torch.linalg.cross(corners[b] - corners[a], corners[c] - corners[a])
+        normal = torch.linalg.cross(corners[b] - corners[a], corners[c] - corners[a])  # [3]
         inside &= (points - corners[a]) @ normal <= 0
     return inside

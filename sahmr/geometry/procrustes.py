@@ -19,13 +19,13 @@ def align_similarity(
     """
     source_mean, target_mean = source.mean(dim=1, keepdim=True), target.mean(dim=1, keepdim=True)
     centred, goal = source - source_mean, target - target_mean
-    variance = centred.square().sum(dim=(1, 2))
+    variance = centred.square().sum(dim=(1, 2))  # [batch]; times the number of points, as is the covariance below
     if bool((variance == 0).any()):
         raise ValueError("align_similarity: a source whose points all coincide has no scale")
-    u, singular, vt = torch.linalg.svd(goal.transpose(1, 2) @ centred)
+    u, singular, vt = torch.linalg.svd(goal.transpose(1, 2) @ centred)  # [batch, 3, 3], [batch, 3], [batch, 3, 3]
     sign = torch.ones_like(singular)
-    sign[:, -1] = torch.linalg.det(u @ vt).sign()
+    sign[:, -1] = torch.linalg.det(u @ vt).sign()  # the weakest direction flips where u @ vt is a reflection
     rotation = (u * sign[:, None]) @ vt
-    scale = (singular * sign).sum(dim=1) / variance
+    scale = (singular * sign).sum(dim=1) / variance  # [batch]
     aligned: Tensor = scale[:, None, None] * centred @ rotation.transpose(1, 2) + target_mean
     return aligned

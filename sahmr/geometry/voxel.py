@@ -42,7 +42,7 @@ def pack_keys(coords: Int[Tensor, "voxels 4"]) -> Int[Tensor, " voxels"]:
         )
     if low[3] < 0 or high[3] >= 1 << BATCH_BITS:
         raise ValueError(f"batch index {low[3]}..{high[3]} outside 0..{(1 << BATCH_BITS) - 1}; use smaller batches")
-    step = coords.new_tensor(STRIDES)
+    step = coords.new_tensor(STRIDES)  # [4]
     return ((coords + coords.new_tensor([_HALF, _HALF, _HALF, 0])) * step).sum(1)
 
 
@@ -54,7 +54,7 @@ def key_step(offsets: Int[Tensor, "taps 3"]) -> Int[Tensor, " taps"]:
 def unpack_keys(keys: Int[Tensor, " voxels"]) -> Int[Tensor, "voxels 4"]:
     """Inverse of :func:`pack_keys`."""
     mask = (1 << AXIS_BITS) - 1
-    axes = [((keys >> shift) & mask) - _HALF for shift in (2 * AXIS_BITS, AXIS_BITS, 0)]
+    axes = [((keys >> shift) & mask) - _HALF for shift in (2 * AXIS_BITS, AXIS_BITS, 0)]  # [voxels] each; x, y, z
     return torch.stack([*axes, keys >> (3 * AXIS_BITS)], dim=1)
 
 

@@ -86,11 +86,12 @@ def linear_attention(
 
     Masked sources count nothing; if all are masked the result is zero.
     """
+    # Katharopoulos et al., Transformers are RNNs, ICML 2020: phi(Q) (phi(K)^T V) / (phi(Q) sum phi(K)).
     query, key = F.elu(query) + 1, F.elu(key) + 1
-    keep = mask[:, None, :, None].to(key.dtype)
+    keep = mask[:, None, :, None].to(key.dtype)  # [batch, 1, sources, 1]
     key = key * keep
     scale = key.shape[2]  # the reference divides the values by it and multiplies back, against overflow
-    summary = key.transpose(2, 3) @ (value * keep / scale)
+    summary = key.transpose(2, 3) @ (value * keep / scale)  # [batch, heads, width, width]
     weight = 1 / ((query * key.sum(dim=2, keepdim=True)).sum(dim=3, keepdim=True) + _LINEAR_EPS)
     return query @ summary * weight * scale
 
@@ -119,7 +120,7 @@ class LinearAttentionLayer(nn.Module):
         mask: Bool[Tensor, "batch sources"],
     ) -> Float[Tensor, "batch targets width"]:
         """Give each target token its message from the unmasked source tokens."""
-        query = _split_heads(self.q_proj(x), self.heads)
+        query = _split_heads(self.q_proj(x), self.heads)  # [batch, heads, targets, width / heads]
         key = _split_heads(self.k_proj(source), self.heads)
         value = _split_heads(self.v_proj(source), self.heads)
         message = self.norm1(self.merge(linear_attention(query, key, value, mask).transpose(1, 2).flatten(2)))

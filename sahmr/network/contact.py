@@ -97,16 +97,17 @@ class ContactNet(nn.Module):
         return torch.empty_like(out).index_copy(0, order, out)
 
     def _run(self, pyramid: Pyramid, features: Tensor) -> Tensor:
-        points = pyramid.lattice(1).coords.to(torch.float32)
+        points = pyramid.lattice(1).coords.to(torch.float32)  # [voxels, 4]
         x0 = self.stem(SparseTensor(features=self.fc_in(features), stride=1, pyramid=pyramid))
-        x1, x2, x3, x4 = self.encode(x0)
+        x1, x2, x3, x4 = self.encode(x0)  # strides 2, 4, 8, 16
 
-        z1 = self._read(points, x4) + self.point_transforms[0](x0.features)
-        y = self._join(self.up1, self._average(points, z1, x4), x3)
-        y = self._join(self.up2, y, x2)
-        z2 = self._read(points, y) + self.point_transforms[1](z1)
-        y = self._join(self.up3, self._average(points, z2, y), x1)
-        y = self._join(self.up4, y, x0)
+        # SPVCNN: Tang et al., Searching Efficient 3D Architectures with Sparse Point-Voxel Convolution, ECCV 2020.
+        z1 = self._read(points, x4) + self.point_transforms[0](x0.features)  # [voxels, down[3]]
+        y = self._join(self.up1, self._average(points, z1, x4), x3)  # stride 8
+        y = self._join(self.up2, y, x2)  # stride 4
+        z2 = self._read(points, y) + self.point_transforms[1](z1)  # [voxels, up[1]]
+        y = self._join(self.up3, self._average(points, z2, y), x1)  # stride 2
+        y = self._join(self.up4, y, x0)  # stride 1
         return precisely(self.classifier, y.features + self.point_transforms[2](z2))
 
     def encode(self, x0: SparseTensor) -> tuple[SparseTensor, SparseTensor, SparseTensor, SparseTensor]:

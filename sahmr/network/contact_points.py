@@ -51,11 +51,11 @@ def select_contacts(
         else:
             draws = torch.rand(max_contacts, generator=generator, dtype=torch.float64).to(points.xyz.device)
             start = count.cumsum(0) - count
-            pick = (draws * count[:, None]).long() + start[:, None]
+            pick = (draws * count[:, None]).long() + start[:, None]  # [batch, max_contacts]
             slot = torch.arange(max_contacts, device=pick.device)
             in_order = start[:, None] + slot
             pick = torch.where((count > max_contacts)[:, None], pick, in_order)
-            used = (slot < count[:, None]) | (count > max_contacts)[:, None]
+            used = (slot < count[:, None]) | (count > max_contacts)[:, None]  # [batch, max_contacts]
             sample = torch.arange(batch_size, device=pick.device)[:, None].expand_as(pick)[used]
             order = order[pick[used]]
         rank = rank_in_sample(sample, batch_size)

@@ -106,6 +106,7 @@ class Hrnet(nn.Module):
 
     def __init__(self, size: HrnetSize, *, with_head: bool) -> None:
         super().__init__()
+        # Wang et al., Deep High-Resolution Representation Learning for Visual Recognition, PAMI 2021; its names.
         self.with_head = with_head
         self.conv1, self.bn1 = _conv_norm(3, size.stem, 3, 2)
         self.conv2, self.bn2 = _conv_norm(size.stem, size.stem, 3, 2)
@@ -140,12 +141,12 @@ class Hrnet(nn.Module):
     def forward(self, image: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch channels h w"]:
         """Run the trunk on normalised images; the map has a quarter of the side, or with the head a 32nd."""
         image = image.contiguous(memory_format=torch.channels_last)
-        x = F.relu(self.bn1(self.conv1(image)), inplace=True)
-        x = F.relu(self.bn2(self.conv2(x)), inplace=True)
-        x = self.layer1(x)
-        maps = [transition(x) for transition in self.transition1]
+        x = F.relu(self.bn1(self.conv1(image)), inplace=True)  # [batch, stem, height / 2, width / 2]
+        x = F.relu(self.bn2(self.conv2(x)), inplace=True)  # [batch, stem, height / 4, width / 4]
+        x = self.layer1(x)  # [batch, 4 * planes, height / 4, width / 4]
+        maps = [transition(x) for transition in self.transition1]  # strides 4, 8
         maps = self._stage(self.stage2, maps, 2)
-        maps = self._stage(self.stage3, [*maps, self.transition2[2](maps[-1])], 3)
+        maps = self._stage(self.stage3, [*maps, self.transition2[2](maps[-1])], 3)  # strides 4, 8, 16
         maps = self._stage(self.stage4, [*maps, self.transition3[3](maps[-1])], 4 if self.with_head else 1)
         return self._head(maps) if self.with_head else maps[0]
 
@@ -157,8 +158,8 @@ class Hrnet(nn.Module):
         return maps
 
     def _head(self, maps: list[Tensor]) -> Tensor:
-        y: Tensor = self.incre_modules[0](maps[0])
+        y: Tensor = self.incre_modules[0](maps[0])  # [batch, 4 * head_planes[0], height / 4, width / 4]
         for down, widen, x in zip(self.downsamp_modules, list(self.incre_modules)[1:], maps[1:], strict=True):
             y = widen(x) + down(y)
-        y = self.final_layer(y)
+        y = self.final_layer(y)  # [batch, head_width, height / 32, width / 32]
         return y

@@ -24,7 +24,7 @@ _INIT_STD = 0.02  # of linear and embedding weights
 
 def part_mean_matrix(part: Int[Tensor, " vertices"]) -> Float[Tensor, "8 vertices"]:
     """Matrix that averages vertex tokens per part; row 0 and rows of parts without a vertex are zero."""
-    member = F.one_hot(part.long(), NUM_PARTS).t().float()
+    member = F.one_hot(part.long(), NUM_PARTS).t().float()  # [8, vertices]
     member[0] = 0
     return member / member.sum(dim=1, keepdim=True).clamp(min=1)
 
@@ -45,6 +45,7 @@ class MixedRows:
 
     def through(self, layer: nn.Linear) -> Float[Tensor, "batch rows width_out"]:
         """Apply a linear layer to every row."""
+        # Exchanged sums: layer(weight @ cells) = weight @ layer(cells), 50 cells instead of 445 or up to 500 rows.
         of_xyz, of_cells = torch.split(layer.weight, [3, layer.in_features - 3], dim=1)
         return F.linear(self.xyz, of_xyz, layer.bias) + self.weight @ F.linear(self.cells, of_cells)
 
@@ -89,7 +90,7 @@ class _Bert(nn.Module):
         self, tokens: Tensor | MixedRows, points: Tensor | MixedRows, part: Tensor, mask: Tensor, part_mean: Tensor
     ) -> tuple[Tensor, Tensor]:
         codes = self.position_embeddings.weight[:_NUM_TOKENS]
-        part_codes = part_mean @ codes[self.first_vertex : self.first_vertex + NUM_COARSE]
+        part_codes = part_mean @ codes[self.first_vertex : self.first_vertex + NUM_COARSE]  # [8, width]
         tokens = self.dropout(_through(self.img_embedding, tokens) + codes)
         points = self.dropout(_through(self.img_embedding, points) + F.embedding(part, part_codes))
         hidden: tuple[Tensor, Tensor] = self.encoder(tokens, points, mask)
@@ -137,6 +138,7 @@ class MeshNet(nn.Module):
         super().__init__()
         transformer = size.transformer
         widths_in = (size.mesh_hrnet.head_width + 3, *transformer.output[:-1])
+        # METRO: Lin et al., End-to-End Human Pose and Mesh Reconstruction with Transformers, CVPR 2021, plus points.
         shift = behaviour.part_position_shift
         blocks: Sequence[nn.Module] = [
             TransformerBlock(*widths, transformer, shift_parts=shift)
@@ -166,7 +168,7 @@ class MeshNet(nn.Module):
             contacts: contact points, camera frame; a sample may have none.
         """
         # Padding becomes -root as in the reference; the mask keeps it from having any effect.
-        contacts_anchor = contacts.xyz_camera - root[:, None]
+        contacts_anchor = contacts.xyz_camera - root[:, None]  # [batch, contacts, 3]
         vertices, points, _ = self.reconstruct(
             normalize_image(image), contacts_anchor, contacts.part.long(), contacts.mask
         )
@@ -194,7 +196,7 @@ class MeshNet(nn.Module):
             Vertices and contact points, origin at the root, metres; and the tokens after each block (joints first).
         """
         outputs: list[Tensor] = []
-        cells = self.backbone(image).flatten(2).transpose(1, 2)
+        cells = self.backbone(image).flatten(2).transpose(1, 2)  # [batch, 49, head_width]
         with full(cells.device):
             rows = self._embed(cells.to(self.template.dtype), contacts_anchor, part)
         first, *others = self.trans_encoder
@@ -203,7 +205,7 @@ class MeshNet(nn.Module):
         for block in others:
             tokens, points = block(tokens, points, part, mask, self.part_mean)
             outputs.append(tokens)
-        coarse = tokens[:, NUM_JOINTS:].transpose(1, 2)
+        coarse = tokens[:, NUM_JOINTS:].transpose(1, 2)  # [batch, 3, 431]
         vertices = precisely(self.upsampling2, precisely(self.upsampling, coarse)).transpose(1, 2)
         return vertices, points, outputs
 
@@ -214,9 +216,9 @@ class MeshNet(nn.Module):
         """
         mixer = self.conv_learn_tokens
         assert mixer.bias is not None
-        cells = torch.cat([cells, cells.new_ones(len(cells), 1, cells.shape[2])], dim=1)
-        weight = torch.cat([mixer.weight[:, :, 0], mixer.bias[:, None]], dim=1)
-        part_weight = self.part_mean @ weight[NUM_JOINTS:]
+        cells = torch.cat([cells, cells.new_ones(len(cells), 1, cells.shape[2])], dim=1)  # [batch, 50, width]
+        weight = torch.cat([mixer.weight[:, :, 0], mixer.bias[:, None]], dim=1)  # [445, 50]
+        part_weight = self.part_mean @ weight[NUM_JOINTS:]  # [8, 50]
         tokens = MixedRows(xyz=self.template, weight=weight, cells=cells)
         return tokens, MixedRows(xyz=contacts_anchor, weight=F.embedding(part, part_weight), cells=cells)
 

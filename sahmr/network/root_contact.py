@@ -40,7 +40,7 @@ def substitute_far_roots(
         generator: source of the noise (on the CPU), which is drawn for every sample, used or not.
     """
     noise = torch.randn(target.shape, generator=generator).to(target) * target.new_tensor(noise_std)
-    far = (root - target).norm(dim=1, keepdim=True) > distance
+    far = (root - target).norm(dim=1, keepdim=True) > distance  # [batch, 1]
     return torch.where(far, target + noise, root)
 
 
@@ -49,10 +49,10 @@ def crop_to_region(scene: PackedPoints, anchor: Float[Tensor, "batch 3"], region
 
     A sample without any such point keeps all its points; a sample without points stays empty.
     """
-    gap = scene.xyz - anchor[scene.sample]
+    gap = scene.xyz - anchor[scene.sample]  # [points, 3]
     steps = (gap[:, 2] / region.anchor_spacing).round().clamp(-1, 1)  # to the nearest of the three anchors
     gap[:, 2] -= steps * region.anchor_spacing
-    near = gap.square().sum(dim=1) < region.roi_radius**2
+    near = gap.square().sum(dim=1) < region.roi_radius**2  # [points]
     has_near = torch.zeros(len(anchor), dtype=torch.bool, device=near.device)
     has_near[scene.sample[near]] = True
     keep = near | ~has_near[scene.sample]
@@ -73,13 +73,14 @@ def sample_maps(
     place = rank_in_sample(sample, len(maps))
     in_front = points.xyz[:, 2:] > _BEHIND
     safe = torch.where(in_front, points.xyz, torch.ones_like(points.xyz))
-    unit = image_to_unit(project(safe, camera.intrinsics[sample]), camera.crop_box[sample])
+    unit = image_to_unit(project(safe, camera.intrinsics[sample]), camera.crop_box[sample])  # [points, 2]
     grid = torch.where(in_front, unit * 2 - 1, torch.full_like(unit, -3.0))
     if len(sample) == 0:
         return maps.new_zeros(0, maps.shape[1])
     longest = int(place.max()) + 1
     padded = grid.new_full((len(maps), longest, 2), -3.0)
     padded[sample, place] = grid
+    # Samples have different numbers of points: each is padded to the longest, read at once, and unpadded.
     read = F.grid_sample(maps, padded[:, None], mode="bilinear", padding_mode="zeros", align_corners=True)
     return F.embedding(sample * longest + place, read[:, :, 0].transpose(1, 2).flatten(0, 1))
 
@@ -106,9 +107,9 @@ def vote_root(
     score = confidence.sigmoid() if vote == "softmax_sigmoid" else confidence
     top = score.new_full((len(anchor),), -torch.inf)
     top = top.scatter_reduce(0, sample, score.detach(), "amax")
-    weight = (score - top[sample]).exp()
+    weight = (score - top[sample]).exp()  # [voxels]; softmax per sample, its maximum subtracted
     total = score.new_zeros(len(anchor)).scatter_add(0, sample, weight)
-    votes = (voxels.xyz + offset) * (weight / total[sample])[:, None]
+    votes = (voxels.xyz + offset) * (weight / total[sample])[:, None]  # [voxels, 3]
     summed = score.new_zeros(len(anchor), 3).scatter_add(0, sample[:, None].expand(-1, 3), votes)
     return torch.where((total > 0)[:, None], summed, anchor)
 
@@ -188,7 +189,7 @@ class RootContactNet(nn.Module):
         maps = self.root_net(normalize_image(batch.image))
         with full(batch.image.device):
             root_map, initial_root = decode_root(maps.heatmap, maps.scaled_depth, batch.camera)
-            if not self.training:  # a training step that diverges is told with its epoch and step
+            if not self.training:  # a training that diverges is reported with its epoch and step
                 require_finite(batch.keys, initial_root=initial_root)
             generator = generator or torch.Generator().manual_seed(0)
             anchor = initial_root
@@ -199,8 +200,8 @@ class RootContactNet(nn.Module):
             voxels = voxelize(crop_to_region(batch.scene, anchor, region), self.voxel_size)
             centers = voxels.centers
             sampled = sample_maps(maps.features, centers, batch.camera)
-            features = torch.cat([anchor[centers.sample] - centers.xyz, sampled], dim=1)
-        out = self.contact_net(voxels.coords, features)
+            features = torch.cat([anchor[centers.sample] - centers.xyz, sampled], dim=1)  # [voxels, 3 + channels]
+        out = self.contact_net(voxels.coords, features)  # [voxels, 12]
         confidence, offset, part_logits = out[:, 0], out[:, 1:4], out[:, 4:]
         part = part_logits.argmax(dim=1) if len(out) else out.new_zeros(0, dtype=torch.long)
         return RootContact(

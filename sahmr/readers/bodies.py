@@ -16,7 +16,7 @@ from sahmr.body.transfer import NUM_SMPLX, TRANSFER_FILE, load_transfer, to_smpl
 from sahmr.dimensions import NUM_VERTICES
 from sahmr.errors import BodyModelError, RawDataError
 from sahmr.readers.base import BodyUnusableError
-from sahmr.readers.meshfile import read_ply_vertices
+from sahmr.untrusted.meshes import read_ply
 from sahmr.untrusted.pickles import load_pickle
 
 Array = NDArray[np.float64]
@@ -109,7 +109,7 @@ def smpl_vertices_of_mesh(path: Path, bodies: Path) -> Array:
     Raises:
         RawDataError: on another number of vertices.
     """
-    vertices = read_ply_vertices(path)
+    vertices = read_ply(path).vertices
     if len(vertices) not in (NUM_SMPLX, NUM_VERTICES):
         raise RawDataError(f"{path}: {len(vertices)} vertices; a body mesh has {NUM_SMPLX} or {NUM_VERTICES}")
     _check_size(path, vertices)

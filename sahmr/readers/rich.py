@@ -25,9 +25,9 @@ from sahmr.readers.bodies import read_contact, smpl_vertices_of_mesh, smpl_verti
 from sahmr.readers.calibration import Calibration, check_first_camera, read_rich_calibration
 from sahmr.readers.images import Region, read_record_image
 from sahmr.readers.measure import measure_body
-from sahmr.readers.meshfile import obj_has_colors
 from sahmr.readers.rich_layout import Track
 from sahmr.readers.rich_listing import Cameras, RichRules, list_track
+from sahmr.untrusted.meshes import obj_has_colors
 from schemas.frame import FrameRecord
 from schemas.scene import SceneRecord
 

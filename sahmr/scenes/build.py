@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import trimesh
 import zarr
 from jaxtyping import Float
 from numpy import ndarray
@@ -21,6 +20,7 @@ from sahmr.scenes.signed_distance import DistanceGrid, grid_spacing, signed_dist
 from sahmr.scenes.store import STORE_VERSION
 from sahmr.scenes.voxels import occupied_voxels
 from sahmr.settings import settings
+from sahmr.untrusted.meshes import read_ply
 from schemas.scene import SceneRecord
 
 _POINT_CHUNK, _SDF_CHUNK = 1 << 16, 64  # 768 kB and 1 MB of float32
@@ -66,23 +66,15 @@ def read_scan(path: Path) -> Float[ndarray, "faces 3 3"]:
     """Corners of a scan's triangles exactly as stored, metres.
 
     Raises:
-        RawDataError: if the file is missing, empty, unreadable, has no faces, or holds non-finite coordinates.
+        RawDataError: as :func:`read_ply`; or if it has no faces, a face names no vertex, or it is impossibly wide.
     """
-    if not path.is_file() or path.stat().st_size == 0:
-        found = "is empty" if path.is_file() else "no such file"
-        raise RawDataError(f"{path}: {found}; a scan must be a PLY mesh with faces: fetch it again")
-    try:
-        mesh = trimesh.load(path, process=False, force="mesh")
-    except Exception as problem:  # trimesh raises whatever the damaged bytes provoke
-        raise RawDataError(f"{path}: not a readable PLY mesh ({problem}); fetch it again") from None
-    faces = np.asarray(getattr(mesh, "faces", ()))
-    if faces.ndim != 2 or len(faces) == 0:
+    mesh = read_ply(path)
+    vertices, faces = mesh.vertices, mesh.faces
+    if len(faces) == 0:
         raise RawDataError(f"{path}: has no faces; voxels and distances need the scanned mesh, not a point cloud")
-    vertices = np.asarray(getattr(mesh, "vertices", ()), dtype=np.float64)
     if faces.min() < 0 or faces.max() >= len(vertices):
-        raise RawDataError(f"{path}: a face names vertex {faces.max()} of {len(vertices)}; fetch it again")
-    if not np.isfinite(vertices).all():
-        raise RawDataError(f"{path}: holds NaN or infinite coordinates; fetch it again")
+        wrong = faces.max() if faces.max() >= len(vertices) else faces.min()
+        raise RawDataError(f"{path}: a face names vertex {wrong} of {len(vertices)}; fetch it again")
     extent = float(np.ptp(vertices, axis=0).max())
     if extent > _WIDEST_M:
         raise RawDataError(f"{path}: is {extent:.3g} m wide, allowed: {_WIDEST_M:g} m; fetch it again")

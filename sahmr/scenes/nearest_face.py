@@ -12,7 +12,7 @@ from scipy.spatial import cKDTree
 from sahmr.scenes.voxels import cross, dot, sorted_unique, subdivide
 
 _CORNERS_ASKED = 6  # nearest corners fetched at first; a point that needs more gets four times as many, and again
-_PIECE_EDGES = 1.25  # halve edges longer than so many times the root mean square of the faces' longest ones
+_PIECE_EDGES = 1.25  # halve edges longer than this many times the root mean square of the faces' longest ones
 _POINTS, _PAIRS, _ENTRIES = 1 << 13, 1 << 14, 1 << 20  # treated at once; bound memory, cannot change the result
 _ROUNDING = 1e-9  # of the reach, many times what float64 loses
 _TIE_M = 1e-9  # faces as near as that are equally near
@@ -27,12 +27,12 @@ class MeshEdges:
     Attributes:
         num_open: edges of a single face: the rim of an open mesh.
         num_flipped: edges whose two faces disagree about the side that is outside.
-        num_crowded: edges of three faces or more.
+        num_non_manifold: edges of three faces or more.
     """
 
     num_open: int
     num_flipped: int
-    num_crowded: int
+    num_non_manifold: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +70,7 @@ class FaceFinder:
     def __init__(self, triangles: Float[ndarray, "faces 3 3"], longest_m: float) -> None:
         """Prepare faces that have an area each; ``longest_m`` bounds the edges and decides speed alone."""
         edges = np.roll(triangles, -1, axis=1) - triangles
-        squared = (edges * edges).sum(axis=2).max(axis=1)
+        squared = (edges * edges).sum(axis=2).max(axis=1)  # [faces]
         longest_m = min(longest_m, _PIECE_EDGES * float(np.sqrt(squared.mean())))
         is_long = squared > longest_m * longest_m
         pieces, parent = subdivide(triangles[is_long], longest_m)
@@ -79,7 +79,7 @@ class FaceFinder:
         self._triangles = triangles.reshape(-1, 9)
         faces = np.arange(len(triangles))
         face = np.repeat(np.concatenate([faces, faces[is_long][parent]]), 3)
-        fans = sorted_unique(corner * len(faces) + face)
+        fans = sorted_unique(corner * len(faces) + face)  # [pairs]; compressed sparse rows: a row of faces per corner
         self._fan_faces = fans % len(faces)
         self._fan_starts = np.searchsorted(fans // len(faces), np.arange(len(self.corners) + 1))
         self._features, self._normals, self._is_rim, self.edges = _features(
@@ -111,12 +111,12 @@ class FaceFinder:
         Returns:
             Whether the candidates are complete; each one's point, face, and squared distance to the point.
         """
-        to_corner, corner = self._tree.query(points, k=count)
-        owner, face = self._fans(np.arange(len(points)), corner[:, 0])
+        to_corner, corner = self._tree.query(points, k=count)  # [n, count] each
+        owner, face = self._fans(np.arange(len(points)), corner[:, 0])  # [pairs] each
         squared = self._squared(points, owner, face)
-        reach = np.sqrt(np.minimum.reduceat(squared, _starts(owner)) + self.gap_m * self.gap_m)
-        is_within = to_corner <= reach[:, None] * (1 + _ROUNDING)
-        row, column = np.nonzero(is_within[:, 1:])
+        reach = np.sqrt(np.minimum.reduceat(squared, _starts(owner)) + self.gap_m * self.gap_m)  # [n]
+        is_within = to_corner <= reach[:, None] * (1 + _ROUNDING)  # [n, count]
+        row, column = np.nonzero(is_within[:, 1:])  # [more] each
         more_owner, more_face = self._fans(row, corner[row, column + 1])
         pairs = np.concatenate([owner, more_owner]), np.concatenate([face, more_face])
         squared = np.concatenate([squared, self._squared(points, more_owner, more_face)])
@@ -151,13 +151,13 @@ class FaceFinder:
         nearest = np.full(len(points), np.inf)
         np.minimum.at(nearest, owner, squared)
         distance = np.sqrt(nearest)
-        is_tied = squared <= ((distance + _TIE_M) ** 2)[owner]
+        is_tied = squared <= ((distance + _TIE_M) ** 2)[owner]  # [pairs]
         owner, face = owner[is_tied], face[is_tied]
-        offset, feature = offset_from_triangles(points[owner], self._triangles[face])
+        offset, feature = offset_from_triangles(points[owner], self._triangles[face])  # [3, tied] and [tied]
         feature = self._features[face, feature]
         is_behind = _dot(offset, self._normals[feature].T) < 0
-        order = np.lexsort((face, is_behind, owner))
-        best = order[_starts(owner[order])]
+        order = np.lexsort((face, is_behind, owner))  # [tied]; by point, the faces that have it in front first
+        best = order[_starts(owner[order])]  # [n]
         return points - offset.T[best], feature[best], np.where(is_behind[best], -distance, distance)
 
 
@@ -172,17 +172,17 @@ def offset_from_triangles(
 
     Source: Ericson, Real-Time Collision Detection, 5.1.5.
     """
-    corners = np.ascontiguousarray(triangles.T)
-    ap = np.ascontiguousarray(points.T) - corners[:3]
+    corners = np.ascontiguousarray(triangles.T)  # [9, n]; one row per coordinate: rows are contiguous
+    ap = np.ascontiguousarray(points.T) - corners[:3]  # [3, n]
     ab, ac = corners[3:6] - corners[:3], corners[6:] - corners[:3]
     d1, d2, product = _dot(ab, ap), _dot(ac, ap), _dot(ab, ac)
     squared_ab, squared_ac = _dot(ab, ab), _dot(ac, ac)
     d3, d4, d5, d6 = d1 - squared_ab, d2 - product, d1 - product, d2 - squared_ac
-    va, vb, vc = d3 * d6 - d5 * d4, d5 * d2 - d1 * d6, d1 * d4 - d3 * d2
+    va, vb, vc = d3 * d6 - d5 * d4, d5 * d2 - d1 * d6, d1 * d4 - d3 * d2  # [n] each; Ericson's signed areas
     to_b, to_c = d5 - d6, d4 - d3
     along_bc = to_c * _inverse(to_b + to_c)
     inside = _inverse(va + vb + vc)
-    weight_b = np.clip(vb * inside, 0, 1)
+    weight_b = np.clip(vb * inside, 0, 1)  # [n]; barycentric
     weight_c = np.clip(vc * inside, 0, 1 - weight_b)
     feature = np.full(len(d1), _FACE)
     for is_there, where, b, c in (  # corners win over edges, edges over the face
@@ -202,7 +202,7 @@ def number_places(points: Float[ndarray, "n 3"]) -> tuple[Float[ndarray, "places
     """The different places among some points, and each point's place; several times faster than ``np.unique``."""
     number = np.zeros(len(points), dtype=np.int64)
     for axis in range(3):
-        rank = np.unique(points[:, axis], return_inverse=True)[1]
+        rank = np.unique(points[:, axis], return_inverse=True)[1]  # [n]
         number = np.unique(number * (rank.max() + 1) + rank, return_inverse=True)[1]
     places = np.empty((number.max() + 1, 3))
     places[number] = points
@@ -218,16 +218,16 @@ def _features(
 
     Source: Baerentzen and Aanaes, Signed distance computation using the angle weighted pseudonormal, 2005.
     """
-    normal = cross(edges[:, 0], edges[:, 1])
+    normal = cross(edges[:, 0], edges[:, 1])  # [faces, 3]
     normal /= np.sqrt(dot(normal, normal))[:, None]
-    ends = np.stack([corner, np.roll(corner, -1, axis=1)], axis=2).reshape(-1, 2)
+    ends = np.stack([corner, np.roll(corner, -1, axis=1)], axis=2).reshape(-1, 2)  # [3 faces, 2]
     num_corners = corner.max() + 1
-    key = ends.min(axis=1) * num_corners + ends.max(axis=1)
+    key = ends.min(axis=1) * num_corners + ends.max(axis=1)  # [3 faces]; the same for both directions
     _, edge, count = np.unique(key, return_inverse=True, return_counts=True)
     num_forward = np.bincount(edge, weights=ends[:, 0] < ends[:, 1])
-    weighted = (normal[:, None] * _corner_angles(edges)[:, :, None]).reshape(-1, 3)
+    weighted = (normal[:, None] * _corner_angles(edges)[:, :, None]).reshape(-1, 3)  # [3 faces, 3]
     sums = [normal, _sum_by(edge, np.repeat(normal, 3, axis=0)), _sum_by(corner.ravel(), weighted)]
-    normals = np.concatenate(sums)
+    normals = np.concatenate(sums)  # [features, 3]
     normals[dot(normals, normals) < _CANCELLED * _CANCELLED] = 0
     is_rim = np.zeros(len(normals), dtype=bool)
     is_rim[len(normal) : len(normal) + len(count)] = count == 1
@@ -240,7 +240,7 @@ def _features(
     met = MeshEdges(
         num_open=int((count == 1).sum()),
         num_flipped=int(((count == 2) & (num_forward != 1)).sum()),
-        num_crowded=int((count > 2).sum()),
+        num_non_manifold=int((count > 2).sum()),
     )
     return np.concatenate(numbers, axis=1).astype(np.int32), normals, is_rim, met
 
@@ -250,7 +250,7 @@ def _corner_angles(edges: Float[ndarray, "faces 3 3"]) -> Float[ndarray, "faces 
     angles = np.zeros(edges.shape[:2])
     for k in range(3):
         leaving, arriving = edges[:, k], -edges[:, k - 1]
-        turned = cross(leaving, arriving)
+        turned = cross(leaving, arriving)  # [faces, 3]
         angles[:, k] = np.arctan2(np.sqrt(dot(turned, turned)), dot(leaving, arriving))
     return angles
 

@@ -61,7 +61,7 @@ class DistanceGrid:
             return {**attributes, "sdf_source": "shipped by the publisher"}
         return {
             **attributes,
-            "sdf_crowded_edges": self.edges.num_crowded,
+            "sdf_crowded_edges": self.edges.num_non_manifold,
             "sdf_exact_within_m": EXACT_WITHIN_M,
             "sdf_flat_faces": self.num_flat_faces,
             "sdf_flipped_edges": self.edges.num_flipped,
@@ -116,7 +116,7 @@ def signed_distance_grid(triangles: Float[ndarray, "faces 3 3"], *, spacing_m: f
     Raises:
         ValueError: if no triangle has an area.
     """
-    normal = cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0])
+    normal = cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0])  # [faces, 3]
     has_area = dot(normal, normal) > 0
     if not has_area.any():
         raise ValueError("no triangle has an area; a distance field needs a surface")
@@ -124,8 +124,8 @@ def signed_distance_grid(triangles: Float[ndarray, "faces 3 3"], *, spacing_m: f
     corners = triangles.reshape(-1, 3)
     lower, shape = corners.min(axis=0) - margin_m, _grid_shape(np.ptp(corners, axis=0), spacing_m, margin_m)
     frame = _Frame(lower=lower, spacing_m=spacing_m, shape=tuple(shape.tolist()))
-    near, found, edges = _search_near(triangles, frame)
-    source = _hand_on(near, frame.in_steps(found.point), frame.shape)
+    near, found, edges = _search_near(triangles, frame)  # [near] sample numbers
+    source = _hand_on(near, frame.in_steps(found.point), frame.shape)  # [samples]; each one's row of ``found``
     values = np.empty(len(source), dtype=np.float32)
     for start in range(0, len(source), _CHUNK):
         sample = np.arange(start, min(start + _CHUNK, len(source)))
@@ -149,16 +149,22 @@ def _search_near(
     has_corner[tuple(np.rint(frame.in_steps(finder.corners)).astype(np.int64).T)] = True
     to_corner = (EXACT_WITHIN_M * EXACT_WITHIN_M + finder.gap_m * finder.gap_m) ** 0.5
     to_sample = to_corner / frame.spacing_m + 0.75**0.5  # a corner is within half a cell's diagonal of its sample
-    near = np.flatnonzero(_is_within(has_corner, to_sample + 1e-6))  # many times what rounding loses
+    near = np.flatnonzero(_is_within(has_corner, to_sample + 1e-6))  # [near]; 1e-6: many times what rounding loses
     return near, finder.nearest(frame.centers(near)), finder.edges
 
 
 def _is_within(is_set: Bool[ndarray, "nx ny nz"], steps: float) -> Bool[ndarray, "nx ny nz"]:
-    """Whether a set sample is at most so many grid steps away; squared distances, one axis after the other."""
+    """Whether a set sample is at most ``steps`` grid steps away.
+
+    Exact squared distances up to there, one axis after the other; scipy's transform goes on to the farthest sample
+    and takes twice the time.
+
+    Source: Saito and Toriwaki, New algorithms for Euclidean distance transformation, 1994.
+    """
     reach = int(steps)
-    squared = np.where(is_set, 0, 4 * (reach + 1) ** 2).astype(np.int32)
+    squared = np.where(is_set, 0, 4 * (reach + 1) ** 2).astype(np.int32)  # [nx, ny, nz]
     for axis in range(3):
-        before = np.moveaxis(squared, axis, 0)
+        before = np.moveaxis(squared, axis, 0)  # [side, other, other], a view
         after = before.copy()
         for shift in range(1, min(reach + 1, len(before))):
             np.minimum(after[shift:], before[:-shift] + shift * shift, out=after[shift:])
@@ -171,7 +177,7 @@ def _distance_to_sources(
     points: Float[ndarray, "n 3"], found: Nearest, source: Int[ndarray, " n"]
 ) -> Float[ndarray, " n"]:
     """Signed distance to handed-on closest points: their side stays; beyond a rim the plane there divides the sides."""
-    offset = points - found.point[source]
+    offset = points - found.point[source]  # [n, 3]
     is_behind = np.where(found.is_rim[source], dot(offset, found.normal[source]) < 0, found.distance[source] < 0)
     distance: Float[ndarray, " n"] = np.sqrt(dot(offset, offset))
     return np.where(is_behind, -distance, distance)
@@ -185,10 +191,12 @@ def _hand_on(
     Each axis is swept forth and back; every plane asks the nine neighbours in the plane before it, so that news
     travels along any line. Lengths in grid steps.
     """
-    source = np.full(shape, _NOBODY, dtype=np.int32)
+    # A vector distance transform by sweeping: Danielsson, Euclidean Distance Mapping, 1980, with the closest points of
+    # the surface in place of grid points.
+    source = np.full(shape, _NOBODY, dtype=np.int32)  # [nx, ny, nz]
     squared = np.full(shape, np.inf, dtype=np.float32)
     source.reshape(-1)[near], squared.reshape(-1)[near] = np.arange(len(near)), -1  # near samples know best
-    known = [np.full(shape, np.inf, dtype=np.float32) for _ in range(3)]
+    known = [np.full(shape, np.inf, dtype=np.float32) for _ in range(3)]  # [nx, ny, nz] each
     for axis in range(3):
         known[axis].reshape(-1)[near] = closest[:, axis]
     arrays = [source, squared, *known]  # of the closest point first the coordinate along the swept axis
@@ -208,12 +216,12 @@ def _ask(arrays: list[ndarray], before: int, plane: int) -> None:
     source, squared, x, y, z = arrays
     height, width = source.shape[1:]
     rows, columns = np.arange(height, dtype=np.float32)[:, None], np.arange(width, dtype=np.float32)
-    along, down, right = x[before] - np.float32(plane), y[before] - rows, z[before] - columns
+    along, down, right = x[before] - np.float32(plane), y[before] - rows, z[before] - columns  # [height, width] each
     along *= along
     down_from = {up: along + (down + np.float32(up)) ** 2 for up in (0, -1, 1)}
     right_from = {left: (right + np.float32(left)) ** 2 for left in (0, -1, 1)}
     best = squared[plane]
-    chosen = np.full(best.shape, _NOBODY, dtype=np.int32)
+    chosen = np.full(best.shape, _NOBODY, dtype=np.int32)  # [height, width]
     number = np.arange(height * width, dtype=np.int32).reshape(height, width)
     for up, left in product((0, -1, 1), repeat=2):
         here = slice(max(0, -up), height - max(0, up)), slice(max(0, -left), width - max(0, left))
@@ -223,6 +231,6 @@ def _ask(arrays: list[ndarray], before: int, plane: int) -> None:
         np.copyto(best[here], found, where=is_nearer)
         np.copyto(chosen[here], number[there], where=is_nearer)
     is_new = chosen != _NOBODY
-    taken = chosen[is_new]
+    taken = chosen[is_new]  # [taken], places in the plane before
     for array in (source, x, y, z):
         array[plane][is_new] = array[before].reshape(-1)[taken]

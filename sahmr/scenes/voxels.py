@@ -26,8 +26,8 @@ def subdivide(
     parent = np.arange(len(triangles))
     done, done_parent = [], []
     while len(triangles):
-        edges = np.roll(triangles, -1, axis=1) - triangles  # edge k runs from corner k to corner k + 1
-        squared = (edges * edges).sum(axis=2)
+        edges = np.roll(triangles, -1, axis=1) - triangles  # [n, 3, 3]; edge k runs from corner k to corner k + 1
+        squared = (edges * edges).sum(axis=2)  # [n, 3]
         longest = squared.argmax(axis=1)
         is_small = squared[np.arange(len(triangles)), longest] <= longest_m * longest_m
         done.append(triangles[is_small])
@@ -35,7 +35,7 @@ def subdivide(
         big, first = triangles[~is_small], longest[~is_small]
         row = np.arange(len(big))
         a, b, c = big[row, first], big[row, (first + 1) % 3], big[row, (first + 2) % 3]
-        middle = (a + b) / 2
+        middle = (a + b) / 2  # [big, 3]
         triangles = np.concatenate([np.stack([a, middle, c], axis=1), np.stack([middle, b, c], axis=1)])
         parent = np.tile(parent[~is_small], 2)
     if not done:
@@ -58,9 +58,9 @@ def occupied_voxels(triangles: Float[ndarray, "n 3 3"], pitch_m: float) -> Float
     """
     pieces, _ = subdivide(triangles, 4 * pitch_m)  # small pieces have few candidate voxels
     pieces = pieces / pitch_m
-    first = np.floor(pieces.min(axis=1)).astype(np.int64)
+    first = np.floor(pieces.min(axis=1)).astype(np.int64)  # [pieces, 3]; the lowest voxel of each piece's box
     size = np.floor(pieces.max(axis=1)).astype(np.int64) - first + 1
-    count = size.prod(axis=1)
+    count = size.prod(axis=1)  # [pieces]; voxels of each box
     origin = first.min(axis=0)
     bounds = np.searchsorted(count.cumsum(), np.arange(0, count.sum() + _CANDIDATES, _CANDIDATES))
     codes = [
@@ -78,18 +78,21 @@ def _met_voxels(
 ) -> Int[ndarray, "m 3"]:
     """Indices of the voxels each triangle meets, one after another; lengths in voxels."""
     count = size.prod(axis=1)
-    owner = np.repeat(np.arange(len(triangles)), count)
+    owner = np.repeat(np.arange(len(triangles)), count)  # [pairs]
     local = np.arange(count.sum()) - np.repeat(count.cumsum() - count, count)
+    # Number k of a box of x * y * z voxels, in C order, has the place (k // (y z), k // z % y, k % z).
     y, z = size[owner, 1], size[owner, 2]
-    index = first[owner] + np.stack([local // (y * z), local // z % y, local % z], axis=1)
+    index = first[owner] + np.stack([local // (y * z), local // z % y, local % z], axis=1)  # [pairs, 3]
     edges = np.roll(triangles, -1, axis=1) - triangles
-    normal = cross(edges[:, 0], edges[:, 1])
+    # Separating axes of a triangle and a cube: its normal, then the nine products of its edges and the cube's axes; the
+    # cube's own axes are done with, as only voxels of the triangle's box are candidates. Akenine-Moller, JGT 2001.
+    normal = cross(edges[:, 0], edges[:, 1])  # [n, 3]
     half = 0.5 * (1 + _TOUCH)
     reach = half * (np.abs(normal[:, 0]) + np.abs(normal[:, 1]) + np.abs(normal[:, 2]))
     height = dot(normal, triangles[:, 0])
-    near = np.abs(height[owner] - dot(normal[owner], index + 0.5)) <= reach[owner]
+    near = np.abs(height[owner] - dot(normal[owner], index + 0.5)) <= reach[owner]  # [pairs]
     index, owner = index[near], owner[near]
-    corners = triangles[owner] - (index + 0.5)[:, None]
+    corners = triangles[owner] - (index + 0.5)[:, None]  # [near, 3, 3]; seen from the cube's centre
     is_met = np.ones(len(owner), dtype=bool)
     for edge in range(3):
         direction, here, opposite = edges[owner, edge], corners[:, edge], corners[:, (edge + 2) % 3]

@@ -21,7 +21,7 @@ OFFSETS_3 = tuple((x, y, z) for z, y, x in itertools.product((-1, 0, 1), repeat=
 OFFSETS_2 = tuple(itertools.product((0, 1), repeat=3))
 _MAX_STRIDE = 16
 PARTS = 4
-"""Every tap's pairs can be dealt into so many equal parts."""
+"""Every tap's pairs can be dealt into this many equal parts."""
 _PAST_ALL = torch.iinfo(torch.int64).max  # sorts behind every key
 
 
@@ -44,7 +44,7 @@ class Lattice:
         self._keys = pack_keys(self.coords)
         self._sorted, self._order = torch.sort(self._keys)
         self.is_sorted = torch.equal(self._sorted, self._keys)
-        twice = self._sorted[1:] == self._sorted[:-1]
+        twice = self._sorted[1:] == self._sorted[:-1]  # [voxels - 1]
         if bool(twice.any()):
             row = self.coords[self._order[1:][twice][0]].tolist()
             raise ValueError(f"voxel (x, y, z, batch) = {row} occurs more than once; merge the points of a voxel first")
@@ -71,7 +71,7 @@ class Lattice:
         """Row of each packed key, -1 where the voxel is not occupied."""
         if len(self) == 0:
             return torch.full_like(keys, -1)
-        place = torch.searchsorted(self._sorted, keys).clamp_max_(len(self) - 1)
+        place = torch.searchsorted(self._sorted, keys).clamp_max_(len(self) - 1)  # [*any]
         found = self._sorted.take(place) == keys
         if not self.is_sorted:
             place = self._order.take(place)
@@ -85,10 +85,10 @@ class Lattice:
         Neighbours along z follow each other in the order of the keys: one search per column finds all of them.
         """
         past, step = len(self), key_step(columns.new_tensor([[0, 0, self.stride]]))
-        wanted = keys + key_step(columns)[:, None]
+        wanted = keys + key_step(columns)[:, None]  # [columns, any]
         place = torch.searchsorted(self._sorted, wanted)
-        padded = torch.cat([self._sorted, keys.new_full((1,), _PAST_ALL)])
-        rows = keys.new_empty(len(columns), length, len(keys))
+        padded = torch.cat([self._sorted, keys.new_full((1,), _PAST_ALL)])  # [voxels + 1]
+        rows = keys.new_empty(len(columns), length, len(keys))  # [columns, length, any]
         for i in range(length):
             hit = torch.index_select(padded, 0, place.view(-1)).view_as(place) == wanted
             rows[:, i] = place.masked_fill(~hit, past)
@@ -190,9 +190,9 @@ def _cut_blocks(table: Int[Tensor, "taps outputs"], num_inputs: int, length: int
     padded = F.pad(table, (0, num_blocks * length - rows), value=num_inputs) if num_blocks * length > rows else table
     cut = padded.view(taps, num_blocks, length).transpose(0, 1).contiguous()  # block, tap, row
     hit = cut < num_inputs
-    real = hit.sum(2)
+    real = hit.sum(2)  # [blocks, taps]
     missing = -real % PARTS
-    pair = hit.view(-1).nonzero()[:, 0]
+    pair = hit.view(-1).nonzero()[:, 0]  # [pairs]; places in ``cut``
     lists, missing_of_list = real.view(-1), missing.view(-1)  # one per block and tap
     before = missing_of_list.cumsum(0) - missing_of_list  # fillers in all earlier lists
     place = torch.repeat_interleave(before, lists, output_size=len(pair))
@@ -205,7 +205,7 @@ def _cut_blocks(table: Int[Tensor, "taps outputs"], num_inputs: int, length: int
     output = torch.repeat_interleave(shift, lists, output_size=len(pair)).add_(pair)
     target = table.new_zeros(total).scatter_(0, place, output)
     filling = torch.ones(total, dtype=torch.bool, device=table.device).index_fill_(0, place, False)
-    start = F.pad(hit.sum(1).cumsum(1), (1, 0))  # per block
+    start = F.pad(hit.sum(1).cumsum(1), (1, 0))  # [blocks, length + 1]; per block
     ends: list[int] = start[:, -1].tolist()
     places = torch.empty_like(cut).view(-1).scatter_(0, pair, place).view_as(cut)
     in_row_order = hit.transpose(1, 2).contiguous().view(-1).nonzero()[:, 0]
@@ -231,18 +231,20 @@ def _cut_blocks(table: Int[Tensor, "taps outputs"], num_inputs: int, length: int
 def _reverse(table: Int[Tensor, "taps outputs"], num_inputs: int) -> Int[Tensor, "taps inputs"]:
     outputs = table.shape[1]
     back = table.new_full((len(table), num_inputs + 1), outputs)  # the last column takes the places without input
-    back.scatter_(1, table, torch.arange(outputs, device=table.device).expand_as(table))
+    back.scatter_(1, table, torch.arange(outputs, device=table.device).expand_as(table))  # [taps, num_inputs + 1]
     return back[:, :num_inputs]
 
 
 def submanifold_map(lattice: Lattice) -> KernelMap:
     """3x3x3 map from a lattice to itself: ``out[q] = sum_k in[q + offset_k] W[k]``."""
+    # Submanifold convolution: Graham et al., 3D Semantic Segmentation with Submanifold Sparse Convolutional Networks,
+    # CVPR 2018. Only occupied voxels have outputs, so the map stays as sparse as the scene.
     rows, half = len(lattice), len(OFFSETS_3) // 2
     columns = torch.tensor([(-1, -1, -1), (-1, 0, -1), (-1, 1, -1), (0, -1, -1)], device=lattice.coords.device)
     place = [OFFSETS_3.index((x, y, z)) for x, y in ((-1, -1), (-1, 0), (-1, 1), (0, -1)) for z in (-1, 0, 1)]
-    found = lattice.find_along_z(lattice._keys, columns * lattice.stride, 3).flatten(0, 1)
-    below = lattice.find_along_z(lattice._keys, columns.new_tensor([[0, 0, -lattice.stride]]), 1)[0]
-    before = torch.cat([found, below])
+    found = lattice.find_along_z(lattice._keys, columns * lattice.stride, 3).flatten(0, 1)  # [12, rows]
+    below = lattice.find_along_z(lattice._keys, columns.new_tensor([[0, 0, -lattice.stride]]), 1)[0]  # [1, rows]
+    before = torch.cat([found, below])  # [13, rows]; the taps before the centre
     place.append(OFFSETS_3.index((0, 0, -1)))
     table = before.new_empty(len(OFFSETS_3), rows)
     table[place] = before
@@ -255,5 +257,5 @@ def submanifold_map(lattice: Lattice) -> KernelMap:
 def downsampling_map(fine: Lattice, coarse: Lattice) -> KernelMap:
     """2x2x2 map of stride 2: every coarse voxel reads the fine voxels at its corner plus (0, 1) steps."""
     columns = torch.tensor([(x, y, 0) for x, y in itertools.product((0, 1), repeat=2)], device=fine.coords.device)
-    table = fine.find_along_z(coarse._keys, columns * fine.stride, 2).flatten(0, 1)
+    table = fine.find_along_z(coarse._keys, columns * fine.stride, 2).flatten(0, 1)  # [8, coarse]
     return KernelMap(table, len(fine))

@@ -15,7 +15,7 @@ from sahmr.sparse.kernel_map import PARTS, Block, KernelMap
 # Measured on a CPU, where nothing else is said.
 _BLOCK_ROWS = 4096  # of the output: a block's gathered rows and products stay in the cache
 _BLOCK_ROWS_CUDA = 1 << 18  # few large products; bounds memory. Not measured
-_FEW_ROWS, _FEW_TAPS = 512, 3  # up to so many rows with a third of the taps in use, zeros for the rest cost nothing
+_FEW_ROWS, _FEW_TAPS = 512, 3  # up to 512 rows with a third of the taps in use, zeros for the rest cost nothing
 _WIDE = 1 << 14  # weights of a tap; beyond, partial sums of its gradient cost more than they save
 
 
@@ -103,7 +103,7 @@ def _forward_dense(features: Tensor, kernel: Tensor, table: Tensor) -> Tensor:
 
 
 def _backward_dense(grad: Tensor, features: Tensor, kernel: Tensor, table: Tensor) -> tuple[Tensor, Tensor]:
-    grad_rows = _dense(grad, table)
+    grad_rows = _dense(grad, table)  # [taps, inputs, out_channels]
     products = _scratch.rows("products", table.numel(), kernel.shape[1], grad).view(*table.shape, -1)
     grad_features = torch.bmm(grad_rows, kernel.transpose(1, 2), out=products).sum(0)
     return grad_features, torch.bmm(features.t().expand(len(table), -1, -1), grad_rows)
@@ -123,7 +123,7 @@ def _forward_taps(features: Tensor, kernel: Tensor, kernel_map: KernelMap) -> Te
 def _backward_taps(
     grad: Tensor, features: Tensor, kernel: Tensor, back: KernelMap, order: list[int]
 ) -> tuple[Tensor, Tensor]:
-    grad_features = torch.zeros_like(features)
+    grad_features = torch.zeros_like(features)  # [inputs, in_channels]
     # Views: copying 22 million weights costs more than a strided product.
     matrices = _per_part(kernel.transpose(1, 2))
     matrices = tuple(matrices[k] for k in order)
@@ -133,7 +133,7 @@ def _backward_taps(
     for block in back.blocks(_block_rows(features)):
         if not any(block.part_counts):
             continue
-        grad_rows = _gather("grad", grad, block.input).index_fill_(0, block.filling, 0)
+        grad_rows = _gather("grad", grad, block.input).index_fill_(0, block.filling, 0)  # [pairs, out_channels]
         grad_features[block.first : block.last] = _sum_products(grad_rows, matrices, block)
         rows = _gather("rows", features, block.output)  # again, not saved: up to 27 times the features
         for k, count, tap_rows, tap_grad in zip(

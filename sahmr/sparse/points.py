@@ -45,7 +45,7 @@ class WeightedPairs:
         if bool((write[1:] < write[:-1]).any()):
             order = torch.argsort(write, stable=True)
             read, weight = read[order], weight[order]
-        start = F.pad(torch.bincount(write, minlength=num_rows).cumsum(0), (1, 0))
+        start = F.pad(torch.bincount(write, minlength=num_rows).cumsum(0), (1, 0))  # [rows + 1]; compressed sparse rows
         return torch.embedding_bag(rows, read, start, mode=0, per_sample_weights=weight, include_last_offset=True)[0]
 
 
@@ -75,15 +75,15 @@ def trilinear_corners(
         its trilinear weight, 0 where not occupied, divided by (sum + 1e-8).
     """
     stride = lattice.stride
-    scaled = points[:, :3] / stride
+    scaled = points[:, :3] / stride  # [points, 3]
     cell = torch.floor(scaled)
     base = pack_keys(torch.cat([cell.long() * stride, points[:, 3:].long()], dim=1))
     cells, cell_of_point = torch.unique(base, return_inverse=True)  # far fewer than points: each is looked up once
-    offsets = torch.tensor(OFFSETS_2, device=points.device)
+    offsets = torch.tensor(OFFSETS_2, device=points.device)  # [8, 3]
     rows = lattice.find(cells[:, None] + key_step(offsets * stride)).index_select(0, cell_of_point)
     upper = scaled - cell
     x, y, z = torch.stack([1 - upper, upper], dim=2).unbind(1)  # each [points, lower and upper]
-    weight = ((x[:, :, None] * y[:, None])[..., None] * z[:, None, None]).flatten(1)
+    weight = ((x[:, :, None] * y[:, None])[..., None] * z[:, None, None]).flatten(1)  # [points, 8]
     weight = weight.masked_fill_(rows < 0, 0)
     return rows, weight / (weight.sum(dim=1, keepdim=True) + _EPSILON)
 
@@ -91,7 +91,7 @@ def trilinear_corners(
 def devoxelize_pairs(points: Float[Tensor, "points 4"], lattice: Lattice) -> WeightedPairs:
     """Matrix that reads voxel features at points; a point whose eight corners are all empty reads zero."""
     rows, weight = trilinear_corners(points, lattice)
-    used = (weight > 0).view(-1).nonzero()[:, 0]
+    used = (weight > 0).view(-1).nonzero()[:, 0]  # [pairs] of 8 * points
     source, weight = rows.view(-1).index_select(0, used), weight.view(-1).index_select(0, used)
     return WeightedPairs(source, used // rows.shape[1], weight, len(lattice), len(points))
 

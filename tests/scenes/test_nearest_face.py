@@ -83,7 +83,7 @@ def test_edges_are_counted() -> None:
     counted = [FaceFinder(mesh, 1.0).edges for mesh in (box, flipped, SQUARE, fin)]
     assert [edges.num_open for edges in counted] == [0, 0, 4, 6]
     assert [edges.num_flipped for edges in counted] == [0, 3, 0, 0]
-    assert [edges.num_crowded for edges in counted] == [0, 0, 0, 1]
+    assert [edges.num_non_manifold for edges in counted] == [0, 0, 0, 1]
 
 
 def test_coincident_opposite_faces_have_every_point_in_front() -> None:

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import trimesh
+from scipy.ndimage import distance_transform_edt
 
 from sahmr.scenes import signed_distance
 from sahmr.scenes.signed_distance import EXACT_WITHIN_M, DistanceGrid, grid_spacing, signed_distance_grid
@@ -8,13 +9,15 @@ from tests.scenes.test_nearest_face import SQUARE, brute_force, soup
 from tests.worlds import small
 
 
-def test_within_a_radius_of_set_samples() -> None:
-    is_set = np.zeros((9, 3, 12), dtype=bool)
-    is_set[[2, 8], [1, 0], [3, 11]] = True
-    for steps in (1.0, 2.3, 40.0):
-        away = [np.linalg.norm(np.argwhere(~np.zeros_like(is_set)) - one, axis=1) for one in np.argwhere(is_set)]
-        expected = np.min(away, axis=0).reshape(is_set.shape) <= steps
-        np.testing.assert_array_equal(signed_distance._is_within(is_set, steps), expected)
+@pytest.mark.parametrize("share", [0.0, 0.003, 0.05, 0.5])
+def test_within_a_radius_of_set_samples(share: float) -> None:
+    rng = np.random.default_rng(0)
+    is_set = rng.random((9, 3, 12)) < share
+    is_set[2, 1, 3] = True
+    squared = np.rint(distance_transform_edt(~is_set) ** 2)
+    for steps in (1.0, 2.3, 40.0, *np.sqrt(np.arange(1, 30))):
+        for radius in (steps, np.nextafter(steps, 0), np.nextafter(steps, 99)):  # on the boundary and beside it
+            np.testing.assert_array_equal(signed_distance._is_within(is_set, radius), squared <= radius * radius)
 
 
 def grid_points(grid: DistanceGrid) -> np.ndarray:

@@ -26,28 +26,30 @@ def surface_nets(values: Array, axes: tuple[Array, Array, Array]) -> Mesh:
         values: signed distance on a tensor grid [x, y, z], negative inside, positive on the whole border.
         axes: grid coordinates along x, y and z; they may be unevenly spaced.
     """
+    # Gibson, Constrained Elastic Surface Nets, 1998, without the elastic: relax() does that later.
     inside = values < 0
     shape = np.array(values.shape)
     weight = np.zeros(tuple(shape - 1))
-    position = np.zeros((*(shape - 1), 3))
+    position = np.zeros((*(shape - 1), 3))  # [cells x, y, z, 3]; sum of the crossings round each cell
     quads = []
     for axis in range(3):
         low = np.moveaxis(inside, axis, 0)[:-1]
         high = np.moveaxis(inside, axis, 0)[1:]
+        # Lower ends [n, 3] of the grid edges whose ends lie on different sides.
         cells = np.stack(np.nonzero(np.moveaxis(low != high, 0, axis)), 1)
-        crossing = _crossings(values, axes, cells, axis)
-        around = _cells_around(cells, axis)
+        crossing = _crossings(values, axes, cells, axis)  # [n, 3]
+        around = _cells_around(cells, axis)  # [n, 4, 3]
         for corner in range(4):
             np.add.at(weight, tuple(around[:, corner].T), 1.0)
             np.add.at(position, tuple(around[:, corner].T), crossing)
-        flat = np.ravel_multi_index(tuple(np.moveaxis(around, 2, 0)), tuple(shape - 1))
+        flat = np.ravel_multi_index(tuple(np.moveaxis(around, 2, 0)), tuple(shape - 1))  # [n, 4]
         starts_inside = inside[tuple(cells.T)]
-        quads.append(np.where(starts_inside[:, None], flat, flat[:, ::-1]))
+        quads.append(np.where(starts_inside[:, None], flat, flat[:, ::-1]))  # turned so that outside is in front
     quad = np.concatenate(quads)
     used = np.flatnonzero(weight.ravel())
     number = np.full(weight.size, -1, dtype=np.int64)
     number[used] = np.arange(len(used))
-    vertices = position.reshape(-1, 3)[used] / weight.ravel()[used, None]
+    vertices = position.reshape(-1, 3)[used] / weight.ravel()[used, None]  # [v, 3]; mean crossing, as in surface nets
     return Mesh(vertices=vertices, faces=_quads_to_triangles(vertices, number[quad]))
 
 
@@ -55,7 +57,7 @@ def _crossings(values: Array, axes: tuple[Array, Array, Array], cells: Index, ax
     """Where the zero level cuts the grid edges that start at ``cells`` and run along ``axis``."""
     step = np.eye(3, dtype=np.int64)[axis]
     first, second = values[tuple(cells.T)], values[tuple((cells + step).T)]
-    fraction = first / (first - second)
+    fraction = first / (first - second)  # [n]; linear interpolation
     points = np.stack([axes[k][cells[:, k]] for k in range(3)], 1)
     points[:, axis] += fraction * (axes[axis][cells[:, axis] + 1] - axes[axis][cells[:, axis]])
     return points
@@ -132,8 +134,8 @@ class Collapser:
     def _push(self, a: int, b: int) -> None:
         (ax, ay, az), (bx, by, bz) = self.position[a], self.position[b]
         length = ((ax - bx) ** 2 + (ay - by) ** 2 + (az - bz) ** 2) ** 0.5
-        crowd = max(0, len(self.around[a]) + len(self.around[b]) - 12)
-        rank = length / (self.size[a] + self.size[b]) * (1 + 0.02 * crowd)
+        excess = max(0, len(self.around[a]) + len(self.around[b]) - 12)  # over the six faces of each regular vertex
+        rank = length / (self.size[a] + self.size[b]) * (1 + 0.02 * excess)
         heapq.heappush(self.heap, (rank, a, b, self.stamp[a], self.stamp[b]))
 
     def _neighbours(self, vertex: int) -> set[int]:
@@ -147,6 +149,7 @@ class Collapser:
         return face
 
     def _collapse(self, a: int, b: int) -> None:
+        # Link condition: the ends share exactly two neighbours, or the surface would pinch (Dey et al., 1999).
         near_a, near_b = self._neighbours(a), self._neighbours(b)
         if len(near_a & near_b) != 2 or len(near_a) + len(near_b) > 14:
             return
@@ -213,7 +216,7 @@ def flip_edges(mesh: Mesh) -> Mesh:
     order = np.argsort(code)
     twin = order[np.searchsorted(code[order], directed[:, 1] * count + directed[:, 0])]
     angle = _angle(mesh.vertices, facing, directed)
-    excess = angle + angle[twin] - np.pi
+    excess = angle + angle[twin] - np.pi  # [3 f]; Delaunay: flip where it is positive
     half = np.flatnonzero((excess > 0.03) & (directed[:, 0] < directed[:, 1]))
     edges = {(min(a, b), max(a, b)) for a, b in directed.tolist()}
     touched = np.zeros(len(faces), dtype=bool)
@@ -255,7 +258,7 @@ def relax(
         pairs = np.concatenate([edges, edges[:, ::-1]])
         length = np.linalg.norm(mesh.vertices[pairs[:, 0]] - mesh.vertices[pairs[:, 1]], axis=1)
         wanted = size(mesh.vertices)
-        pull = length / (wanted[pairs[:, 0]] + wanted[pairs[:, 1]])
+        pull = length / (wanted[pairs[:, 0]] + wanted[pairs[:, 1]])  # [2 e]
         total = np.bincount(pairs[:, 0], pull, len(mesh.vertices))
         mean = np.stack(
             [np.bincount(pairs[:, 0], pull * mesh.vertices[pairs[:, 1], k], len(mesh.vertices)) for k in range(3)], 1

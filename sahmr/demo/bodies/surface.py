@@ -45,7 +45,7 @@ class Tube:
         table = np.array(self.stations)
         radius_side, radius_across, shift = PchipInterpolator(table[:, 0], table[:, 1:])(station).T
         smaller = np.minimum(radius_side, radius_across)
-        over = (height - station * length) / smaller
+        over = (height - station * length) / smaller  # [n]; beyond the rounded ends
         q = np.sqrt((local @ side / radius_side) ** 2 + ((local @ across - shift) / radius_across) ** 2 + over**2)
         return np.asarray((q - 1.0) * smaller)
 
@@ -62,9 +62,9 @@ class Ellipsoid:
     def distance(self, points: Array) -> Array:
         """Approximate signed distance [n] of points [n, 3], negative inside."""
         local = (points - np.array(self.center)) / np.array(self.radii)
-        norm = np.sqrt((local**2).sum(1))
+        norm = np.sqrt((local**2).sum(1))  # [n]; 1 on the surface
         slope = np.sqrt(((local / np.array(self.radii)) ** 2).sum(1))
-        return np.asarray(norm * (norm - 1.0) / np.maximum(slope, 1e-9))
+        return np.asarray(norm * (norm - 1.0) / np.maximum(slope, 1e-9))  # Quilez, first-order distance to an ellipsoid
 
 
 def _round(*stations: tuple[float, float]) -> tuple[tuple[float, float, float, float], ...]:
@@ -172,6 +172,7 @@ def _parts() -> tuple[Tube | Ellipsoid, ...]:
 
 
 def _smooth_minimum(a: Array, b: Array, blend: float) -> Array:
+    # Polynomial smooth minimum (Quilez): two surfaces melt into each other within ``blend`` of their meeting line.
     overlap = np.maximum(blend - np.abs(a - b), 0.0) / blend
     return np.asarray(np.minimum(a, b) - overlap**2 * blend / 4)
 
@@ -215,8 +216,9 @@ def project(points: Array, steps: int = 3) -> Array:
 
 def body_normals(points: Array, step: float = 5e-4) -> Array:
     """Outward directions [n, 3] of the distance field, divided by its slope (length 1 where it is exact)."""
+    # Four samples at the corners of a tetrahedron give the gradient, where central differences take six (Quilez).
     tetra = np.array([[1.0, -1.0, -1.0], [-1.0, -1.0, 1.0], [-1.0, 1.0, -1.0], [1.0, 1.0, 1.0]])
-    values = [body_distance(points + step * corner) for corner in tetra]
+    values = [body_distance(points + step * corner) for corner in tetra]  # [n] each
     gradient = sum(corner * value[:, None] for corner, value in zip(tetra, values, strict=True)) / (4 * step)
     squared = (gradient**2).sum(1, keepdims=True)
     return np.asarray(gradient / np.maximum(squared, 0.05))

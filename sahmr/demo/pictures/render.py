@@ -68,8 +68,8 @@ class Stage:
 def set_stage(room: Room) -> Stage:
     """Prepare a room for rays."""
     surface = coarse_surface(room)
-    corners = surface.vertices[surface.faces]
-    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    corners = surface.vertices[surface.faces]  # [f, 3, 3]
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])  # [f, 3]
     normals /= np.sqrt((normals**2).sum(1))[:, None]
     return Stage(room=room, caster=Caster(surface.vertices, surface.faces), owner=surface.owner, normals=normals)
 
@@ -98,7 +98,7 @@ def light_strength(stage: Stage) -> tuple[float, float]:
 
 def sunlit(stage: Stage, points: Array, normals: Array, others: Sequence[Caster]) -> Array:
     """Share [n] 0..1 of direct light that reaches surface points, soft at shadow borders."""
-    facing = np.clip(np.einsum("nk,k->n", normals, stage.sun), 0.0, 1.0)
+    facing = np.clip(np.einsum("nk,k->n", normals, stage.sun), 0.0, 1.0)  # [n]; Lambert
     share = np.zeros(len(points))
     lit = facing > 0
     start = points[lit] + normals[lit] * 4e-3
@@ -120,12 +120,13 @@ def dome_light(normals: Array) -> Array:
 def paint_background(stage: Stage, view: RoomCamera) -> Background:
     """Render the empty room."""
     rows, columns = np.mgrid[0 : view.height, 0 : view.width]
-    pixels = np.stack([columns.ravel(), rows.ravel()], 1).astype(np.float64)
+    pixels = np.stack([columns.ravel(), rows.ravel()], 1).astype(np.float64)  # [h w, 2]
     dome, sunny, depth, normal = _shade_room(stage, view, pixels)
     shape = (view.height, view.width)
+    # Supersampling where it shows: only pixels at a step of depth or normal get four rays.
     near = np.minimum(depth, 30.0)  # smooth the stairs where the surface changes, not the far floor
     step = steps(near.reshape(shape), 0.3) | steps((normal * [1.0, 2.0, 4.0]).sum(1).reshape(shape), 0.01)
-    edge = np.flatnonzero(step.ravel())
+    edge = np.flatnonzero(step.ravel())  # [e]
     if len(edge):
         parts = [_shade_room(stage, view, pixels[edge] + np.array(sub)) for sub in SUBPIXELS]
         dome[edge] = np.mean([p[0] for p in parts], axis=0)
@@ -156,9 +157,9 @@ def _shade_room(stage: Stage, view: RoomCamera, pixels: Array) -> tuple[Array, A
     hit = face >= 0
     normal = np.zeros_like(rays)
     normal[hit] = stage.normals[face[hit]]
-    points = view.center + np.where(hit, depth, 0.0)[:, None] * rays
+    points = view.center + np.where(hit, depth, 0.0)[:, None] * rays  # [n, 3]
     dome, sunny = sky(stage.room, rays), np.zeros_like(rays)
-    albedo = paint(stage.room, stage.owner[face[hit]], points[hit], normal[hit])
+    albedo = paint(stage.room, stage.owner[face[hit]], points[hit], normal[hit])  # [hits, 3]
     sun, ambient = light_strength(stage)
     dome[hit] = albedo * (ambient * dome_light(normal[hit]))[:, None]
     sunny[hit] = albedo * (sun * sunlit(stage, points[hit], normal[hit], ()))[:, None]
