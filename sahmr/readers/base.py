@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,6 +104,7 @@ class Measured:
     notes: tuple[Tally, ...] = ()
 
 
+@runtime_checkable
 class Reader(Protocol):
     """A raw dataset. Picklable; opening files happens in the methods."""
 
