@@ -73,7 +73,7 @@ class BodyModel:
 
     template: Array
     shape_directions: Array
-    pose_directions: Array
+    pose_directions: NDArray[np.float32]
     regressor: sp.csr_matrix
     weights: Array
     sparse_weights: sp.csr_matrix
