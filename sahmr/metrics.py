@@ -42,7 +42,7 @@ def mesh_errors(
 
 
 def scene_errors(
-    distance: Float[Tensor, "batch 6890"], contact: Bool[Tensor, "batch 6890"]
+    distance: Float[Tensor, "batch vertices"], contact: Bool[Tensor, "batch vertices"]
 ) -> dict[str, Float[Tensor, " batch"]]:
     """``penetration_m contact_m penetration_mean_mm penetrating_ratio`` of predicted meshes.
 

@@ -59,7 +59,7 @@ class PackedPoints:
     sample: Int[Tensor, " points"]
 
 
-def pack_points(clouds: Sequence[Float[Tensor, "n 3"]]) -> PackedPoints:
+def pack_points(clouds: Sequence[Float[Tensor, "_n 3"]]) -> PackedPoints:
     """Put one cloud per sample end to end, in order."""
     lengths = torch.tensor([len(cloud) for cloud in clouds], dtype=torch.long)
     sample = torch.repeat_interleave(torch.arange(len(clouds)), lengths)

@@ -188,7 +188,7 @@ class MeshNet(nn.Module):
         part: Int[Tensor, "batch contacts"],
         mask: Bool[Tensor, "batch contacts"],
     ) -> tuple[
-        Float[Tensor, "batch 6890 3"], Float[Tensor, "batch contacts 3"], list[Float[Tensor, "batch 445 width"]]
+        Float[Tensor, "batch 6890 3"], Float[Tensor, "batch contacts 3"], list[Float[Tensor, "batch 445 _width"]]
     ]:
         """Run backbone, transformer and up-sampling on a *normalised* image.
 

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,6 +91,7 @@ class Measured:
     notes: tuple[Tally, ...] = ()
 
 
+@runtime_checkable
 class Reader(Protocol):
     """A raw dataset. Picklable; opening files happens in the methods."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -15,6 +15,7 @@ from sahmr.sparse.kernel_map import KernelMap
 log = logging.getLogger(__name__)
 
 
+@runtime_checkable
 class Backend(Protocol):
     """A differentiable ``out[o] += in[i] @ kernel[k]`` over all pairs (i, o) of every tap k of a kernel map."""
 

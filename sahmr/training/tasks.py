@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -44,6 +44,7 @@ class MeshWeights:
     global_vertices: float = 1.0
 
 
+@runtime_checkable
 class Task(Protocol):
     """One training, as the trainer sees it."""
 

@@ -16,7 +16,7 @@ from sahmr.errors import RawDataError
 from sahmr.untrusted.unpickler import ALLOWED, RefusedError, RestrictedUnpickler, plain
 
 
-def read_pickle(stream: BinaryIO, where: str, *, error: type[RawDataError] = RawDataError) -> Any:
+def read_pickle(stream: BinaryIO | io.BytesIO, where: str, *, error: type[RawDataError] = RawDataError) -> Any:
     """Read one pickle from a stream; ``where`` names it in the error message."""
     with _told_as(error, f"{where}: damaged or not a pickle"):
         try:

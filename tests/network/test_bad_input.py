@@ -21,6 +21,7 @@ from sahmr.scenes.visible import block_points, visible_points
 from sahmr.structures import Batch, MeshPrediction, RootContact, pack_points
 from tests.worlds.batches import cloud, make_batch
 from tests.worlds.networks import make_topology
+from tests.worlds.unchecked import unchecked
 
 Result = tuple[RootContact, MeshPrediction]
 ORDINARY = (cloud(300, seed=3), cloud(500, seed=4))
@@ -217,16 +218,19 @@ def test_impossible_cameras_and_points_name_the_sample(
 def test_sizes_that_do_not_fit(net: SahmrNet) -> None:
     batch = make_batch([cloud(7), cloud(7)])
     image, camera, scene = batch.image, batch.camera, batch.scene
-    for wrong, message in (
-        (replace(batch, image=image[:, :, :128, :128]), r"\[2, 3, 128, 128\].*224 x 224"),
-        (replace(batch, image=image[:1]), "2 keys and images"),
-        (replace(batch, keys=(), image=image[:0], scene=pack_points([])), "at least one"),
-        (replace(batch, camera=make_batch([cloud(1)]).camera), r"2 keys, but cameras for \[1\]"),
-        (replace(batch, scene=replace(scene, sample=scene.sample + 1)), r"samples 1\.\.2, the batch has 0\.\.1"),
-        (replace(batch, camera=replace(camera, crop_box=camera.crop_box[:1])), r"cameras for \[1, 2\]"),
+    for make_wrong, message in (
+        (lambda: replace(batch, image=image[:, :, :128, :128]), r"\[2, 3, 128, 128\].*224 x 224"),
+        (lambda: replace(batch, image=image[:1]), "2 keys and images"),
+        (lambda: replace(batch, keys=(), image=image[:0], scene=pack_points([])), "at least one"),
+        (lambda: replace(batch, camera=make_batch([cloud(1)]).camera), r"2 keys, but cameras for \[1\]"),
+        (
+            lambda: replace(batch, scene=replace(scene, sample=scene.sample + 1)),
+            r"samples 1\.\.2, the batch has 0\.\.1",
+        ),
+        (lambda: replace(batch, camera=replace(camera, crop_box=camera.crop_box[:1])), r"cameras for \[1, 2\]"),
     ):
-        with pytest.raises(BatchError, match=message):
-            net(wrong)
+        with unchecked(), pytest.raises(BatchError, match=message):
+            net(make_wrong())
 
 
 @pytest.mark.parametrize("place", ["rcnet.root_net.out_conv.bias", "metro_enhanced.upsampling2.bias"])

@@ -236,7 +236,7 @@ def _angle(vertices: Array, apex: Index, edge: Index) -> Array:
     return np.asarray(np.arctan2(np.linalg.norm(np.cross(u, v), axis=1), (u * v).sum(1)))
 
 
-def _bent(vertices: Array, a: int, b: int, c: int, d: int) -> bool:
+def _bent(vertices: Array, a: np.int64, b: np.int64, c: np.int64, d: np.int64) -> bool:
     """Would flipping edge a-b to c-d fold the surface?"""
     old = np.cross(vertices[b] - vertices[a], vertices[c] - vertices[a])
     new_one = np.cross(vertices[d] - vertices[a], vertices[c] - vertices[a])
