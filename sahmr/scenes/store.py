@@ -51,16 +51,17 @@ def list_scenes(store: Path) -> list[str]:
 
 
 def voxel_pitch_m(store: Path) -> float:
-    """Spacing of the points of a store's scenes, metres.
+    """The pitch that the voxels of all scenes of a store have, metres.
 
     Raises:
-        StoreError: if the scenes do not agree on one; as :func:`list_scenes`.
+        StoreError: as :func:`list_scenes`, or if the store has no scene, or scenes of different pitch.
     """
-    found = {dict(_open(store)[key].attrs).get("voxel_pitch_m") for key in list_scenes(store)}
-    pitch = found.pop() if len(found) == 1 else None
-    if not isinstance(pitch, float):
-        raise StoreError(f"{store}: its scenes must share one voxel_pitch_m; rebuild with: dvc repro scenes")
-    return pitch
+    found = {float(cast("float", group.attrs["voxel_pitch_m"])) for _, group in _open(store).groups()}
+    if len(found) != 1:
+        raise StoreError(
+            f"{store}: its scenes have the voxel pitches {sorted(found)} m, expected exactly one; run: dvc repro scenes"
+        )
+    return found.pop()
 
 
 def _open(store: Path) -> zarr.Group:

@@ -14,7 +14,7 @@ from sahmr.geometry.distance_field import sample_distance
 from sahmr.scenes import build
 from sahmr.scenes.build import create_store, write_scene
 from sahmr.scenes.signed_distance import signed_distance_grid
-from sahmr.scenes.store import list_scenes, load_points, load_scene
+from sahmr.scenes.store import list_scenes, load_points, load_scene, voxel_pitch_m
 from tests.worlds import small
 
 
@@ -150,6 +150,18 @@ def test_lost_and_damaged_chunks_are_found(small_world: Path, tmp_path: Path) ->
     chunk.unlink()
     with pytest.raises(StoreError, match="chunk is missing"):
         load_points(store, "Room_scan")
+
+
+def test_the_store_knows_its_pitch(small_world: Path, tmp_path: Path) -> None:
+    assert voxel_pitch_m(small_world / "scenes/rich.zarr") == small.SCENES.voxel_pitch_m
+    store = write(tmp_path, small_world / "raw")
+    other, settings = replace(small.scene_record(), scene_key="Other"), replace(small.SCENES, voxel_pitch_m=0.1)
+    write_scene(other, store=store, raw_root=small_world / "raw", settings=settings)
+    with pytest.raises(StoreError, match=r"pitches \[0\.05, 0\.1\] m.*dvc repro scenes"):
+        voxel_pitch_m(store)
+    create_store(store, "rich")
+    with pytest.raises(StoreError, match=r"pitches \[\] m"):
+        voxel_pitch_m(store)
 
 
 def test_missing_store_scene_and_version_are_told(small_world: Path, tmp_path: Path) -> None:
