@@ -24,7 +24,7 @@ from schemas.frame import FRAME_SCHEMA, FrameRecord
 from schemas.quarantine import Quarantined
 from schemas.shard import ShardEntry
 
-VERSION = 2  # of a piece's bytes
+VERSION = 3  # of a piece's bytes
 
 
 def write_planned(plan: ShardPlan, folder: Path, *, reader: Reader, settings: Shards) -> Made:
