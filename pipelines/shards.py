@@ -35,25 +35,31 @@ def write_planned(plan: ShardPlan, folder: Path, *, reader: Reader, settings: Sh
         try:
             samples.append((record, _encode(record, reader, settings)))
         except (RawDataError, OSError) as error:
-            inputs = _inputs(record, reader.root)
+            inputs = [(rule, path) for rule, path, _ in _inputs(record, reader.root)]
             quarantined.append(quarantine(error, item=record.key, split=record.split, inputs=inputs, root=reader.root))
     entries = write_shard(folder, plan.name, samples) if samples else []
     facts = {"entries": [asdict(entry) for entry in entries], "quarantined": [asdict(row) for row in quarantined]}
     return Made(facts=facts, quarantined=tuple(quarantined))
 
 
-def _inputs(record: FrameRecord, root: Path) -> list[tuple[str, Path]]:
-    named = (("image", record.image_file), ("body", record.body_file), ("contact", record.contact_file))
-    return [(rule, root / name) for rule, name in named if name is not None]
+def _inputs(record: FrameRecord, root: Path) -> list[tuple[str, Path, str | None]]:
+    """What each file of a record is, where it lies, and its SHA-256 when stage frames ran."""
+    named = (
+        ("image", record.image_file, record.image_sha256),
+        ("body", record.body_file, record.body_sha256),
+        ("contact", record.contact_file, record.contact_sha256),
+    )
+    return [(rule, root / name, sha256) for rule, name, sha256 in named if name is not None]
 
 
 def _encode(record: FrameRecord, reader: Reader, settings: Shards) -> dict[str, bytes]:
     """One sample from exactly the files its record was made from."""
-    expected = (record.image_sha256, record.body_sha256, record.contact_sha256)
-    for (rule, path), sha256 in zip(_inputs(record, reader.root), expected, strict=False):
+    for rule, path, sha256 in _inputs(record, reader.root):
         if not path.is_file() or file_sha256(path) != sha256:
             raise RawDataError(f"{path}: {rule} gone or changed since stage frames ran; run: dvc repro frames")
-    crop, vertices = plan_crop(record, settings), reader.load_body_world(record)
+    crop, vertices = plan_crop(record, settings), None
+    if record.body_file is not None:
+        vertices = reader.load_body_world(record)
     image = reader.read_image(record, crop.region, crop.divisor)
     return encode_sample(record, image, vertices, reader.load_contact(record), settings)
 

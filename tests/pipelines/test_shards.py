@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipelines import shards
+from pipelines import shards, verify
+from sahmr.batches.dataset import SampleDataset
+from sahmr.batches.loader import make_loader
 from sahmr.errors import QuarantineError, RawDataError, ShardError
 from sahmr.shards.reader import read_index
 from schemas.fields import from_table, read_table, to_table, write_table
@@ -151,6 +153,21 @@ def test_an_accepted_number_of_damaged_files_is_left_out_and_counted(
     assert left_out.column("item").to_pylist() == ["Room_test_00007", "Room_train_00004"]
     with pytest.raises(QuarantineError, match="3 damaged"):
         run(4, 7, 8)
+
+
+def test_frames_without_ground_truth_go_the_whole_way(world: Path, run: Callable[..., dict[str, int]]) -> None:
+    rows = [*small.records(), *small.own_records()]
+    for row in small.own_records():
+        (world / "raw" / row.image_file).write_bytes(small.raw_files(row.frame)[row.image_file])
+    write_table(world / "frames/rich.parquet", to_table(rows, FRAME_SCHEMA))
+    assert counts(run()) == (4, 4, 0, 0)
+    entries = read_index(world / "shards/rich")
+    assert [entry.key for entry in entries if not entry.has_body] == ["Room_val_00009", "Room_val_00010"]
+    verify.main.__wrapped__(["--dataset", "rich"])
+    found = json.loads((world / "reports/verify_rich.json").read_text())
+    assert (found["problems"], found["samples"], found["without_body"], found["contact_labels"]) == ([], 11, 2, 8)
+    (batch,) = make_loader(SampleDataset(world / "shards/rich", world / "scenes/rich.zarr", "val"), batch_size=2)
+    assert (batch.keys, batch.targets) == (("Room_val_00009", "Room_val_00010"), None)
 
 
 def test_a_raw_file_changed_since_frames_is_not_encoded(world: Path, run: Callable[..., dict[str, int]]) -> None:
