@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from pipelines.conversion.parallel import Parallel
 from pipelines.conversion.pieces import Conversion, Made, Planned, quarantine
@@ -17,7 +18,7 @@ from sahmr.files import file_sha256, folder_digest, publish_folder
 from sahmr.readers.base import Reader
 from sahmr.readers.registry import open_reader
 from sahmr.settings import Paths, load_section
-from sahmr.shards.encode import Shards, encode_sample, plan_crop
+from sahmr.shards.encode import ENCODED_FIELDS, Shards, encode_sample, plan_crop
 from sahmr.shards.write import ShardPlan, plan_shards, write_index, write_left_out, write_shard
 from schemas.fields import from_table, read_table
 from schemas.frame import FRAME_SCHEMA, FrameRecord
@@ -40,6 +41,11 @@ def write_planned(plan: ShardPlan, folder: Path, *, reader: Reader, settings: Sh
     entries = write_shard(folder, plan.name, samples) if samples else []
     facts = {"entries": [asdict(entry) for entry in entries], "quarantined": [asdict(row) for row in quarantined]}
     return Made(facts=facts, quarantined=tuple(quarantined))
+
+
+def piece_inputs(plan: ShardPlan) -> list[Any]:
+    """What decides a shard's bytes of its plan: its name, and of each record the fields that are read for it."""
+    return [plan.name, [[getattr(record, name) for name in ENCODED_FIELDS] for record in plan.records]]
 
 
 def _inputs(record: FrameRecord, root: Path) -> list[tuple[str, Path, str | None]]:
@@ -78,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     reader = open_reader(dataset, root, bodies=bodies)
     work = Conversion("shards", VERSION, dataset, section, paths, reads=(root, bodies), workers=workers)
     context = [folder_digest(bodies), [file_sha256(path) for path in reader.shared_files()]]
-    planned = [Planned(item=plan, inputs=[context, plan.name, [repr(row) for row in plan.records]]) for plan in plans]
+    planned = [Planned(item=plan, inputs=[context, *piece_inputs(plan)]) for plan in plans]
     receipts = work.run(planned, partial(write_planned, reader=reader, settings=section), unit="shard")
     made = [receipt for receipt in receipts if receipt is not None]
     entries = [ShardEntry(**row) for receipt in made for row in receipt.facts["entries"]]
