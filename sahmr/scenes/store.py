@@ -14,8 +14,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sahmr.errors import StoreError
+from schemas.version import VersionError, readable_minor
 
-STORE_VERSION = 1
+STORE_VERSION = "1.1"  # 1.1: arrays say what their axes are called and their unit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,9 +72,10 @@ def _open(store: Path) -> zarr.Group:
         group = zarr.open_group(str(store), mode="r", zarr_format=3)
     except (ValueError, KeyError, OSError) as problem:
         raise StoreError(f"{store}: damaged scene store ({problem}); rebuild with: dvc repro scenes") from None
-    version = group.attrs.get("store_version")
-    if version != STORE_VERSION:
-        raise StoreError(f"{store}: store version {version}, expected {STORE_VERSION}; run: dvc repro scenes")
+    try:
+        readable_minor(group.attrs.get("store_version"), STORE_VERSION, rebuild="dvc repro scenes")
+    except VersionError as problem:
+        raise StoreError(f"{store}: {problem}") from None
     return group
 
 
