@@ -21,6 +21,8 @@ CATALOG_SCHEMA = schema(
         column("bytes", pa.int64(), unit="byte"),
         column("sha256", pa.string(), note="of the file; of a folder: of its sorted lines 'sha256  relative path'"),
     ),
+    version="2.0",
+    stage="catalog",
 )
 
 

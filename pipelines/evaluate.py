@@ -71,7 +71,7 @@ def run(dataset: str, section: Evaluate, paths: Paths, parallel: Parallel) -> No
     predictors = list(_read(samples, section, paths.predictions / dataset))
     if not predictors:
         raise ShardError(f"{paths.predictions / dataset}: no table has a row; make predictions with: dvc repro predict")
-    bodiless = [entry.key for entry in samples.entries if samples.reader.geometry(entry).vertices_world is None]
+    bodiless = [entry.key for entry in samples.entries if not entry.has_body]
     if bodiless:
         raise missing_truth(bodiless, source=str(paths.shards / dataset))
     topology = load_topology(paths.bodies)

@@ -26,7 +26,7 @@ from schemas.frame import FRAME_SCHEMA, FrameRecord
 from schemas.quarantine import Quarantined
 from schemas.scene import SCENE_SCHEMA
 
-VERSION = 1  # of a piece's bytes
+VERSION = 2  # of a piece's bytes
 _BODIES_PER_PIECE = 256  # of one sequence
 _ROWS = "frames.parquet"
 

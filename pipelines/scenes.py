@@ -19,7 +19,7 @@ from sahmr.settings import Paths, load_section
 from schemas.fields import from_table, read_table
 from schemas.scene import SCENE_SCHEMA, SceneRecord
 
-VERSION = 1  # of a piece's bytes
+VERSION = 2  # of a piece's bytes
 _GROUP = "scene"
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from pipelines.conversion.parallel import Parallel
 from pipelines.conversion.pieces import Conversion, Made, Planned, quarantine
@@ -17,14 +18,14 @@ from sahmr.files import file_sha256, folder_digest, publish_folder
 from sahmr.readers.base import Reader
 from sahmr.readers.registry import open_reader
 from sahmr.settings import Paths, load_section
-from sahmr.shards.encode import Shards, encode_sample, plan_crop
+from sahmr.shards.encode import ENCODED_FIELDS, Shards, encode_sample, plan_crop
 from sahmr.shards.write import ShardPlan, plan_shards, write_index, write_left_out, write_shard
 from schemas.fields import from_table, read_table
 from schemas.frame import FRAME_SCHEMA, FrameRecord
 from schemas.quarantine import Quarantined
 from schemas.shard import ShardEntry
 
-VERSION = 2  # of a piece's bytes
+VERSION = 3  # of a piece's bytes
 
 
 def write_planned(plan: ShardPlan, folder: Path, *, reader: Reader, settings: Shards) -> Made:
@@ -35,25 +36,36 @@ def write_planned(plan: ShardPlan, folder: Path, *, reader: Reader, settings: Sh
         try:
             samples.append((record, _encode(record, reader, settings)))
         except (RawDataError, OSError) as error:
-            inputs = _inputs(record, reader.root)
+            inputs = [(rule, path) for rule, path, _ in _inputs(record, reader.root)]
             quarantined.append(quarantine(error, item=record.key, split=record.split, inputs=inputs, root=reader.root))
     entries = write_shard(folder, plan.name, samples) if samples else []
     facts = {"entries": [asdict(entry) for entry in entries], "quarantined": [asdict(row) for row in quarantined]}
     return Made(facts=facts, quarantined=tuple(quarantined))
 
 
-def _inputs(record: FrameRecord, root: Path) -> list[tuple[str, Path]]:
-    named = (("image", record.image_file), ("body", record.body_file), ("contact", record.contact_file))
-    return [(rule, root / name) for rule, name in named if name is not None]
+def piece_inputs(plan: ShardPlan) -> list[Any]:
+    """What decides a shard's bytes of its plan: its name, and of each record the fields that are read for it."""
+    return [plan.name, [[getattr(record, name) for name in ENCODED_FIELDS] for record in plan.records]]
+
+
+def _inputs(record: FrameRecord, root: Path) -> list[tuple[str, Path, str | None]]:
+    """What each file of a record is, where it lies, and its SHA-256 when stage frames ran."""
+    named = (
+        ("image", record.image_file, record.image_sha256),
+        ("body", record.body_file, record.body_sha256),
+        ("contact", record.contact_file, record.contact_sha256),
+    )
+    return [(rule, root / name, sha256) for rule, name, sha256 in named if name is not None]
 
 
 def _encode(record: FrameRecord, reader: Reader, settings: Shards) -> dict[str, bytes]:
     """One sample from exactly the files its record was made from."""
-    expected = (record.image_sha256, record.body_sha256, record.contact_sha256)
-    for (rule, path), sha256 in zip(_inputs(record, reader.root), expected, strict=False):
+    for rule, path, sha256 in _inputs(record, reader.root):
         if not path.is_file() or file_sha256(path) != sha256:
             raise RawDataError(f"{path}: {rule} gone or changed since stage frames ran; run: dvc repro frames")
-    crop, vertices = plan_crop(record, settings), reader.load_body_world(record)
+    crop, vertices = plan_crop(record, settings), None
+    if record.body_file is not None:
+        vertices = reader.load_body_world(record)
     image = reader.read_image(record, crop.region, crop.divisor)
     return encode_sample(record, image, vertices, reader.load_contact(record), settings)
 
@@ -72,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     reader = open_reader(dataset, root, bodies=bodies)
     work = Conversion("shards", VERSION, dataset, section, paths, reads=(root, bodies), workers=workers)
     context = [folder_digest(bodies), [file_sha256(path) for path in reader.shared_files()]]
-    planned = [Planned(item=plan, inputs=[context, plan.name, [repr(row) for row in plan.records]]) for plan in plans]
+    planned = [Planned(item=plan, inputs=[context, *piece_inputs(plan)]) for plan in plans]
     receipts = work.run(planned, partial(write_planned, reader=reader, settings=section), unit="shard")
     made = [receipt for receipt in receipts if receipt is not None]
     entries = [ShardEntry(**row) for receipt in made for row in receipt.facts["entries"]]

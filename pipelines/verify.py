@@ -14,7 +14,7 @@ from sahmr.files import publish_text
 from sahmr.scenes.store import left_out_scenes, list_scenes
 from sahmr.settings import Paths, load_section
 from sahmr.shards.reader import read_index, read_left_out
-from sahmr.verify import Verify, verify_index, verify_shard
+from sahmr.verify import Verify, add_findings, verify_index, verify_shard
 from schemas.fields import from_table, read_table
 from schemas.frame import FRAME_SCHEMA, FrameRecord
 
@@ -45,28 +45,26 @@ def main(argv: Sequence[str] | None = None) -> None:
     by_key = {record.key: record for record in records}
     check = partial(verify_shard, folder=folder, scenes=scenes, records=by_key, tolerance=section.box_tolerance)
     label = f"verify {dataset}"
-    findings = list(
-        map_ordered(check, shards, workers=load_section("parallel", Parallel).workers, label=label, unit="shard")
-    )
-    problems = [line for finding in findings for line in finding.problems]
-    samples = sum(finding.samples for finding in findings)
+    workers = load_section("parallel", Parallel).workers
+    found = add_findings(map_ordered(check, shards, workers=workers, label=label, unit="shard"))
     report = {
-        "contact_labels": sum(finding.with_contact for finding in findings),
+        "contact_labels": found.with_contact,
         "dataset": dataset,
         "left_out": {"damaged": len(left_out), "without_scene": len(entries) - len(useful)},
-        "empty_frustum": sum(finding.empty_frustum for finding in findings),
-        "problems": problems,
-        "samples": samples,
+        "empty_frustum": found.empty_frustum,
+        "problems": found.problems,
+        "samples": found.samples,
         "scenes": sorted({entry.scene_key for entry in entries}),
         "shards": len(shards),
-        "vertices_behind_surface": sum(f.vertices_behind for f in findings) / max(1, 6890 * samples),
+        "vertices_behind_surface": found.vertices_behind / max(1, 6890 * (found.samples - found.without_body)),
+        "without_body": found.without_body,
     }
     publish_text(paths.reports / f"verify_{dataset}.json", json.dumps(report, indent=2, sort_keys=True) + "\n")
-    if problems:
-        raise ShardError(_tell(dataset, problems))
+    if found.problems:
+        raise ShardError(_tell(dataset, found.problems))
     log.info(
-        "verify %s: %d samples in %d shards are sound; %d with contact labels, %d see no scene point",
-        dataset, samples, len(shards), report["contact_labels"], report["empty_frustum"],
+        "verify %s: %d samples in %d shards are sound; %d have no body, %d have contact labels, %d see no scene point",
+        dataset, found.samples, len(shards), found.without_body, found.with_contact, found.empty_frustum,
     )  # fmt: skip
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Float
+from numpy import ndarray
 
 from sahmr.errors import ShardError
 from sahmr.geometry.distance_field import sample_distance
@@ -17,7 +19,7 @@ from sahmr.scenes.store import load_scene
 from sahmr.scenes.visible import load_blocks, visible_points
 from sahmr.settings import settings
 from sahmr.shards.crop import crop_box
-from sahmr.shards.decode import StoredSample
+from sahmr.shards.decode import TEXT_FIELDS, StoredSample
 from sahmr.shards.reader import ShardReader
 from schemas.frame import FrameRecord
 from schemas.shard import ShardEntry
@@ -44,6 +46,7 @@ class Findings:
     Attributes:
         problems: one line each; empty if all is well.
         samples: how many were read without a problem.
+        without_body: of these, how many have no ground truth; of them, only picture, camera and scene are checked.
         with_contact: of these, how many have contact labels.
         empty_frustum: of these, how many see no scene point between the near and far plane.
         vertices_behind: their vertices with a negative scene distance.
@@ -51,9 +54,20 @@ class Findings:
 
     problems: tuple[str, ...]
     samples: int = 0
+    without_body: int = 0
     with_contact: int = 0
     empty_frustum: int = 0
     vertices_behind: int = 0
+
+
+def add_findings(findings: Iterable[Findings]) -> Findings:
+    """All problems, in order, and the sum of every count."""
+    findings = list(findings)
+    counts = [field.name for field in fields(Findings) if field.name != "problems"]
+    return Findings(
+        problems=tuple(line for one in findings for line in one.problems),
+        **{name: sum(getattr(one, name) for one in findings) for name in counts},
+    )
 
 
 def verify_index(
@@ -101,31 +115,17 @@ def verify_shard(
         tolerance: see ``Verify.box_tolerance``.
     """
     reader = ShardReader(folder)
-    problems = _layout_problems(folder / entries[0].shard, entries)
-    total = Findings(problems=())
+    findings = [Findings(problems=tuple(_layout_problems(folder / entries[0].shard, entries)))]
     for entry in entries:
         try:
             stored = reader.decode(entry, verify=True)
         except ShardError as problem:
-            problems.append(str(problem))
+            findings.append(Findings(problems=(str(problem),)))
             continue
         place = f"{folder / entry.shard}: sample {entry.key}"
-        one = _verify_sample(stored, records.get(entry.key), place, scenes, tolerance)
-        problems += one.problems
-        total = Findings(
-            problems=(),
-            samples=total.samples + one.samples,
-            with_contact=total.with_contact + one.with_contact,
-            empty_frustum=total.empty_frustum + one.empty_frustum,
-            vertices_behind=total.vertices_behind + one.vertices_behind,
-        )
-    return Findings(
-        problems=tuple(problems),
-        samples=total.samples,
-        with_contact=total.with_contact,
-        empty_frustum=total.empty_frustum,
-        vertices_behind=total.vertices_behind,
-    )
+        problems = _record_problems(stored, entry, records.get(entry.key), place)
+        findings.append(_verify_sample(stored, problems, place, scenes, tolerance))
+    return add_findings(findings)
 
 
 def _layout_problems(path: Path, entries: tuple[ShardEntry, ...]) -> list[str]:
@@ -145,23 +145,37 @@ def _layout_problems(path: Path, entries: tuple[ShardEntry, ...]) -> list[str]:
     return problems
 
 
-def _verify_sample(
-    stored: StoredSample, record: FrameRecord | None, place: str, scenes: Path, tolerance: float
-) -> Findings:
-    problems = []
-    if record is not None:
-        for name in ("key", "dataset", "split", "sequence", "scene_key", "gender"):
-            if getattr(stored, name) != getattr(record, name):
-                problems.append(
-                    f"{place}: {name} is {getattr(stored, name)}, the frame table has {getattr(record, name)}"
-                )
-        if (record.contact_file is not None) != (stored.contact is not None):
-            problems.append(f"{place}: contact labels present: {stored.contact is not None}, the frame table differs")
-    if not np.isfinite(stored.vertices_world).all():
+def _record_problems(stored: StoredSample, entry: ShardEntry, record: FrameRecord | None, place: str) -> list[str]:
+    """Whether a sample is what index and frame table say."""
+    has_body = stored.vertices_world is not None
+    problems = [] if entry.has_body == has_body else [f"{place}: has a body: {has_body}, the index differs"]
+    if record is None:
+        return problems
+    for name in TEXT_FIELDS:
+        if getattr(stored, name) != getattr(record, name):
+            problems.append(f"{place}: {name} is {getattr(stored, name)}, the frame table has {getattr(record, name)}")
+    for what, file, is_there in (
+        ("contact labels", record.contact_file, stored.contact is not None),
+        ("a body", record.body_file, has_body),
+    ):
+        if (file is not None) != is_there:
+            problems.append(f"{place}: has {what}: {is_there}, the frame table differs")
+    return problems
+
+
+def _verify_sample(stored: StoredSample, problems: list[str], place: str, scenes: Path, tolerance: float) -> Findings:
+    """Compare a sample with its scene, and its body, if it has one, with its box.
+
+    Args:
+        problems: found so far.
+    """
+    vertices = np.zeros((0, 3)) if stored.vertices_world is None else stored.vertices_world
+    if not np.isfinite(vertices).all():
         return Findings(problems=(*problems, f"{place}: vertices are not finite"))
-    problems += _box_problems(stored, place, tolerance)
+    if stored.vertices_world is not None:
+        problems += _body_problems(stored, stored.vertices_world, place, tolerance)
     scene = load_scene(scenes, stored.scene_key)
-    points = np.concatenate([stored.vertices_world, invert_rigid(stored.camera_from_world)[None, :3, 3]])
+    points = np.concatenate([vertices, invert_rigid(stored.camera_from_world)[None, :3, 3]])
     distance = sample_distance(scene.sdf, scene.sdf_min, scene.sdf_max, torch.from_numpy(points).float())
     if not distance[-1] > 0:
         problems.append(
@@ -174,21 +188,24 @@ def _verify_sample(
     return Findings(
         problems=tuple(problems),
         samples=int(not problems),
+        without_body=int(stored.vertices_world is None),
         with_contact=int(stored.contact is not None),
         empty_frustum=int(len(visible) == 0),
         vertices_behind=int((distance[:-1] < 0).sum()),
     )
 
 
-def _box_problems(stored: StoredSample, place: str, tolerance: float) -> list[str]:
-    """Whether the vertices project onto the person box."""
-    points = apply_rigid(stored.camera_from_world, stored.vertices_world)
+def _body_problems(
+    stored: StoredSample, vertices_world: Float[ndarray, "6890 3"], place: str, tolerance: float
+) -> list[str]:
+    """Whether the vertices lie in front of the camera and, where they gave the person box, project onto it."""
+    points = apply_rigid(stored.camera_from_world, vertices_world)
     if points[:, 2].min() <= 0:
         return [f"{place}: the body reaches behind the camera"]
     pixels = project(points, stored.intrinsics)
     box = np.concatenate([pixels.min(axis=0), pixels.max(axis=0)])
     allowed = tolerance * (stored.person_box[2:] - stored.person_box[:2]).max() + 1
     off = np.abs(box - stored.person_box).max()
-    if off <= allowed:
+    if off <= allowed or stored.box_source != "body":
         return []
     return [f"{place}: vertices project {off:.1f} px off the person box, allowed {allowed:.1f} px"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -11,9 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sahmr.files import publish_file
+from schemas.version import VersionError, readable_minor
 
-SCHEMA_VERSION = 2
-
+_IDENTITY = ("schema", "schema_version", "stage")  # keys of a schema's metadata, after "sahmr."
 _Record = TypeVar("_Record")
 
 
@@ -22,21 +23,46 @@ class SchemaError(ValueError):
 
 
 def column(
-    name: str, kind: pa.DataType, *, unit: str = "", frame: str = "", note: str = "", nullable: bool = False
+    name: str,
+    kind: pa.DataType,
+    *,
+    unit: str = "",
+    frame: str = "",
+    note: str = "",
+    nullable: bool = False,
+    since: str = "",
+    default: Any = None,
 ) -> pa.Field:
-    """A column whose unit, frame and meaning travel in its metadata."""
+    """A column whose unit, frame and meaning travel in its metadata.
+
+    Args:
+        name, kind, nullable: as Arrow has them.
+        unit, frame, note: empty: not stated.
+        since: schema version that added it; empty: always there.
+        default: what it is in tables older than ``since``; JSON-able.
+    """
     meta = {key: text for key, text in (("unit", unit), ("frame", frame), ("note", note)) if text}
+    if since:
+        meta |= {"since": since, "default": json.dumps(default)}
     return pa.field(name, kind, nullable=nullable, metadata=dict(sorted(meta.items())) or None)
 
 
 def vector(length: int, kind: pa.DataType | None = None) -> pa.DataType:
-    """A fixed number of floats (float64 unless told), row-major where it is a matrix."""
+    """A fixed number of floats (float64 unless stated), row-major where it is a matrix."""
     return pa.list_(pa.field("element", kind or pa.float64(), nullable=False), length)
 
 
-def schema(name: str, columns: Iterable[pa.Field]) -> pa.Schema:
-    """A schema that says its own name and version."""
-    meta = {"sahmr.schema": name, "sahmr.schema_version": str(SCHEMA_VERSION)}
+def schema(name: str, columns: Iterable[pa.Field], *, version: str, stage: str) -> pa.Schema:
+    """A schema that says its own name, version and stage.
+
+    Args:
+        name: of the schema.
+        columns: in order.
+        version: "major.minor". A minor one adds columns with ``since`` and ``default``, or lets one be null; whatever
+            else changes the meaning of a file is a new major one.
+        stage: what ``dvc repro`` runs to write such tables again.
+    """
+    meta = {"sahmr.schema": name, "sahmr.schema_version": version, "sahmr.stage": stage}
     return pa.schema(list(columns), metadata=meta)
 
 
@@ -89,17 +115,40 @@ def write_table(path: Path, table: pa.Table, *, extra: Mapping[str, str] | None 
 
 
 def read_table(path: Path, target: pa.Schema) -> pa.Table:
-    """Read Parquet, verify page checksums, and insist on the schema's name, version and columns."""
+    """Read Parquet, verify page checksums, and insist on the schema's name, major version and columns.
+
+    A table of an older minor version gets the columns added since, with their defaults.
+
+    Raises:
+        SchemaError: if there is no such file, or it is of another schema, another major or a newer minor version.
+    """
+    name, version, stage = (target.metadata[f"sahmr.{key}".encode()].decode() for key in _IDENTITY)
     if not path.is_file():
-        raise SchemaError(f"{path}: no such file; make it with: dvc repro")
+        raise SchemaError(f"{path}: no such file; make it with: dvc repro {stage}")
     table = pq.read_table(path, page_checksum_verification=True)
-    meta = table.schema.metadata or {}
-    for key in (b"sahmr.schema", b"sahmr.schema_version"):
-        if meta.get(key) != target.metadata[key]:
-            raise SchemaError(
-                f"{path}: {key.decode()} is {meta.get(key)!r}, expected {target.metadata[key]!r}; "
-                "it was written by another version: run dvc repro"
-            )
+    found = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
+    if found.get("sahmr.schema") != name:
+        raise SchemaError(
+            f"{path}: sahmr.schema is {found.get('sahmr.schema')}, expected {name}; rebuild with: dvc repro {stage}"
+        )
+    try:
+        minor = readable_minor(found.get("sahmr.schema_version"), version, rebuild=f"dvc repro {stage}")
+    except VersionError as problem:
+        raise SchemaError(f"{path}: {problem}") from None
+    added = [field for field in target if _minor_of(field) > minor]
+    for field in added:
+        values = pa.array([json.loads(field.metadata[b"default"])] * len(table), field.type)
+        table = table.add_column(target.get_field_index(field.name), field, values)
     if table.column_names != target.names:
-        raise SchemaError(f"{path}: columns {table.column_names}, expected {target.names}; run dvc repro")
-    return table
+        raise SchemaError(
+            f"{path}: columns {table.column_names}, expected {target.names}; rebuild with: dvc repro {stage}"
+        )
+    if f"{minor}" == version.split(".")[1]:
+        return table
+    meta = {**(table.schema.metadata or {}), **target.metadata}
+    return table.cast(target).replace_schema_metadata(meta)
+
+
+def _minor_of(field: pa.Field) -> int:
+    """Minor version that added a column."""
+    return int((field.metadata or {}).get(b"since", b"0.0").split(b".")[1])

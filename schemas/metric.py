@@ -36,6 +36,8 @@ METRIC_SCHEMA = schema(
         column("penetration_mean_mm", pa.float64(), unit="mm", note="PenE / 6890"),
         column("penetrating_ratio", pa.float64(), note="share of vertices with negative distance"),
     ),
+    version="2.0",
+    stage="evaluate",
 )
 
 

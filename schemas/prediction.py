@@ -22,6 +22,8 @@ PREDICTION_SCHEMA = schema(
         column("contact_points", pa.list_(pa.float32()), unit="m", frame="camera", note="xyz of each, flat"),
         column("contact_parts", pa.list_(pa.int32()), note="part id 1..7 of each"),
     ),
+    version="2.0",
+    stage="predict baseline",
 )
 SPLIT = "sahmr.split"  # metadata of every predictions table: the split it covers
 

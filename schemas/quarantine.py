@@ -17,6 +17,8 @@ QUARANTINE_SCHEMA = schema(
         column("rule", pa.string(), note="what the file is: image | body | contact | scan | distance field"),
         column("message", pa.string()),
     ),
+    version="2.0",
+    stage="frames scenes shards",
 )
 
 

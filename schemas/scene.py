@@ -20,6 +20,8 @@ SCENE_SCHEMA = schema(
         column("sdf_sha256", pa.string(), nullable=True),
         column("sdf_info_sha256", pa.string(), nullable=True),
     ),
+    version="2.0",
+    stage="frames",
 )
 
 

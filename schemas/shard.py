@@ -19,7 +19,10 @@ SHARD_INDEX_SCHEMA = schema(
         column("offset", pa.int64(), unit="byte", note="first byte of the sample's first tar header"),
         column("length", pa.int64(), unit="byte", note="headers and padding included"),
         column("sha256", pa.string(), note="of these bytes"),
+        column("has_body", pa.bool_(), note="whether there is ground truth", since="2.1", default=True),
     ),
+    version="2.1",  # 2.1: has_body
+    stage="shards",
 )
 
 
@@ -35,3 +38,4 @@ class ShardEntry:
     offset: int
     length: int
     sha256: str
+    has_body: bool

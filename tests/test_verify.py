@@ -33,6 +33,28 @@ def test_sound_shards_have_no_problems(small_world: Path, tmp_path: Path) -> Non
     assert verify_index(read_index(small_world / "shards/rich"), small.records()) == []
 
 
+def test_samples_without_a_body_are_counted(small_world: Path, tmp_path: Path) -> None:
+    rows = [small.record(3), small.record(4, has_body=False)]
+    entries, more = shard(small_world, tmp_path, rows)
+    found = verify_shard(entries, **more)
+    assert (found.problems, found.samples, found.without_body, found.with_contact) == ((), 2, 1, 1)
+    told = verify_shard(entries, **{**more, "records": {row.key: small.record(row.frame) for row in rows}}).problems
+    assert [line.split(": ", 2)[2] for line in told] == [
+        "box_source is detector, the frame table has body",
+        "has contact labels: False, the frame table differs",
+        "has a body: False, the frame table differs",
+    ]
+    wrong = tuple(replace(entry, has_body=True) for entry in entries)
+    assert "has a body: False, the index differs" in verify_shard(wrong, **more).problems[0]
+
+
+def test_a_detector_may_see_another_box_than_the_body(small_world: Path, tmp_path: Path) -> None:
+    left, top, right, bottom = small.record(0).person_box
+    row = replace(small.record(0), person_box=(left - 9, top - 9, right + 9, bottom), box_source="detector")
+    entries, more = shard(small_world, tmp_path, [row])
+    assert verify_shard(entries, **more).problems == ()
+
+
 def test_crops_that_see_no_scene_are_counted(
     small_world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

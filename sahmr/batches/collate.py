@@ -11,7 +11,11 @@ from sahmr.structures import Batch, Camera, Sample, Targets, pack_points
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
-    """Stack samples; images become 0..1, scene points are packed, targets are None unless every sample has them.
+    """Stack samples; images become 0..1 and scene points are packed.
+
+    Ground truth is of the whole batch or of none of it: one sample without a body makes ``targets`` None. So a batch
+    never mixes real targets with filler. Trainings refuse such samples beforehand
+    (:class:`sahmr.batches.dataset.SampleDataset`), predictions look at no target.
 
     Raises:
         ValueError: if there are no samples.

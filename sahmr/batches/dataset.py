@@ -11,7 +11,7 @@ from numpy import ndarray
 from torch.utils.data import Dataset
 
 from sahmr.errors import ShardError
-from sahmr.geometry.rigid import apply_rigid
+from sahmr.geometry.rigid_numpy import apply_rigid
 from sahmr.scenes.store import left_out_scenes
 from sahmr.scenes.visible import load_blocks, visible_points
 from sahmr.shards.crop import (
@@ -49,9 +49,7 @@ def make_sample(stored: StoredSample, box: Float[ndarray, "4"], scenes: Path) ->
         StoreError: if the store lacks the sample's scene or is damaged.
     """
     intrinsics, crop = (torch.from_numpy(value).float() for value in (stored.intrinsics, box))
-    transform = torch.from_numpy(stored.camera_from_world)
-    vertices = apply_rigid(transform, torch.from_numpy(stored.vertices_world).double()).float()
-    camera_from_world = transform.float()
+    camera_from_world = torch.from_numpy(stored.camera_from_world).float()
     return Sample(
         key=stored.key,
         image=torch.from_numpy(np.ascontiguousarray(crop_stored(stored, box).transpose(2, 0, 1))),
@@ -60,10 +58,18 @@ def make_sample(stored: StoredSample, box: Float[ndarray, "4"], scenes: Path) ->
         crop_box=crop,
         scene_key=stored.scene_key,
         scene_camera=visible_points(load_blocks(scenes, stored.scene_key), intrinsics, camera_from_world, crop),
-        vertices_camera=vertices,
+        vertices_camera=_vertices_camera(stored),
         vertex_contact=None if stored.contact is None else torch.from_numpy(stored.contact),
         has_contact=stored.contact is not None,
     )
+
+
+def _vertices_camera(stored: StoredSample) -> Float[torch.Tensor, "6890 3"] | None:
+    """Moved in float64; None without ground truth."""
+    if stored.vertices_world is None:
+        return None
+    vertices = apply_rigid(stored.camera_from_world, stored.vertices_world.astype(np.float64))
+    return torch.from_numpy(vertices.astype(np.float32))
 
 
 class SampleDataset(Dataset[Sample]):
@@ -78,7 +84,7 @@ class SampleDataset(Dataset[Sample]):
         zoom_range: the crop is widened by up to this share of the person box's larger side.
 
     Raises:
-        ShardError: if there is no index or the split has no samples.
+        ShardError: if there is no index, the split has no samples or, ``is_training``, some without ground truth.
     """
 
     def __init__(
@@ -99,6 +105,22 @@ class SampleDataset(Dataset[Sample]):
             found = sorted({entry.split for entry in index})
             raise ShardError(f"{shards}: no samples of split '{split}', the index has {found}; choose one of these")
         self.scenes, self.is_training, self.seed, self.zoom_range = scenes, is_training, seed, zoom_range
+        if is_training:
+            self.require_bodies()
+
+    def require_bodies(self) -> None:
+        """Insist that every sample has ground truth.
+
+        Raises:
+            ShardError: saying how many have none, and what to do.
+        """
+        without = [entry.key for entry in self.entries if not entry.has_body]
+        if without:
+            raise ShardError(
+                f"{self.reader.folder}: {len(without)} of {len(self.entries)} samples of split "
+                f"'{self.entries[0].split}' have no ground truth (the first: {without[0]}), and a training needs it of "
+                "each; let the reader put these frames into another split, then run: dvc repro frames shards"
+            )
 
     def __len__(self) -> int:
         return len(self.entries)

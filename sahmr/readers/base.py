@@ -133,7 +133,7 @@ class Reader(Protocol):
         """
 
     def load_body_world(self, record: FrameRecord) -> Array:
-        """SMPL-topology vertices [6890, 3], float64, world frame, metres."""
+        """SMPL-topology vertices [6890, 3], float64, world frame, metres, of a record with a ``body_file``."""
 
     def load_contact(self, record: FrameRecord) -> NDArray[np.bool_] | None:
         """Contact label of the 6890 vertices; None where the raw data know none."""

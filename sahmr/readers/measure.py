@@ -90,6 +90,7 @@ def _record(task: BodyTask, view: View, size: tuple[int, int], box: Box, facts: 
         image_width=size[0],
         image_height=size[1],
         person_box=box,
+        box_source="body",
         scene_key=task.scene_key,
         image_file=view.image_file,
         image_divisor=view.image_divisor,

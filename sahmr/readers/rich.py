@@ -192,6 +192,7 @@ class RichReader:
 
     def load_body_world(self, record: FrameRecord) -> Array:
         """SMPL-topology vertices [6890, 3], float64, capture frame, metres."""
+        assert record.body_file is not None  # without one there is nothing to ask for
         return self._body_world(record.body_file, record.gender)
 
     def load_contact(self, record: FrameRecord) -> NDArray[np.bool_] | None:

@@ -175,9 +175,9 @@ def _write_group(store: Path, name: str, points: ndarray, sdf: ndarray, attribut
     group = zarr.create_group(
         str(store), path=name, overwrite=True, zarr_format=3, attributes=dict(sorted(attributes.items()))
     )
-    for key, values, chunks in (
-        ("points", points, (min(_POINT_CHUNK, len(points)), 3)),
-        ("sdf", sdf, tuple(min(_SDF_CHUNK, side) for side in sdf.shape)),
+    for key, values, chunks, axes in (
+        ("points", points, (min(_POINT_CHUNK, len(points)), 3), ("point", "axis")),
+        ("sdf", sdf, tuple(min(_SDF_CHUNK, side) for side in sdf.shape), ("x", "y", "z")),
     ):
         array = group.create_array(
             key,
@@ -188,5 +188,7 @@ def _write_group(store: Path, name: str, points: ndarray, sdf: ndarray, attribut
             serializer=BytesCodec(endian="little"),
             compressors=[ZstdCodec(level=3, checksum=True)],
             fill_value=_NO_DATA,
+            dimension_names=axes,
+            attributes={"units": "m"},
         )
         array[...] = values

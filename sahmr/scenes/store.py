@@ -14,8 +14,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sahmr.errors import StoreError
+from schemas.version import VersionError, readable_minor
 
-STORE_VERSION = 1
+STORE_VERSION = "1.1"  # 1.1: arrays say what their axes are called and their unit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,16 +52,17 @@ def list_scenes(store: Path) -> list[str]:
 
 
 def voxel_pitch_m(store: Path) -> float:
-    """Spacing of the points of a store's scenes, metres.
+    """The pitch that the voxels of all scenes of a store have, metres.
 
     Raises:
-        StoreError: if the scenes do not agree on one; as :func:`list_scenes`.
+        StoreError: as :func:`list_scenes`, or if the store has no scene, or scenes of different pitch.
     """
-    found = {dict(_open(store)[key].attrs).get("voxel_pitch_m") for key in list_scenes(store)}
-    pitch = found.pop() if len(found) == 1 else None
-    if not isinstance(pitch, float):
-        raise StoreError(f"{store}: its scenes must share one voxel_pitch_m; rebuild with: dvc repro scenes")
-    return pitch
+    found = {float(cast("float", group.attrs["voxel_pitch_m"])) for _, group in _open(store).groups()}
+    if len(found) != 1:
+        raise StoreError(
+            f"{store}: its scenes have the voxel pitches {sorted(found)} m, expected exactly one; run: dvc repro scenes"
+        )
+    return found.pop()
 
 
 def _open(store: Path) -> zarr.Group:
@@ -70,9 +72,10 @@ def _open(store: Path) -> zarr.Group:
         group = zarr.open_group(str(store), mode="r", zarr_format=3)
     except (ValueError, KeyError, OSError) as problem:
         raise StoreError(f"{store}: damaged scene store ({problem}); rebuild with: dvc repro scenes") from None
-    version = group.attrs.get("store_version")
-    if version != STORE_VERSION:
-        raise StoreError(f"{store}: store version {version}, expected {STORE_VERSION}; run: dvc repro scenes")
+    try:
+        readable_minor(group.attrs.get("store_version"), STORE_VERSION, rebuild="dvc repro scenes")
+    except VersionError as problem:
+        raise StoreError(f"{store}: {problem}") from None
     return group
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,42 +17,56 @@ from numpy import ndarray
 
 from sahmr.dimensions import NUM_VERTICES
 from sahmr.errors import ShardError
+from schemas.version import VersionError, readable_minor
 
-MEMBER_VERSION = 1
-TEXT_FIELDS = ("key", "dataset", "split", "sequence", "scene_key", "gender")
+MEMBER_VERSION = "1.1"
+TEXT_FIELDS = ("key", "dataset", "split", "sequence", "scene_key", "gender", "box_source")
+# Of the JSON member: what each minor version added, and what it is in older members.
+_ADDED: dict[int, dict[str, Any]] = {1: {"has_body": True, "box_source": "body"}}
 _CONTACT_BYTES = -(-NUM_VERTICES // 8)  # 862: packbits, big-endian, 6 bits of padding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StoredSample:
-    """A sample as it lies in a shard, decoded but neither cropped nor culled.
+class StoredGeometry:
+    """What a shard holds of a sample besides names and picture.
 
     Attributes:
-        key, dataset, split, sequence, scene_key, gender: as in ``FrameRecord``.
-        image: RGB of the stored region, un-mirrored.
-        region: that region, (left, top, right, bottom) in whole full-image pixels, right and bottom exclusive;
-            ``sahmr.shards.crop.stored_from_image`` maps between the two.
-        image_size: (width, height) of the full image.
+        key: as in ``FrameRecord``.
         intrinsics, camera_from_world: of the full image; pixels, metres.
         person_box: (left, top, right, bottom), full-image pixels, not clipped.
-        vertices_world: world frame, metres.
+        vertices_world: world frame, metres; None: no ground truth, then ``contact`` is None too.
         contact: True where a vertex touches the scene; None: unknown.
     """
 
     key: str
+    intrinsics: Float[ndarray, "3 3"]
+    camera_from_world: Float[ndarray, "4 4"]
+    person_box: Float[ndarray, "4"]
+    vertices_world: Float[ndarray, "6890 3"] | None
+    contact: Bool[ndarray, "6890"] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredSample(StoredGeometry):
+    """A sample as it lies in a shard, decoded but neither cropped nor culled.
+
+    Attributes:
+        dataset, split, sequence, scene_key, gender, box_source: as in ``FrameRecord``.
+        image: RGB of the stored region, un-mirrored.
+        region: that region, (left, top, right, bottom) in whole full-image pixels, right and bottom exclusive;
+            ``sahmr.shards.crop.stored_from_image`` maps between the two.
+        image_size: (width, height) of the full image.
+    """
+
     dataset: str
     split: str
     sequence: str
     scene_key: str
     gender: str
+    box_source: str
     image: UInt8[ndarray, "height width 3"]
     region: tuple[int, int, int, int]
     image_size: tuple[int, int]
-    intrinsics: Float[ndarray, "3 3"]
-    camera_from_world: Float[ndarray, "4 4"]
-    person_box: Float[ndarray, "4"]
-    vertices_world: Float[ndarray, "6890 3"]
-    contact: Bool[ndarray, "6890"] | None
 
 
 def decode_sample(data: bytes, *, place: str = "sample") -> StoredSample:
@@ -60,40 +77,73 @@ def decode_sample(data: bytes, *, place: str = "sample") -> StoredSample:
         place: where it comes from; begins every error message.
 
     Raises:
-        ShardError: if a member is missing, damaged or of another version, or the members disagree.
+        ShardError: if a member is missing, damaged or of a version that is not read, or the members disagree.
     """
-    try:
-        members = _members(data)
-        meta = json.loads(members["json"])
-        if meta["member_version"] != MEMBER_VERSION:
-            raise ValueError(f"member version {meta['member_version']}, expected {MEMBER_VERSION}")
+    with _one_error(place):
+        members, meta = _open(data)
         image = cv2.imdecode(
             np.frombuffer(members["jpg"], np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
         )
         if image is None or [image.shape[1], image.shape[0]] != meta["stored_size"]:
             raise ValueError(f"jpg does not decode to the stored size {meta['stored_size']}")
-        vertices = _load(members["vertices.npy"], (NUM_VERTICES, 3), "<f4")
-        contact = None
-        if meta["has_contact"]:
-            packed = _load(members["contact.npy"], (_CONTACT_BYTES,), "|u1")
-            contact = np.unpackbits(packed, count=NUM_VERTICES).astype(bool)
         left, top, right, bottom = (int(side) for side in meta["stored_region"])
         width, height = (int(side) for side in meta["image_size"])
+        texts: dict[str, Any] = {name: str(meta[name]) for name in TEXT_FIELDS}
         return StoredSample(
-            **{name: str(meta[name]) for name in TEXT_FIELDS},
+            **texts,
+            **_arrays(members, meta),
             image=image,
             region=(left, top, right, bottom),
             image_size=(width, height),
-            intrinsics=np.array(meta["intrinsics"], dtype=np.float64).reshape(3, 3),
-            camera_from_world=np.array(meta["camera_from_world"], dtype=np.float64).reshape(4, 4),
-            person_box=np.array(meta["person_box"], dtype=np.float64).reshape(4),
-            vertices_world=vertices,
-            contact=contact,
         )
+
+
+def decode_geometry(data: bytes, *, place: str = "sample") -> StoredGeometry:
+    """Decode one sample without its picture. Arguments and errors as :func:`decode_sample`."""
+    with _one_error(place):
+        members, meta = _open(data)
+        return StoredGeometry(key=str(meta["key"]), **_arrays(members, meta))
+
+
+@contextmanager
+def _one_error(place: str) -> Iterator[None]:
+    """Whatever damaged bytes provoke, as one ShardError that names the place."""
+    try:
+        yield
+    except VersionError as problem:
+        raise ShardError(f"{place}: {problem}") from None
     except KeyError as problem:
         raise ShardError(f"{place}: lacks {problem}; rebuild with: dvc repro shards") from None
     except (ValueError, TypeError, tarfile.TarError, EOFError, cv2.error) as problem:
         raise ShardError(f"{place}: damaged ({problem}); rebuild with: dvc repro shards") from None
+
+
+def _open(data: bytes) -> tuple[dict[str, bytes], dict[str, Any]]:
+    """Members of one sample by extension, and the JSON one in the version of today."""
+    members = _members(data)
+    meta = json.loads(members["json"])
+    minor = readable_minor(meta["member_version"], MEMBER_VERSION, rebuild="dvc repro shards")
+    for added, defaults in _ADDED.items():
+        if added > minor:
+            meta = {**defaults, **meta}
+    return members, meta
+
+
+def _arrays(members: dict[str, bytes], meta: dict[str, Any]) -> dict[str, Any]:
+    """The fields of ``StoredGeometry`` that are arrays."""
+    vertices, contact = None, None
+    if meta["has_body"]:
+        vertices = _load(members["vertices.npy"], (NUM_VERTICES, 3), "<f4")
+    if meta["has_contact"]:
+        packed = _load(members["contact.npy"], (_CONTACT_BYTES,), "|u1")
+        contact = np.unpackbits(packed, count=NUM_VERTICES).astype(bool)
+    return {
+        "intrinsics": np.array(meta["intrinsics"], dtype=np.float64).reshape(3, 3),
+        "camera_from_world": np.array(meta["camera_from_world"], dtype=np.float64).reshape(4, 4),
+        "person_box": np.array(meta["person_box"], dtype=np.float64).reshape(4),
+        "vertices_world": vertices,
+        "contact": contact,
+    }
 
 
 def _members(data: bytes) -> dict[str, bytes]:
@@ -117,45 +167,3 @@ def _load(data: bytes, shape: tuple[int, ...], kind: str) -> ndarray:
     if values.shape != shape or values.dtype != np.dtype(kind):
         raise ValueError(f"array is {values.shape} {values.dtype.str}, expected {shape} {kind}")
     return values
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredGeometry:
-    """What a shard holds of a sample besides its picture; the fields are those of :class:`StoredSample`.
-
-    ``vertices_world`` is None where the sample has no ground truth.
-    """
-
-    key: str
-    intrinsics: Float[ndarray, "3 3"]
-    camera_from_world: Float[ndarray, "4 4"]
-    person_box: Float[ndarray, "4"]
-    vertices_world: Float[ndarray, "6890 3"] | None
-    contact: Bool[ndarray, "6890"] | None
-
-
-def decode_geometry(data: bytes, *, place: str = "sample") -> StoredGeometry:
-    """Decode one sample without its picture. Arguments and errors as :func:`decode_sample`."""
-    try:
-        members = _members(data)
-        meta = json.loads(members["json"])
-        if meta["member_version"] != MEMBER_VERSION:
-            raise ValueError(f"member version {meta['member_version']}, expected {MEMBER_VERSION}")
-        vertices, contact = None, None
-        if meta.get("has_body", True):
-            vertices = _load(members["vertices.npy"], (NUM_VERTICES, 3), "<f4")
-        if meta["has_contact"]:
-            packed = _load(members["contact.npy"], (_CONTACT_BYTES,), "|u1")
-            contact = np.unpackbits(packed, count=NUM_VERTICES).astype(bool)
-        return StoredGeometry(
-            key=str(meta["key"]),
-            intrinsics=np.array(meta["intrinsics"], dtype=np.float64).reshape(3, 3),
-            camera_from_world=np.array(meta["camera_from_world"], dtype=np.float64).reshape(4, 4),
-            person_box=np.array(meta["person_box"], dtype=np.float64).reshape(4),
-            vertices_world=vertices,
-            contact=contact,
-        )
-    except KeyError as problem:
-        raise ShardError(f"{place}: lacks {problem}; rebuild with: dvc repro shards") from None
-    except (ValueError, TypeError, tarfile.TarError, EOFError) as problem:
-        raise ShardError(f"{place}: damaged ({problem}); rebuild with: dvc repro shards") from None

@@ -59,6 +59,14 @@ class CropPlan:
         return (bottom - top) // self.divisor, (right - left) // self.divisor, 3
 
 
+# What this module, a reader that loads a sample and the index read of a record: all that decides a sample's bytes. The
+# hashes stand for the files' content.
+ENCODED_FIELDS = (
+    *TEXT_FIELDS, "intrinsics", "camera_from_world", "image_width", "image_height", "person_box", "image_divisor",
+    "mirrored", "image_file", "image_sha256", "body_file", "body_sha256", "contact_file", "contact_sha256",
+)  # fmt: skip
+
+
 def plan_crop(record: FrameRecord, settings: Shards) -> CropPlan:
     """Which region of a record's image is stored, and how far it is reduced while reading.
 
@@ -76,16 +84,16 @@ def plan_crop(record: FrameRecord, settings: Shards) -> CropPlan:
 def encode_sample(
     record: FrameRecord,
     image: UInt8[ndarray, "height width 3"],
-    vertices_world: Float[ndarray, "vertices 3"],
+    vertices_world: Float[ndarray, "vertices 3"] | None,
     contact: Bool[ndarray, " labels"] | None,
     settings: Shards,
 ) -> dict[str, bytes]:
-    """Encode one sample as tar members, by extension: jpg, json, vertices.npy and, where known, contact.npy.
+    """Encode one sample as tar members, by extension: jpg, json and, where known, vertices.npy and contact.npy.
 
     Args:
         record: its row in the frame table.
         image: what :func:`plan_crop` asks for, RGB, un-mirrored.
-        vertices_world: world frame, metres.
+        vertices_world: world frame, metres; None: the record has no ground truth, no member is written.
         contact: True where a vertex touches the scene; None: unknown, no member is written.
 
     Raises:
@@ -97,20 +105,34 @@ def encode_sample(
             f"{place}: image is {image.shape} {image.dtype}, its record asks for {plan.shape} uint8; "
             "run: dvc repro frames"
         )
-    if vertices_world.shape != (NUM_VERTICES, 3) or not np.isfinite(vertices_world).all():
-        raise RawDataError(f"{place}: {record.body_file} gives {vertices_world.shape} vertices, or some not finite")
-    if contact is not None and contact.shape != (NUM_VERTICES,):
-        raise RawDataError(f"{place}: {record.contact_file} gives {contact.shape} labels, expected {NUM_VERTICES}")
+    _check_truth(record, vertices_world, contact)
     stored = reduce(image, settings.max_side_px)
     meta = _meta(record, plan.region, (stored.shape[1], stored.shape[0]), contact is not None)
     members = {
         "jpg": _jpeg(stored, settings.jpeg_quality),
         "json": json.dumps(meta, sort_keys=True, allow_nan=False).encode(),
-        "vertices.npy": _npy(vertices_world.astype("<f4")),
     }
+    if vertices_world is not None:
+        members["vertices.npy"] = _npy(vertices_world.astype("<f4"))
     if contact is not None:
         members["contact.npy"] = _npy(np.packbits(contact.astype(bool)))
     return members
+
+
+def _check_truth(record: FrameRecord, vertices_world: ndarray | None, contact: ndarray | None) -> None:
+    """Insist that ground truth is there as a whole or not at all, as the record says, and of the right shape."""
+    place = f"sample {record.key}"
+    if (vertices_world is None) != (record.body_file is None) or (vertices_world is None and contact is not None):
+        raise RawDataError(
+            f"{place}: body_file is {record.body_file}, vertices are given: {vertices_world is not None}, labels are "
+            f"given: {contact is not None}; there must be vertices as the record says, and labels only with vertices"
+        )
+    if vertices_world is not None and not (
+        vertices_world.shape == (NUM_VERTICES, 3) and np.isfinite(vertices_world).all()
+    ):
+        raise RawDataError(f"{place}: {record.body_file} gives {vertices_world.shape} vertices, or some not finite")
+    if contact is not None and contact.shape != (NUM_VERTICES,):
+        raise RawDataError(f"{place}: {record.contact_file} gives {contact.shape} labels, expected {NUM_VERTICES}")
 
 
 def _meta(
@@ -120,6 +142,7 @@ def _meta(
     return {
         **{name: getattr(record, name) for name in TEXT_FIELDS},
         "camera_from_world": record.camera_from_world,
+        "has_body": record.body_file is not None,
         "has_contact": has_contact,
         "image_size": [record.image_width, record.image_height],
         "intrinsics": record.intrinsics,

@@ -87,6 +87,7 @@ def write_shard(
             offset=start,
             length=end - start,
             sha256=hashlib.sha256(data[start:end]).hexdigest(),
+            has_body=record.body_file is not None,
         )
         for record, start, end in zip(records, ends, ends[1:], strict=False)
     ]

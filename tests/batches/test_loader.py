@@ -83,6 +83,29 @@ def test_collate_packs_and_marks_unknown_contact(small_world: Path) -> None:
         collate([])
 
 
+def test_samples_without_a_body_make_batches_without_targets(tmp_path: Path) -> None:
+    world = tmp_path / "world"
+    mixed = small.record(11, split="test", has_body=False)
+    small.write_world(world, [*small.records(), *small.own_records(), mixed])
+    (batch,) = make_loader(dataset(world, "val"), batch_size=2)
+    assert batch.keys == ("Room_val_00009", "Room_val_00010")
+    assert batch.targets is None
+    assert batch.image.shape == (2, 3, 224, 224)
+    assert torch.bincount(batch.scene.sample).min() > 100
+    test = make_loader(dataset(world, "test"), batch_size=2)
+    assert [one.targets is None for one in test] == [False, True]  # the last one holds the mixed row
+    assert dataset(world, "train", is_training=True).entries[0].has_body
+
+
+def test_a_training_refuses_samples_without_a_body(tmp_path: Path) -> None:
+    small.write_world(tmp_path / "world", [*small.records(), small.record(11, has_body=False)])
+    reason = r"1 of 7 samples of split 'train' have no ground truth \(the first: Room_train_00011\).*dvc repro frames"
+    with pytest.raises(ShardError, match=reason):
+        dataset(tmp_path / "world", is_training=True)
+    with pytest.raises(ShardError, match=reason):
+        dataset(tmp_path / "world").require_bodies()
+
+
 def test_batches_are_the_same_for_any_number_of_workers(small_world: Path) -> None:
     runs = []
     for workers in (0, 2):

@@ -16,7 +16,6 @@ from pipelines import baseline, evaluate, scores
 from pipelines.conversion.parallel import Parallel
 from sahmr.errors import ShardError
 from sahmr.settings import Paths
-from sahmr.shards.decode import StoredGeometry
 from sahmr.shards.reader import ShardReader, read_index
 from sahmr.shards.write import write_index
 from schemas.fields import SchemaError, from_table, read_table, write_table
@@ -167,15 +166,10 @@ def test_tables_without_any_row_are_refused(world: Path) -> None:
         run_evaluate(world)
 
 
-def test_frames_without_truth_are_refused_by_name(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_frames_without_truth_are_refused_by_name(world: Path) -> None:
     write_predictions(world, "sahmr", TEST_KEYS)
-    geometry = ShardReader.geometry
-
-    def bodiless(reader: ShardReader, entry: ShardEntry) -> StoredGeometry:
-        found = geometry(reader, entry)
-        return replace(found, vertices_world=None) if entry.key != TEST_KEYS[0] else found
-
-    monkeypatch.setattr(ShardReader, "geometry", bodiless)
+    folder = world / "shards/rich"
+    write_index(folder, [replace(entry, has_body=entry.key not in TEST_KEYS[1:]) for entry in read_index(folder)])
     with pytest.raises(ShardError, match=r"2 person-images have no ground truth .*Room_test_00007, Room_test_00008;"):
         run_evaluate(world)
 

@@ -2,19 +2,24 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from pipelines import shards
+from pipelines import shards, verify
+from sahmr.batches.dataset import SampleDataset
+from sahmr.batches.loader import make_loader
 from sahmr.errors import QuarantineError, RawDataError, ShardError
+from sahmr.readers.prox import ProxRules
+from sahmr.readers.registry import open_reader
 from sahmr.shards.reader import read_index
+from sahmr.shards.write import ShardPlan
 from schemas.fields import from_table, read_table, to_table, write_table
 from schemas.frame import FRAME_SCHEMA, FrameRecord
 from schemas.quarantine import QUARANTINE_SCHEMA, Quarantined
-from tests.worlds import small
+from tests.worlds import raw_trees, small
 
 TEST, TRAIN, SHORT = (
     "rich-test-Room_test-000000.tar",
@@ -33,6 +38,24 @@ class PoisonReader(small.SmallReader):
         if row.frame in self.poison:
             raise RawDataError(f"{self.root / row.image_file}: damaged image (cut short); fetch it again")
         return super().read_image(row, *more, **named)
+
+
+SEEN: set[str] = set()
+
+
+class RecordingFrame(FrameRecord):
+    """A frame that notes which of its fields are read."""
+
+    def __getattribute__(self, name: str) -> object:
+        SEEN.add(name)
+        return super().__getattribute__(name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WiderFrame(FrameRecord):
+    """A frame of a later version of the table."""
+
+    weather: str = "sunny"
 
 
 @pytest.fixture
@@ -107,6 +130,36 @@ def test_only_what_changed_is_made_again(world: Path, run: Callable[..., dict[st
     assert small.hashes(world / "shards/rich") == before
 
 
+def test_a_shard_is_made_of_the_declared_fields_and_no_other(tmp_path: Path) -> None:
+    bodies = raw_trees.write_bodies(tmp_path / "bodies")
+    roots = {"rich": raw_trees.write_rich(tmp_path / "RICH"), "prox": raw_trees.write_prox(tmp_path / "PROX")}
+    names = [field.name for field in fields(FrameRecord)]
+    for dataset, rules in (("rich", raw_trees.RULES), ("prox", ProxRules(parts=("quantitative",)))):
+        reader = open_reader(dataset, roots[dataset], bodies=bodies, rules=rules)
+        rows = [row for task in reader.list_bodies().tasks for row in reader.measure(task).records]
+        alone = {"body_file": None, "body_sha256": None, "contact_file": None, "contact_sha256": None}
+        rows += [replace(rows[0], key="own", box_source="person", **alone)]
+        plan = ShardPlan(name="s.tar", records=tuple(RecordingFrame(**asdict(row)) for row in rows))
+        SEEN.clear()
+        made = shards.write_planned(plan, tmp_path, reader=reader, settings=small.SHARDS)
+        assert (len(made.facts["entries"]), made.quarantined) == (len(rows), ())
+        assert SEEN & set(names) == set(shards.ENCODED_FIELDS), dataset
+    assert set(names) - set(shards.ENCODED_FIELDS) == {"camera", "frame", "subject"}
+
+
+def test_fields_that_are_not_encoded_make_nothing_again(world: Path, run: Callable[..., dict[str, int]]) -> None:
+    run()
+    rows = [replace(row, camera=7, frame=1000 - row.frame, subject="017") for row in small.records()]
+    write_table(world / "frames/rich.parquet", to_table(rows, FRAME_SCHEMA))
+    assert counts(run()) == (3, 0, 3, 0)
+    row = small.record(0)
+    plan = ShardPlan(name="s.tar", records=(row,))
+    wider = ShardPlan(name="s.tar", records=(WiderFrame(**asdict(row)),))
+    assert shards.piece_inputs(wider) == shards.piece_inputs(plan)
+    changed = ShardPlan(name="s.tar", records=(replace(row, gender="female"),))
+    assert shards.piece_inputs(changed) != shards.piece_inputs(plan)
+
+
 def test_a_new_version_makes_everything_again(
     world: Path, run: Callable[..., dict[str, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -151,6 +204,21 @@ def test_an_accepted_number_of_damaged_files_is_left_out_and_counted(
     assert left_out.column("item").to_pylist() == ["Room_test_00007", "Room_train_00004"]
     with pytest.raises(QuarantineError, match="3 damaged"):
         run(4, 7, 8)
+
+
+def test_frames_without_ground_truth_go_the_whole_way(world: Path, run: Callable[..., dict[str, int]]) -> None:
+    rows = [*small.records(), *small.own_records()]
+    for row in small.own_records():
+        (world / "raw" / row.image_file).write_bytes(small.raw_files(row.frame)[row.image_file])
+    write_table(world / "frames/rich.parquet", to_table(rows, FRAME_SCHEMA))
+    assert counts(run()) == (4, 4, 0, 0)
+    entries = read_index(world / "shards/rich")
+    assert [entry.key for entry in entries if not entry.has_body] == ["Room_val_00009", "Room_val_00010"]
+    verify.main.__wrapped__(["--dataset", "rich"])
+    found = json.loads((world / "reports/verify_rich.json").read_text())
+    assert (found["problems"], found["samples"], found["without_body"], found["contact_labels"]) == ([], 11, 2, 8)
+    (batch,) = make_loader(SampleDataset(world / "shards/rich", world / "scenes/rich.zarr", "val"), batch_size=2)
+    assert (batch.keys, batch.targets) == (("Room_val_00009", "Room_val_00010"), None)
 
 
 def test_a_raw_file_changed_since_frames_is_not_encoded(world: Path, run: Callable[..., dict[str, int]]) -> None:

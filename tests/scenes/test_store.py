@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import trimesh
+import xarray
 
 from sahmr.demo.places.captures import prox_rooms
 from sahmr.demo.publishers.prox import world_from_room
@@ -14,7 +15,7 @@ from sahmr.geometry.distance_field import sample_distance
 from sahmr.scenes import build
 from sahmr.scenes.build import create_store, write_scene
 from sahmr.scenes.signed_distance import signed_distance_grid
-from sahmr.scenes.store import list_scenes, load_points, load_scene
+from sahmr.scenes.store import list_scenes, load_points, load_scene, voxel_pitch_m
 from tests.worlds import small
 
 
@@ -152,6 +153,18 @@ def test_lost_and_damaged_chunks_are_found(small_world: Path, tmp_path: Path) ->
         load_points(store, "Room_scan")
 
 
+def test_the_store_knows_its_pitch(small_world: Path, tmp_path: Path) -> None:
+    assert voxel_pitch_m(small_world / "scenes/rich.zarr") == small.SCENES.voxel_pitch_m
+    store = write(tmp_path, small_world / "raw")
+    other, settings = replace(small.scene_record(), scene_key="Other"), replace(small.SCENES, voxel_pitch_m=0.1)
+    write_scene(other, store=store, raw_root=small_world / "raw", settings=settings)
+    with pytest.raises(StoreError, match=r"pitches \[0\.05, 0\.1\] m.*dvc repro scenes"):
+        voxel_pitch_m(store)
+    create_store(store, "rich")
+    with pytest.raises(StoreError, match=r"pitches \[\] m"):
+        voxel_pitch_m(store)
+
+
 def test_missing_store_scene_and_version_are_told(small_world: Path, tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="dvc repro scenes"):
         load_scene(tmp_path / "none.zarr", "Room_scan")
@@ -161,5 +174,38 @@ def test_missing_store_scene_and_version_are_told(small_world: Path, tmp_path: P
     meta = json.loads((store / "zarr.json").read_text())
     meta["attributes"]["store_version"] = 0
     (store / "zarr.json").write_text(json.dumps(meta))
-    with pytest.raises(StoreError, match="store version 0"):
+    with pytest.raises(StoreError, match=r"rich\.zarr: has version 0, allowed: 1\.0 to 1\.1; .*dvc repro scenes"):
         list_scenes(store)
+    meta["attributes"]["store_version"] = "1.2"
+    (store / "zarr.json").write_text(json.dumps(meta))
+    with pytest.raises(StoreError, match=r"has version 1\.2, written by a newer .* update the software"):
+        list_scenes(store)
+
+
+def test_stores_of_version_1_are_read(small_world: Path, tmp_path: Path) -> None:
+    """They lack the names of axes and the units, which nothing here needs."""
+    store = write(tmp_path, small_world / "raw")
+    for path in store.rglob("zarr.json"):
+        meta = json.loads(path.read_text())
+        if meta["node_type"] == "array":
+            del meta["dimension_names"]
+            meta["attributes"] = {}
+        else:
+            meta["attributes"]["store_version"] = 1
+        path.write_text(json.dumps(meta))
+    before, after = load_scene(store, "Room_scan"), load_scene(small_world / "scenes/rich.zarr", "Room_scan")
+    assert torch.equal(before.points, after.points)
+    assert torch.equal(before.sdf, after.sdf)
+
+
+def test_xarray_opens_every_scene(small_world: Path) -> None:
+    store = small_world / "scenes/rich.zarr"
+    for key in list_scenes(store):
+        scene = load_scene(store, key)
+        with xarray.open_zarr(store, group=key, consolidated=False) as opened:
+            assert opened.points.dims == ("point", "axis")
+            assert opened.sdf.dims == ("x", "y", "z")
+            np.testing.assert_array_equal(opened.points.values, scene.points)
+            np.testing.assert_array_equal(opened.sdf.values, scene.sdf)
+            assert {array.attrs["units"] for array in (opened.points, opened.sdf)} == {"m"}
+            assert opened.attrs == scene.attributes

@@ -1,5 +1,6 @@
-"""Records survive Arrow, bytes repeat, and a change of format is a visible diff."""
+"""Records survive Arrow, older versions are read, bytes repeat, and a change of format is a visible diff."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -7,15 +8,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from catalog.entries import CATALOG_SCHEMA
-from schemas.fields import SchemaError, from_table, read_table, to_table, write_table
+from schemas.fields import SchemaError, column, from_table, read_table, schema, to_table, write_table
 from schemas.frame import FRAME_SCHEMA, FrameRecord
 from schemas.metric import METRIC_NAMES, METRIC_SCHEMA
 from schemas.prediction import PREDICTION_SCHEMA
 from schemas.quarantine import QUARANTINE_SCHEMA
 from schemas.scene import SCENE_SCHEMA
-from schemas.shard import SHARD_INDEX_SCHEMA
+from schemas.shard import SHARD_INDEX_SCHEMA, ShardEntry
+from schemas.version import VersionError, readable_minor
 
-GOLDEN = Path(__file__).parent / "golden"  # a change here is a change of format: raise SCHEMA_VERSION with it
+GOLDEN = Path(__file__).parent / "golden"  # a change here is a change of format: raise the schema's version with it
 
 
 def frame(key: str = "Gym_013_burpee4_6_00120_13") -> FrameRecord:
@@ -28,7 +30,8 @@ def frame(key: str = "Gym_013_burpee4_6_00120_13") -> FrameRecord:
 
 
 def test_records_survive_arrow(tmp_path: Path) -> None:
-    records = [frame("a"), frame("b")]
+    alone = {"body_file": None, "body_sha256": None, "box_source": "detector"}
+    records = [frame("a"), replace(frame("b"), **alone)]
     write_table(tmp_path / "f.parquet", to_table(records, FRAME_SCHEMA))
     assert from_table(read_table(tmp_path / "f.parquet", FRAME_SCHEMA), FrameRecord) == records
 
@@ -50,22 +53,99 @@ def test_flipped_bit_is_found(tmp_path: Path) -> None:
         read_table(path, FRAME_SCHEMA)
 
 
-def test_other_schema_and_version_are_refused(tmp_path: Path) -> None:
+def test_another_schema_is_refused(tmp_path: Path) -> None:
     write_table(tmp_path / "f.parquet", to_table([frame()], FRAME_SCHEMA))
-    with pytest.raises(SchemaError, match="another version"):
-        read_table(tmp_path / "f.parquet", SCENE_SCHEMA)
-    with pytest.raises(SchemaError, match="no such file"):
-        read_table(tmp_path / "none.parquet", SCENE_SCHEMA)
+    with pytest.raises(SchemaError, match=r"sahmr\.schema is frame, expected shard_index; .*dvc repro shards"):
+        read_table(tmp_path / "f.parquet", SHARD_INDEX_SCHEMA)
+    with pytest.raises(SchemaError, match="no such file; make it with: dvc repro frames"):
+        read_table(tmp_path / "none.parquet", FRAME_SCHEMA)
     pq.write_table(pa.table({"x": [1]}), tmp_path / "plain.parquet")
-    with pytest.raises(SchemaError, match="another version"):
-        read_table(tmp_path / "plain.parquet", SCENE_SCHEMA)
+    with pytest.raises(SchemaError, match=r"sahmr\.schema is None, expected frame"):
+        read_table(tmp_path / "plain.parquet", FRAME_SCHEMA)
+
+
+@pytest.mark.parametrize(("found", "minor"), [("2", 0), (2, 0), ("2.0", 0), ("2.1", 1), ("2.3", 3)])
+def test_minor_versions_are_read(found: object, minor: int) -> None:
+    assert readable_minor(found, "2.3", rebuild="make") == minor
+
+
+@pytest.mark.parametrize(
+    ("found", "reason"),
+    [
+        ("2.4", "has version 2.4, written by a newer version of this software, which reads 2.0 to 2.3: update the"),
+        ("1.9", "has version 1.9, allowed: 2.0 to 2.3; rebuild with: make"),
+        ("3.0", "has version 3.0, allowed"),
+        (None, "has version None, allowed"),
+        ("2.", "has version 2., allowed"),
+    ],
+)
+def test_other_versions_are_refused(found: object, reason: str) -> None:
+    with pytest.raises(VersionError) as refusal:
+        readable_minor(found, "2.3", rebuild="make")
+    assert reason in str(refusal.value)
+
+
+def older(table: pa.Table, *added: str) -> pa.Table:
+    """A table as it was written when the global version 2 was the only one."""
+    fields = [field.with_nullable(field.name.startswith("contact")) for field in table.schema]
+    plain = table.cast(pa.schema(fields, metadata={**table.schema.metadata, b"sahmr.schema_version": b"2"}))
+    return plain.drop_columns(list(added))
+
+
+def test_frames_of_version_2_are_migrated(tmp_path: Path) -> None:
+    records = [frame("a"), frame("b")]
+    old = older(to_table(records, FRAME_SCHEMA), "box_source")
+    assert (old.num_columns, old.schema.field("body_file").nullable) == (len(FRAME_SCHEMA) - 1, False)
+    write_table(tmp_path / "f.parquet", old, extra={"sahmr.more": "kept"})
+    table = read_table(tmp_path / "f.parquet", FRAME_SCHEMA)
+    assert from_table(table, FrameRecord) == records
+    assert table.schema.equals(FRAME_SCHEMA, check_metadata=False)
+    assert table.schema.field("box_source").metadata == FRAME_SCHEMA.field("box_source").metadata
+    assert table.schema.metadata == {**FRAME_SCHEMA.metadata, b"sahmr.more": b"kept"}
+
+
+def test_shard_indexes_of_version_2_have_bodies(tmp_path: Path) -> None:
+    entry = ShardEntry(
+        key="a", split="val", sequence="s", scene_key="c", shard="s.tar", offset=0, length=9, sha256="0", has_body=True
+    )
+    write_table(tmp_path / "i.parquet", older(to_table([entry], SHARD_INDEX_SCHEMA), "has_body"))
+    assert from_table(read_table(tmp_path / "i.parquet", SHARD_INDEX_SCHEMA), ShardEntry) == [entry]
+
+
+def test_versions_of_a_table_are_compared(tmp_path: Path) -> None:
+    def written(version: str, *columns: pa.Field) -> Path:
+        target = schema("thing", columns, version=version, stage="scenes")
+        write_table(tmp_path / version, pa.table([[1]] * len(columns), schema=target))
+        return tmp_path / version
+
+    first, second = column("x", pa.int64()), column("y", pa.int64(), nullable=True, since="4.1")
+    now = schema("thing", (first, second), version="4.1", stage="scenes")
+    assert read_table(written("4.1", first, second), now).to_pylist() == [{"x": 1, "y": 1}]
+    assert read_table(written("4.0", first), now).to_pylist() == [{"x": 1, "y": None}]
+    with pytest.raises(SchemaError, match=r"4\.2: has version 4\.2, written by a newer .*: update the software"):
+        read_table(written("4.2", first, second), now)
+    with pytest.raises(SchemaError, match=r"3\.0: has version 3\.0, .*rebuild with: dvc repro scenes"):
+        read_table(written("3.0", first), now)
+    with pytest.raises(SchemaError, match=r"columns \['y', 'y'\].*dvc repro scenes"):
+        read_table(written("4.0", second), now)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"box_source": "oracle"}, "box_source is 'oracle', allowed: body, detector, person"),
+        ({"body_file": None}, "has no body_file, but box_source 'body'"),
+        ({"body_file": None, "box_source": "person", "contact_file": "c.npy"}, r"contact_file c\.npy"),
+    ],
+)
+def test_a_frame_without_a_body_has_nothing_of_one(change: dict[str, object], reason: str) -> None:
+    with pytest.raises(SchemaError, match=reason):
+        replace(frame(), **change)
 
 
 def test_null_and_odd_columns_are_refused() -> None:
-    import dataclasses
-
     with pytest.raises(SchemaError, match="must not be null"):
-        to_table([dataclasses.replace(frame(), key=None)], FRAME_SCHEMA)
+        to_table([replace(frame(), key=None)], FRAME_SCHEMA)
     with pytest.raises(SchemaError, match="disagree"):
         to_table([frame()], SCENE_SCHEMA)
 
@@ -74,14 +154,23 @@ def test_metric_names_are_columns() -> None:
     assert set(METRIC_NAMES) < set(METRIC_SCHEMA.names)
 
 
-@pytest.mark.parametrize(
-    "schema",
-    [
-        FRAME_SCHEMA, SCENE_SCHEMA, SHARD_INDEX_SCHEMA, QUARANTINE_SCHEMA,
-        PREDICTION_SCHEMA, METRIC_SCHEMA, CATALOG_SCHEMA,
-    ],
-    ids=lambda s: s.metadata[b"sahmr.schema"].decode(),
+SCHEMAS = (
+    FRAME_SCHEMA, SCENE_SCHEMA, SHARD_INDEX_SCHEMA, QUARANTINE_SCHEMA, PREDICTION_SCHEMA, METRIC_SCHEMA, CATALOG_SCHEMA
 )  # fmt: skip
+
+
+def name_of(schema: pa.Schema) -> str:
+    return schema.metadata[b"sahmr.schema"].decode()
+
+
+@pytest.mark.parametrize("schema", SCHEMAS, ids=name_of)
 def test_format_is_as_it_was(schema: pa.Schema) -> None:
-    name = schema.metadata[b"sahmr.schema"].decode()
-    assert (GOLDEN / f"{name}.txt").read_text() == schema.to_string(truncate_metadata=False) + "\n"
+    assert (GOLDEN / f"{name_of(schema)}.txt").read_text() == schema.to_string(truncate_metadata=False) + "\n"
+
+
+@pytest.mark.parametrize("schema", SCHEMAS, ids=name_of)
+def test_a_column_that_came_later_says_since_when(schema: pa.Schema) -> None:
+    major, minor = schema.metadata[b"sahmr.schema_version"].decode().split(".")
+    added = [field.metadata[b"since"].decode().split(".") for field in schema if b"since" in (field.metadata or {})]
+    assert {part for part, _ in added} <= {major}
+    assert all(0 < int(part) <= int(minor) for _, part in added)

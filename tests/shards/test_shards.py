@@ -33,6 +33,43 @@ def test_round_trip(small_world: Path) -> None:
             np.testing.assert_array_equal(sample.contact, small.contact(row.frame))
 
 
+def test_a_sample_without_a_body_has_picture_and_camera() -> None:
+    row = small.own_records()[0]
+    members = small.members(row)
+    assert sorted(members) == ["jpg", "json"]
+    sample = decode_members(row.key, members)
+    assert (sample.vertices_world, sample.contact, sample.box_source) == (None, None, "detector")
+    np.testing.assert_array_equal(sample.person_box, row.person_box)
+    assert sample.image.shape[2] == 3
+
+
+def test_members_of_version_1_have_a_body() -> None:
+    row = small.record(0)
+    members = small.members(row)
+    now = json.loads(members["json"])
+    assert (now["member_version"], now["has_body"], now["box_source"]) == ("1.1", True, "body")
+    old = {name: value for name, value in now.items() if name not in ("has_body", "box_source")}
+    before = decode_members(row.key, {**members, "json": json.dumps({**old, "member_version": 1}).encode()})
+    after = decode_members(row.key, members)
+    for field in fields(after):
+        np.testing.assert_array_equal(getattr(before, field.name), getattr(after, field.name))
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"member_version": "1.2"}, r"k: has version 1\.2, written by a newer .* update the software"),
+        ({"member_version": "2.0"}, r"k: has version 2\.0, allowed: 1\.0 to 1\.1; rebuild with: dvc repro shards"),
+        ({"has_body": None}, "lacks 'has_body'; rebuild with: dvc repro shards"),
+    ],
+)
+def test_other_members_are_refused(change: dict[str, object], reason: str) -> None:
+    members = small.members(small.record(0))
+    meta = {name: value for name, value in {**json.loads(members["json"]), **change}.items() if value is not None}
+    with pytest.raises(ShardError, match=reason):
+        decode_members("k", {**members, "json": json.dumps(meta).encode()})
+
+
 def test_geometry_is_the_sample_without_its_picture(small_world: Path) -> None:
     for entry in read_index(small_world / "shards/rich"):
         data = (small_world / "shards/rich" / entry.shard).read_bytes()[entry.offset : entry.offset + entry.length]
@@ -70,7 +107,7 @@ def decode_members(key: str, members: dict[str, bytes]):
     stream = io.BytesIO()
     with webdataset.TarWriter(stream, mtime=0, encoder=False) as writer:
         writer.write({"__key__": key, **members})
-    return decode_sample(stream.getvalue())
+    return decode_sample(stream.getvalue(), place=key)
 
 
 def test_packed_contact_has_862_bytes() -> None:
@@ -101,6 +138,10 @@ def test_contradicting_input_is_refused() -> None:
         small.encode_sample(row, pixels, small.vertices() * np.nan, None, small.SHARDS)
     with pytest.raises(RawDataError, match="862"):
         small.encode_sample(row, pixels, small.vertices(), np.zeros(862, bool), small.SHARDS)
+    own = small.own_records()[0]
+    for record, body, contact in ((own, small.vertices(), None), (row, None, None), (own, None, small.contact())):
+        with pytest.raises(RawDataError, match=r"body_file is .* vertices are given: (True|False), labels"):
+            small.encode_sample(record, pixels, body, contact, small.SHARDS)
     away = replace(row, person_box=(-900.0, 0.0, -800.0, 100.0))
     with pytest.raises(RawDataError, match="outside"):
         small.encode_sample(away, pixels, small.vertices(), None, small.SHARDS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,7 +69,10 @@ def contact(seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).random(6890) < 0.1
 
 
-def record(number: int, *, split: str = "train", dataset: str = "rich", has_contact: bool = True) -> FrameRecord:
+def record(
+    number: int, *, split: str = "train", dataset: str = "rich", has_contact: bool = True, has_body: bool = True
+) -> FrameRecord:
+    """A frame; without a body its box comes from a detector, and it has no contact either."""
     points = vertices(number) @ CAMERA_FROM_WORLD[:3, :3].T + CAMERA_FROM_WORLD[:3, 3]
     pixels = points @ INTRINSICS.T
     pixels = pixels[:, :2] / pixels[:, 2:]
@@ -86,15 +90,20 @@ def record(number: int, *, split: str = "train", dataset: str = "rich", has_cont
         image_width=WIDTH,
         image_height=HEIGHT,
         person_box=tuple(np.concatenate([pixels.min(axis=0), pixels.max(axis=0)]).tolist()),
+        box_source="body" if has_body else "detector",
         scene_key="Room_scan",
         image_file=f"{number}.png",
         image_sha256=sha256(raw_files(number)[f"{number}.png"]),
         mirrored=False,
-        body_file=f"{number}.pkl",
-        body_sha256=sha256(raw_files(number)[f"{number}.pkl"]),
-        contact_file=f"{number}.npy" if has_contact else None,
-        contact_sha256=sha256(raw_files(number)[f"{number}.npy"]) if has_contact else None,
+        **hashed("body", f"{number}.pkl" if has_body else None),
+        **hashed("contact", f"{number}.npy" if has_body and has_contact else None),
     )
+
+
+def hashed(what: str, name: str | None) -> dict[str, str | None]:
+    """Columns of one raw file."""
+    content = None if name is None else sha256(raw_files(int(Path(name).stem))[name])
+    return {f"{what}_file": name, f"{what}_sha256": content}
 
 
 def records() -> list[FrameRecord]:
@@ -103,9 +112,14 @@ def records() -> list[FrameRecord]:
     return train + [record(number, split="test") for number in range(6, 9)]
 
 
+def own_records() -> list[FrameRecord]:
+    """Two samples of a user's own pictures: nobody knows the bodies."""
+    return [record(number, split="val", has_body=False) for number in (9, 10)]
+
+
 @dataclass(frozen=True)
 class SmallReader:
-    """Stands in for a raw data set; picklable."""
+    """Stands in for a raw data set; picklable. A file's name is the number of what it holds."""
 
     root: Path = Path()
 
@@ -115,37 +129,46 @@ class SmallReader:
     def read_image(self, row: FrameRecord, region: tuple[int, int, int, int], divisor: int) -> np.ndarray:
         left, top, right, bottom = region
         size = ((right - left) // divisor, (bottom - top) // divisor)
-        return cv2.resize(image(row.frame)[top:bottom, left:right], size, interpolation=cv2.INTER_AREA)
+        return cv2.resize(
+            image(int(Path(row.image_file).stem))[top:bottom, left:right], size, interpolation=cv2.INTER_AREA
+        )
 
     def load_body_world(self, row: FrameRecord) -> np.ndarray:
-        return vertices(row.frame)
+        return vertices(int(Path(row.body_file).stem))
 
     def load_contact(self, row: FrameRecord) -> np.ndarray | None:
-        return contact(row.frame) if row.contact_file else None
+        return contact(int(Path(row.contact_file).stem)) if row.contact_file else None
 
 
 def members(row: FrameRecord, settings: Shards = SHARDS) -> dict[str, bytes]:
     reader, crop = SmallReader(), plan_crop(row, settings)
     pixels = reader.read_image(row, crop.region, crop.divisor)
-    return encode_sample(row, pixels, vertices(row.frame), reader.load_contact(row), settings)
+    body = reader.load_body_world(row) if row.body_file else None
+    return encode_sample(row, pixels, body, reader.load_contact(row), settings)
 
 
-def write_world(folder: Path) -> None:
-    """Raw scan, scene store, frame tables, shards and params.yaml, laid out as the stages do."""
+def write_world(folder: Path, rows: Sequence[FrameRecord] | None = None) -> None:
+    """Raw scan, scene store, frame tables, shards and params.yaml, laid out as the stages do.
+
+    Args:
+        folder: made here.
+        rows: default: ``records``.
+    """
+    rows = records() if rows is None else rows
     (folder / "raw").mkdir(parents=True)
     room().export(folder / "raw/room.ply")
-    for row in records():
+    for row in rows:
         for name, content in raw_files(row.frame).items():
             (folder / "raw" / name).write_bytes(content)
     (folder / "bodies").mkdir()
     create_store(folder / "scenes/rich.zarr", "rich")
     write_scene(scene_record(), store=folder / "scenes/rich.zarr", raw_root=folder / "raw", settings=SCENES)
     write_table(folder / "frames/rich_scenes.parquet", to_table([scene_record()], SCENE_SCHEMA))
-    write_table(folder / "frames/rich.parquet", to_table(records(), FRAME_SCHEMA))
+    write_table(folder / "frames/rich.parquet", to_table(rows, FRAME_SCHEMA))
     shards = folder / "shards/rich"
     shards.mkdir(parents=True)
     entries = []
-    for plan in plan_shards(records(), SHARDS.samples_per_shard):
+    for plan in plan_shards(rows, SHARDS.samples_per_shard):
         entries += write_shard(shards, plan.name, [(row, members(row)) for row in plan.records])
     write_index(shards, entries)
     write_left_out(shards, [])
