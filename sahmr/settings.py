@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import GenericAlias
 from typing import Any, TypeVar, cast, dataclass_transform
 
 import yaml
@@ -51,7 +52,7 @@ def read_params(path: Path | None = None) -> dict[str, Any]:
     return loaded
 
 
-def load_section(name: str, kind: type[_T], path: Path | None = None) -> _T:
+def load_section(name: str, kind: type[_T] | GenericAlias, path: Path | None = None) -> _T:
     """Read and check one section of ``params.yaml``, or one group of it: ``frames.rich``.
 
     Raises:
@@ -64,7 +65,7 @@ def load_section(name: str, kind: type[_T], path: Path | None = None) -> _T:
             raise SettingsError(f"{path}: section '{name}' is missing; the repository's own params.yaml shows it")
         found = found[key]
     try:
-        return TypeAdapter(kind).validate_python(found or {})
+        return TypeAdapter(cast("type[_T]", kind)).validate_python(found or {})
     except ValidationError as error:
         lines = [
             f"{path}: {'.'.join([name, *map(str, item['loc'])])}: {item['msg']} (found {item['input']!r})"
