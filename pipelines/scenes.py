@@ -43,20 +43,24 @@ def convert_scene(record: SceneRecord, folder: Path, *, raw_root: Path, settings
     return Made(facts=asdict(receipt))
 
 
-@stage
-def main(argv: Sequence[str] | None = None) -> None:
-    """Write every scan the frames refer to; the store appears when all are done."""
-    dataset = parse_dataset(argv, what=__doc__ or "")
-    section, paths = load_section("scenes", Scenes), load_section("paths", Paths)
-    workers = load_section("parallel", Parallel).workers
+def run(dataset: str, settings: Scenes, paths: Paths, parallel: Parallel, *, raw: Path) -> None:
+    """Write every scan the frames refer to; the store appears when all are done.
+
+    Args:
+        dataset: name of its card.
+        settings, paths, parallel: sections of params.yaml.
+        raw: root of the dataset's tree.
+
+    Raises:
+        SchemaError: if there is no scene table, or it is not what it must be.
+        QuarantineError: if more files are damaged than ``settings`` allow.
+    """
     table = paths.frames / f"{dataset}_scenes.parquet"
-    if not table.is_file():
-        raise RawDataError(f"{table}: no scene table; make it with: dvc repro frames")
     records = from_table(read_table(table, SCENE_SCHEMA), SceneRecord)
-    root = raw_root(dataset).resolve()
-    work = Conversion("scenes", VERSION, dataset, section, paths, reads=(root,), workers=workers)
+    root = raw.resolve()
+    work = Conversion("scenes", VERSION, dataset, settings, paths, reads=(root,), workers=parallel.workers)
     planned = [Planned(item=record, inputs=asdict(record)) for record in records]
-    receipts = work.run(planned, partial(convert_scene, raw_root=root, settings=section), unit="scene")
+    receipts = work.run(planned, partial(convert_scene, raw_root=root, settings=settings), unit="scene")
     made = {record.scene_key: receipt for record, receipt in zip(records, receipts, strict=True) if receipt is not None}
     with publish_folder(paths.scenes / f"{dataset}.zarr") as store:
         create_store(store, dataset, left_out={record.scene_key for record in records} - set(made))
@@ -74,6 +78,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         ", ".join(f"{fact['scene_key']} {fact['num_flipped_edges']}" for fact in facts if fact["num_flipped_edges"])
         or "none",
     )
+
+
+@stage
+def main(argv: Sequence[str] | None = None) -> None:
+    """Read section ``scenes`` and run the stage."""
+    dataset = parse_dataset(argv, what=__doc__ or "")
+    section, paths = load_section("scenes", Scenes), load_section("paths", Paths)
+    run(dataset, section, paths, load_section("parallel", Parallel), raw=raw_root(dataset))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from pipelines.conversion.parallel import Parallel
 from pipelines.conversion.pieces import Conversion, Made, Planned, quarantine
 from pipelines.stage import log, parse_dataset, stage
 from sahmr.datasets import raw_root
-from sahmr.errors import RawDataError, ShardError
+from sahmr.errors import RawDataError
 from sahmr.files import file_sha256, folder_digest, publish_folder
 from sahmr.readers.base import Reader
 from sahmr.readers.registry import open_reader
@@ -70,22 +70,26 @@ def _encode(record: FrameRecord, reader: Reader, settings: Shards) -> dict[str, 
     return encode_sample(record, image, vertices, reader.load_contact(record), settings)
 
 
-@stage
-def main(argv: Sequence[str] | None = None) -> None:
-    """Write every shard of a dataset; the folder appears when all are done."""
-    dataset = parse_dataset(argv, what=__doc__ or "")
-    section, paths = load_section("shards", Shards), load_section("paths", Paths)
-    workers = load_section("parallel", Parallel).workers
+def run(dataset: str, settings: Shards, paths: Paths, parallel: Parallel, *, raw: Path) -> None:
+    """Write every shard of a dataset; the folder appears when all are done.
+
+    Args:
+        dataset: name of its card.
+        settings, paths, parallel: sections of params.yaml.
+        raw: root of the dataset's tree.
+
+    Raises:
+        SchemaError, ShardError: if there is no frame table, or it is not what it must be.
+        QuarantineError: if more files are damaged than ``settings`` allow.
+    """
     table = paths.frames / f"{dataset}.parquet"
-    if not table.is_file():
-        raise ShardError(f"{table}: no frame table; make it with: dvc repro frames")
-    plans = plan_shards(from_table(read_table(table, FRAME_SCHEMA), FrameRecord), section.samples_per_shard)
-    root, bodies = raw_root(dataset).resolve(), paths.bodies.resolve()
+    plans = plan_shards(from_table(read_table(table, FRAME_SCHEMA), FrameRecord), settings.samples_per_shard)
+    root, bodies = raw.resolve(), paths.bodies.resolve()
     reader = open_reader(dataset, root, bodies=bodies)
-    work = Conversion("shards", VERSION, dataset, section, paths, reads=(root, bodies), workers=workers)
+    work = Conversion("shards", VERSION, dataset, settings, paths, reads=(root, bodies), workers=parallel.workers)
     context = [folder_digest(bodies), [file_sha256(path) for path in reader.shared_files()]]
     planned = [Planned(item=plan, inputs=[context, *piece_inputs(plan)]) for plan in plans]
-    receipts = work.run(planned, partial(write_planned, reader=reader, settings=section), unit="shard")
+    receipts = work.run(planned, partial(write_planned, reader=reader, settings=settings), unit="shard")
     made = [receipt for receipt in receipts if receipt is not None]
     entries = [ShardEntry(**row) for receipt in made for row in receipt.facts["entries"]]
     left_out = [Quarantined(**row) for receipt in made for row in receipt.facts["quarantined"]]
@@ -96,6 +100,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         write_left_out(folder, left_out)
     counts = dict(sorted(Counter(entry.split for entry in entries).items()))
     log.info("shards %s: samples %s, left out %d", dataset, counts, len(left_out))
+
+
+@stage
+def main(argv: Sequence[str] | None = None) -> None:
+    """Read section ``shards`` and run the stage."""
+    dataset = parse_dataset(argv, what=__doc__ or "")
+    section, paths = load_section("shards", Shards), load_section("paths", Paths)
+    run(dataset, section, paths, load_section("parallel", Parallel), raw=raw_root(dataset))
 
 
 if __name__ == "__main__":

@@ -19,34 +19,31 @@ from schemas.fields import from_table, read_table
 from schemas.frame import FRAME_SCHEMA, FrameRecord
 
 
-@stage
-def main(argv: Sequence[str] | None = None) -> None:
-    """Write ``verify_<dataset>.json``; every problem found ends up in one error."""
-    dataset = parse_dataset(argv, what=__doc__ or "")
-    section, paths = load_section("verify", Verify), load_section("paths", Paths)
-    folder, scenes, table = (
-        paths.shards / dataset,
-        paths.scenes / f"{dataset}.zarr",
-        paths.frames / f"{dataset}.parquet",
-    )
-    if not table.is_file():
-        raise ShardError(f"{table}: no frame table; make it with: dvc repro frames")
-    records = from_table(read_table(table, FRAME_SCHEMA), FrameRecord)
-    entries = read_index(folder)
-    left_out, without = read_left_out(folder), set(left_out_scenes(scenes))
-    problems = verify_index(entries, records, left_out)
+def run(dataset: str, settings: Verify, paths: Paths, parallel: Parallel) -> None:
+    """Write ``verify_<dataset>.json``; every problem found ends up in one error.
+
+    Args:
+        dataset: name of its card.
+        settings, paths, parallel: sections of params.yaml.
+
+    Raises:
+        SchemaError, ShardError, StoreError: if frame table, shards or scenes are missing, or anything is wrong with
+            them.
+    """
+    folder, scenes = paths.shards / dataset, paths.scenes / f"{dataset}.zarr"
+    records = from_table(read_table(paths.frames / f"{dataset}.parquet", FRAME_SCHEMA), FrameRecord)
+    entries, left_out, without = read_index(folder), read_left_out(folder), set(left_out_scenes(scenes))
     known = set(list_scenes(scenes)) | without
+    problems = verify_index(entries, records, left_out)
     problems += [f"{scenes}: lacks the scene {key}" for key in sorted({entry.scene_key for entry in entries} - known)]
-    if problems:
-        raise ShardError(_tell(dataset, problems))
+    _insist(dataset, problems)
     useful = [entry for entry in entries if entry.scene_key not in without]
     by_place = sorted(useful, key=lambda entry: (entry.shard, entry.offset))
     shards = [tuple(rows) for _, rows in groupby(by_place, key=lambda entry: entry.shard)]
     by_key = {record.key: record for record in records}
-    check = partial(verify_shard, folder=folder, scenes=scenes, records=by_key, tolerance=section.box_tolerance)
+    check = partial(verify_shard, folder=folder, scenes=scenes, records=by_key, tolerance=settings.box_tolerance)
     label = f"verify {dataset}"
-    workers = load_section("parallel", Parallel).workers
-    found = add_findings(map_ordered(check, shards, workers=workers, label=label, unit="shard"))
+    found = add_findings(map_ordered(check, shards, workers=parallel.workers, label=label, unit="shard"))
     report = {
         "contact_labels": found.with_contact,
         "dataset": dataset,
@@ -60,17 +57,25 @@ def main(argv: Sequence[str] | None = None) -> None:
         "without_body": found.without_body,
     }
     publish_text(paths.reports / f"verify_{dataset}.json", json.dumps(report, indent=2, sort_keys=True) + "\n")
-    if found.problems:
-        raise ShardError(_tell(dataset, found.problems))
+    _insist(dataset, found.problems)
     log.info(
         "verify %s: %d samples in %d shards are sound; %d have no body, %d have contact labels, %d see no scene point",
         dataset, found.samples, len(shards), found.without_body, found.with_contact, found.empty_frustum,
     )  # fmt: skip
 
 
-def _tell(dataset: str, problems: Sequence[str]) -> str:
-    lines = [f"{dataset}: {len(problems)} problems in the shards; rebuild with: dvc repro shards", *problems]
-    return "\n".join(lines)
+def _insist(dataset: str, problems: Sequence[str]) -> None:
+    """Turn problems, if there are any, into one ShardError that names all of them."""
+    if problems:
+        heading = f"{dataset}: {len(problems)} problems in the shards; rebuild with: dvc repro shards"
+        raise ShardError("\n".join([heading, *problems]))
+
+
+@stage
+def main(argv: Sequence[str] | None = None) -> None:
+    """Read section ``verify`` and run the stage."""
+    dataset = parse_dataset(argv, what=__doc__ or "")
+    run(dataset, load_section("verify", Verify), load_section("paths", Paths), load_section("parallel", Parallel))
 
 
 if __name__ == "__main__":

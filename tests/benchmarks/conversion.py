@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -94,7 +94,13 @@ def write_input(folder: Path, *, count: int, sequences: int, size: tuple[int, in
         for i in range(count)
     ]  # fmt: skip
     write_table(folder / "frames/rich.parquet", to_table(rows, FRAME_SCHEMA))
-    small.write_params(folder, workers=workers, shards={"samples_per_shard": 16, "max_side_px": 512})
+    params = {
+        "raw": {"rich": str(folder / "raw")},
+        "paths": {name: str(path) for name, path in asdict(small.paths_of(folder)).items()},
+        "shards": {**asdict(small.SHARDS), "samples_per_shard": 16, "max_side_px": 512},
+        "parallel": {"workers": workers, "loaders": 0, "threads": 1},
+    }
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
 
 
 def run_stage(folder: Path) -> tuple[float, dict[str, float]]:

@@ -7,21 +7,17 @@ import pipelines.environment  # noqa: F401  # before numpy loads: the kernels of
 # isort: split
 import hashlib
 import json
-import os
 import sys
 import tempfile
-from dataclasses import asdict
 from pathlib import Path
-
-import yaml
 
 from pipelines import frames, scenes, shards
 from pipelines.conversion.work_store import library_versions
+from sahmr.readers.prox import ProxRules
 from tests.worlds import raw_trees as trees
 from tests.worlds import small
 
 GOLDEN = Path(__file__).with_suffix(".json")
-_FOLDERS = ("bodies", "frames", "scenes", "shards", "models", "predictions", "scores", "reports", "catalog", "work")
 
 
 def digest(*folders: Path) -> str:
@@ -32,37 +28,26 @@ def digest(*folders: Path) -> str:
 
 def frames_digest(root: Path) -> str:
     """Both datasets' tables from the small raw trees."""
-    os.chdir(root)
-    trees.write_rich(root / "RICH")
-    trees.write_prox(root / "PROX")
+    roots = {"rich": trees.write_rich(root / "RICH"), "prox": trees.write_prox(root / "PROX")}
     trees.write_bodies(root / "bodies")
-    rules = {"rich": asdict(trees.RULES), "prox": {"parts": ["quantitative"]}}
-    params = {
-        "raw": {"rich": "RICH", "prox": "PROX"},
-        "paths": {name: name for name in _FOLDERS},
-        "frames": json.loads(json.dumps(rules)),
-        "parallel": {"workers": 0, "loaders": 0, "threads": 1},
-    }
-    (root / "params.yaml").write_text(yaml.safe_dump(params))
-    for dataset in ("rich", "prox"):
-        frames.main.__wrapped__(["--dataset", dataset])
+    rules = {"rich": trees.RULES, "prox": ProxRules(parts=("quantitative",))}
+    for dataset, raw in roots.items():
+        frames.run(dataset, rules[dataset], small.paths_of(root), small.PARALLEL, raw=raw)
     return digest(root / "frames")
 
 
 def scenes_digest(root: Path) -> str:
     """The store of an empty room."""
     small.write_world(root)
-    os.chdir(root)
-    scenes.main.__wrapped__(["--dataset", "rich"])
+    scenes.run("rich", small.SCENES, small.paths_of(root), small.PARALLEL, raw=root / "raw")
     return digest(root / "scenes")
 
 
 def shards_digest(root: Path) -> str:
     """Tars and index of eleven samples, two of them without ground truth."""
     small.write_world(root, [*small.records(), *small.own_records()])
-    os.chdir(root)
     shards.open_reader = lambda *_, **__: small.SmallReader(root / "raw")
-    shards.main.__wrapped__(["--dataset", "rich"])
+    shards.run("rich", small.SHARDS, small.paths_of(root), small.PARALLEL, raw=root / "raw")
     return digest(root / "shards")
 
 
@@ -73,7 +58,6 @@ def measure() -> dict[str, object]:
     for name, (module, function) in stages.items():
         with tempfile.TemporaryDirectory() as folder:
             found[name] = {"version": module.VERSION, "sha256": function(Path(folder).resolve())}
-            os.chdir("/")
     return found
 
 

@@ -13,9 +13,7 @@ import pytest
 from PIL import Image
 
 from pipelines import baseline, evaluate, scores
-from pipelines.conversion.parallel import Parallel
 from sahmr.errors import ShardError
-from sahmr.settings import Paths
 from sahmr.shards.reader import ShardReader, read_index
 from sahmr.shards.write import write_index
 from schemas.fields import SchemaError, from_table, read_table, write_table
@@ -25,23 +23,20 @@ from schemas.shard import ShardEntry
 from tests.worlds import small
 from tests.worlds.networks import make_topology, write_topology
 
-PARALLEL = Parallel(workers=0, loaders=0, threads=1)
 DATASETS = ("rich", "prox")
 TEST_KEYS = [f"Room_test_{number:05d}" for number in range(6, 9)]
 ROTATION, SHIFT = small.CAMERA_FROM_WORLD[:3, :3], small.CAMERA_FROM_WORLD[:3, 3]
 
 
-def paths_of(world: Path) -> Paths:
-    return Paths(**{name: world / name for name in Paths.__dataclass_fields__})
-
-
 def run_baseline(world: Path, split: str = "test") -> pa.Table:
-    baseline.run("rich", baseline.Baseline(split=split), paths_of(world), PARALLEL)
+    baseline.run("rich", baseline.Baseline(split=split), small.paths_of(world), small.PARALLEL)
     return read_table(world / "predictions/rich/baseline.parquet", PREDICTION_SCHEMA)
 
 
 def run_evaluate(world: Path, *, split: str = "test", sheet_frames: int = 1) -> dict:
-    evaluate.run("rich", evaluate.Evaluate(split=split, sheet_frames=sheet_frames), paths_of(world), PARALLEL)
+    evaluate.run(
+        "rich", evaluate.Evaluate(split=split, sheet_frames=sheet_frames), small.paths_of(world), small.PARALLEL
+    )
     return json.loads((world / "reports/rich_metrics.json").read_text())
 
 

@@ -11,12 +11,13 @@ import pytest
 from pipelines import shards, verify
 from sahmr.batches.dataset import SampleDataset
 from sahmr.batches.loader import make_loader
-from sahmr.errors import QuarantineError, RawDataError, ShardError
+from sahmr.errors import QuarantineError, RawDataError
 from sahmr.readers.prox import ProxRules
 from sahmr.readers.registry import open_reader
 from sahmr.shards.reader import read_index
 from sahmr.shards.write import ShardPlan
-from schemas.fields import from_table, read_table, to_table, write_table
+from sahmr.verify import Verify
+from schemas.fields import SchemaError, from_table, read_table, to_table, write_table
 from schemas.frame import FRAME_SCHEMA, FrameRecord
 from schemas.quarantine import QUARANTINE_SCHEMA, Quarantined
 from tests.worlds import raw_trees, small
@@ -59,21 +60,20 @@ class WiderFrame(FrameRecord):
 
 
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "world"
-    small.write_world(folder)
-    monkeypatch.chdir(folder)
-    return folder
+def world(tmp_path: Path) -> Path:
+    small.write_world(tmp_path / "world")
+    return tmp_path / "world"
 
 
 @pytest.fixture
 def run(world: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, int]]:
-    """Run the stage; gives its report."""
+    """Run the stage, with settings that differ from the usual ones; gives its report."""
 
-    def stage(*poison: int) -> dict[str, int]:
+    def stage(*poison: int, **changes: int) -> dict[str, int]:
         reader = PoisonReader(world / "raw", poison)
         monkeypatch.setattr(shards, "open_reader", lambda *_, **__: reader)
-        shards.main.__wrapped__(["--dataset", "rich"])
+        settings = replace(small.SHARDS, **changes)
+        shards.run("rich", settings, small.paths_of(world), small.PARALLEL, raw=world / "raw")
         return report(world)
 
     return stage
@@ -121,12 +121,10 @@ def test_only_what_changed_is_made_again(world: Path, run: Callable[..., dict[st
     assert counts(run()) == (3, 1, 2, 0)
     after = small.hashes(world / "shards/rich")
     assert {name for name in before if before[name] != after[name]} == {SHORT, "index.parquet"}
-    small.write_params(world, shards={"jpeg_quality": 80})
-    assert counts(run()) == (3, 3, 0, 0)
-    small.write_params(world, shards={"max_quarantined": 3})  # cannot change a shard
+    assert counts(run(jpeg_quality=80)) == (3, 3, 0, 0)
     write_table(world / "frames/rich.parquet", to_table(small.records(), FRAME_SCHEMA))
     (world / "raw/5.png").write_bytes(small.raw_files(5)["5.png"])
-    assert counts(run()) == (3, 0, 3, 0)
+    assert counts(run(max_quarantined=3)) == (3, 0, 3, 0)  # cannot change a shard
     assert small.hashes(world / "shards/rich") == before
 
 
@@ -196,14 +194,13 @@ def test_a_damaged_image_is_told_at_the_end_and_keeps_the_old_shards(
 def test_an_accepted_number_of_damaged_files_is_left_out_and_counted(
     world: Path, run: Callable[..., dict[str, int]]
 ) -> None:
-    small.write_params(world, shards={"max_quarantined": 2})
-    run(4, 7)
+    run(4, 7, max_quarantined=2)
     keys = {entry.key for entry in read_index(world / "shards/rich")}
     assert keys == {row.key for row in small.records() if row.frame not in (4, 7)}
     left_out = read_table(world / "shards/rich/left_out.parquet", QUARANTINE_SCHEMA)
     assert left_out.column("item").to_pylist() == ["Room_test_00007", "Room_train_00004"]
     with pytest.raises(QuarantineError, match="3 damaged"):
-        run(4, 7, 8)
+        run(4, 7, 8, max_quarantined=2)
 
 
 def test_frames_without_ground_truth_go_the_whole_way(world: Path, run: Callable[..., dict[str, int]]) -> None:
@@ -214,7 +211,7 @@ def test_frames_without_ground_truth_go_the_whole_way(world: Path, run: Callable
     assert counts(run()) == (4, 4, 0, 0)
     entries = read_index(world / "shards/rich")
     assert [entry.key for entry in entries if not entry.has_body] == ["Room_val_00009", "Room_val_00010"]
-    verify.main.__wrapped__(["--dataset", "rich"])
+    verify.run("rich", Verify(box_tolerance=0.02), small.paths_of(world), small.PARALLEL)
     found = json.loads((world / "reports/verify_rich.json").read_text())
     assert (found["problems"], found["samples"], found["without_body"], found["contact_labels"]) == ([], 11, 2, 8)
     (batch,) = make_loader(SampleDataset(world / "shards/rich", world / "scenes/rich.zarr", "val"), batch_size=2)
@@ -227,8 +224,6 @@ def test_a_raw_file_changed_since_frames_is_not_encoded(world: Path, run: Callab
         run()
 
 
-def test_missing_input_names_the_stage_that_makes_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    small.write_params(tmp_path)
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(ShardError, match="dvc repro frames"):
-        shards.main.__wrapped__(["--dataset", "rich"])
+def test_missing_input_names_the_stage_that_makes_it(tmp_path: Path) -> None:
+    with pytest.raises(SchemaError, match="dvc repro frames"):
+        shards.run("rich", small.SHARDS, small.paths_of(tmp_path), small.PARALLEL, raw=tmp_path)

@@ -10,15 +10,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 import trimesh
-import yaml
 
+from pipelines.conversion.parallel import Parallel
 from sahmr.scenes.build import Scenes, create_store, write_scene
+from sahmr.settings import Paths
 from sahmr.shards.encode import Shards, encode_sample, plan_crop
 from sahmr.shards.write import plan_shards, write_index, write_left_out, write_shard
 from schemas.fields import to_table, write_table
 from schemas.frame import FRAME_SCHEMA, FrameRecord
 from schemas.scene import SCENE_SCHEMA, SceneRecord
 
+PARALLEL = Parallel(workers=0, loaders=0, threads=1)
 WIDTH, HEIGHT = 320, 240
 SCENES = Scenes(voxel_pitch_m=0.05, sdf_spacing_m=0.1, sdf_margin_m=0.3, sdf_max_samples=10**6)
 SHARDS = Shards(samples_per_shard=4, max_side_px=160, margin=1.6, jpeg_quality=92)
@@ -148,7 +150,7 @@ def members(row: FrameRecord, settings: Shards = SHARDS) -> dict[str, bytes]:
 
 
 def write_world(folder: Path, rows: Sequence[FrameRecord] | None = None) -> None:
-    """Raw scan, scene store, frame tables, shards and params.yaml, laid out as the stages do.
+    """Raw scan, scene store, frame tables and shards, laid out as the stages do.
 
     Args:
         folder: made here.
@@ -172,23 +174,11 @@ def write_world(folder: Path, rows: Sequence[FrameRecord] | None = None) -> None
         entries += write_shard(shards, plan.name, [(row, members(row)) for row in plan.records])
     write_index(shards, entries)
     write_left_out(shards, [])
-    write_params(folder)
 
 
-def write_params(folder: Path, *, workers: int = 0, **changes: dict[str, int]) -> None:
-    """``changes``: values of a section that differ from the usual ones."""
-    names = ("bodies", "frames", "scenes", "shards", "models", "predictions", "scores", "reports", "catalog", "work")
-    sections = {
-        "raw": dict.fromkeys(("rich", "prox"), str(folder / "raw")),
-        "paths": {name: str(folder / name) for name in names},
-        "scenes": SCENES.__dict__,
-        "shards": SHARDS.__dict__,
-        "verify": {"box_tolerance": 0.02},
-        "parallel": {"workers": workers, "loaders": 0, "threads": 1},
-    }
-    for section, values in changes.items():
-        sections[section] = {**sections[section], **values}
-    (folder / "params.yaml").write_text(yaml.safe_dump(sections))
+def paths_of(folder: Path) -> Paths:
+    """Every output in a folder of its own name."""
+    return Paths(**{name: folder / name for name in Paths.__dataclass_fields__})
 
 
 def hashes(folder: Path) -> dict[str, str]:
