@@ -72,9 +72,10 @@ class Source:
         """All samples of a split in order, crops not jittered.
 
         Raises:
-            ShardError: if the split has none.
+            ShardError: if the split has none, or some without ground truth.
         """
         dataset = SampleDataset(self.shards, self.scenes, split)
+        dataset.require_bodies()
         return make_loader(dataset, batch_size=batch_size, num_workers=self.workers)
 
 
@@ -96,9 +97,11 @@ def training_data(source: Source, plan: Plan) -> TrainingData:
     loader = make_loader(dataset, batch_size=plan.batch_size, seed=plan.seed, num_workers=source.workers)
     validation: Iterable[Batch] = ()
     try:
-        validation = source.plain("val", plan.batch_size)
+        SampleDataset(source.shards, source.scenes, "val")
     except ShardError:
         log.info("%s: no split 'val'; training goes without validation", source.shards)
+    else:
+        validation = source.plain("val", plan.batch_size)
     return TrainingData(epoch=loader.epoch, steps=len(loader), validation=lambda: validation)
 
 
