@@ -18,7 +18,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # the processes share the cores
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Options of ``tests/parity``; pytest wants them here to know them wherever it is started."""
     group = parser.getgroup("parity")
-    group.addoption("--golden", metavar="DIR", help="folder of golden .npz files (default: ../shared/reference/golden)")
+    default = "../shared/reference/golden or else the thinned set in tests/parity/golden"
+    group.addoption("--golden", metavar="DIR", help=f"folder of golden .npz files (default: {default})")
     group.addoption("--parity-report", metavar="FILE", help="write the table of errors to this Markdown file")
     group.addoption("--body-seed", type=int, default=7, help="seed of the golden files' synthetic body models")
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
-import subprocess
-import sys
+import functools
 from collections.abc import Callable, Generator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
-from tests.parity.golden_file import GoldenFile, Ledger, markdown
-from tests.parity.published import Bodies, Weights
+from sahmr.network.size import Rounding
+from tests.parity import steps, synthetic_body
+from tests.parity.golden_file import GoldenSet, Ledger, markdown
+from tests.parity.published import Bodies, Load, Weights
+from tests.parity.thin import FILE
 
 _FOLDER = Path(__file__).parent
 _DEFAULT = _FOLDER.parents[1].parent / "shared" / "reference" / "golden"
@@ -21,13 +21,13 @@ _LEDGER = Ledger()
 
 
 @pytest.fixture(scope="session")
-def golden(pytestconfig: pytest.Config) -> Path:
-    """Folder of the golden files; the test is skipped where it is absent."""
+def golden(pytestconfig: pytest.Config) -> GoldenSet:
+    """The golden files: the named folder, the default one, or else the thinned set beside this file."""
     named = pytestconfig.getoption("golden")
-    folder = pytestconfig.invocation_params.dir / named if named else _DEFAULT
-    if not folder.is_dir():
-        pytest.skip(f"no golden data at {folder}; name its folder with: pytest tests/parity --golden DIR")
-    return folder
+    place = pytestconfig.invocation_params.dir / named if named else _DEFAULT if _DEFAULT.is_dir() else FILE
+    if not place.exists():
+        raise pytest.UsageError(f"--golden {named}: no such folder")
+    return GoldenSet(place)
 
 
 @pytest.fixture(scope="session")
@@ -37,56 +37,35 @@ def ledger() -> Ledger:
 
 
 @pytest.fixture(scope="session")
-def load(golden: Path, ledger: Ledger) -> Callable[[str], GoldenFile]:
+def load(golden: GoldenSet, ledger: Ledger) -> Load:
     """Open a golden file."""
-
-    def read(name: str) -> GoldenFile:
-        path = golden / f"{name}.npz"
-        if not path.is_file():
-            pytest.skip(f"{path} is not there")
-        return ledger.open(path)
-
-    return read
+    return lambda name: ledger.open(name, lambda: golden.arrays(name))
 
 
 @pytest.fixture(scope="session")
-def beside(golden: Path) -> Callable[[str], Path]:
-    """Find a file that belongs to the golden data: beside their folder, in it, or beside the default folder."""
-
-    def find(name: str) -> Path:
-        for folder in (golden.parent, golden, _DEFAULT.parent):
-            if (folder / name).is_file():
-                return folder / name
-        pytest.skip(f"no {name} beside {golden}")
-
-    return find
-
-
-@pytest.fixture(scope="session")
-def weights(beside: Callable[[str], Path]) -> ModuleType:
-    """The deterministic weights."""
-    spec = importlib.util.spec_from_file_location("deterministic_weights", beside("deterministic_weights.py"))
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="session")
-def published(weights: ModuleType) -> Weights:
+def published() -> Weights:
     """The full network's deterministic weights."""
-    return Weights(weights)
+    return Weights()
 
 
 @pytest.fixture(scope="session")
-def bodies(
-    beside: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
-) -> Bodies:
+def bodies(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Bodies:
     """The synthetic body models of the golden files."""
     folder = tmp_path_factory.mktemp("synthetic_body")
-    script, seed = beside("make_synthetic_body.py"), str(pytestconfig.getoption("body_seed"))
-    subprocess.run([sys.executable, script, "--out", folder, "--seed", seed], check=True, capture_output=True)
+    synthetic_body.write(folder, pytestconfig.getoption("body_seed"))
     return Bodies(folder)
+
+
+@pytest.fixture(scope="session")
+def root_step(load: Load, published: Weights) -> Callable[[Rounding], None]:
+    """Compare one training step of the root and contact network, once per rounding."""
+    return functools.cache(functools.partial(steps.compare_root_step, load, published))
+
+
+@pytest.fixture(scope="session")
+def mesh_step(load: Load, published: Weights, bodies: Bodies) -> Callable[[], None]:
+    """Compare one training step of the mesh network, once."""
+    return functools.cache(functools.partial(steps.compare_mesh_step, load, published, bodies))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -119,6 +98,11 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     if not rows:
         return
     terminalreporter.section("parity: largest error of every array, absolute and relative")
+    if thinned := [row for row in rows if row.entries != "all"]:
+        terminalreporter.write_line(
+            f"thinned golden set: of {len(thinned)} of {len(rows)} arrays some entries were compared, as marked; "
+            f"the full set: pytest tests/parity --golden DIR"
+        )
     for row in rows:
         terminalreporter.write_line(str(row), red=not row.holds)
     if report := config.getoption("parity_report"):

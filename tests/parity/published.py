@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,8 @@ from sahmr.network.sahmr import SahmrNet
 from sahmr.network.size import PAPER, REFERENCE, RootRegion
 from sahmr.sparse.kernel_map import Rounding
 from sahmr.structures import Batch, BodyTopology, Camera, pack_points
+from sahmr.untrusted.pickles import load_pickle
+from tests.parity.deterministic_weights import value
 from tests.parity.golden_file import GoldenFile
 
 MODES: tuple[Rounding, ...] = ("trunc", "floor")
@@ -55,7 +56,7 @@ class Bodies:
     """The synthetic body models that all golden files share.
 
     Args:
-        folder: where ``make_synthetic_body.py`` wrote them.
+        folder: where ``synthetic_body.write`` put them.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -64,6 +65,11 @@ class Bodies:
         self._models = [body_model(read_official(path, "smplh", num_betas=10), "smplh", 10) for path in paths]
         self.regressor = torch.from_numpy(np.load(folder / "J_regressor_h36m.npy")).float()
         self.coarse_to_full = torch.from_numpy(read_hierarchy(folder / "mesh_downsampling.npz")[1])
+
+        transfer = load_pickle(folder / "models" / "model_transfer" / "smplx2smplh_deftrafo_setup.pkl")["mtx"].tocoo()
+        self.smplh_from_smplx = tuple(
+            map(torch.from_numpy, (transfer.row, transfer.col, transfer.data.astype(np.float32)))
+        )
 
     def pose(self, data: GoldenFile) -> torch.Tensor:
         """Vertices [batch, 6890, 3], world frame, of a file's SMPL-H parameters; male and female take turns."""
@@ -106,18 +112,14 @@ def make_batch(data: GoldenFile) -> Batch:
 
 
 class Weights:
-    """The full network's deterministic weights, 1.5 GB, shared by every network built from them.
+    """The full network's deterministic weights, 1.5 GB, shared by every network built from them."""
 
-    Args:
-        source: the module ``deterministic_weights``.
-    """
-
-    def __init__(self, source: ModuleType) -> None:
+    def __init__(self) -> None:
         with torch.device("meta"):
             entries = SahmrNet(PAPER, REFERENCE, tables()).state_dict()
         self.shapes = {name: list(entry.shape) for name, entry in entries.items()}
         self._state = {
-            name: source.value(name, entry.shape) if entry.is_floating_point() else torch.zeros(entry.shape).long()
+            name: value(name, entry.shape) if entry.is_floating_point() else torch.zeros(entry.shape).long()
             for name, entry in entries.items()
         }
 

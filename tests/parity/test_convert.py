@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from pipelines import convert_checkpoint
-from sahmr.geometry.frustum import frustum_corners, inside_frustum
 from sahmr.network.sahmr import SahmrNet
 from sahmr.network.size import REFERENCE
-from sahmr.structures import Batch, BodyTopology, Camera, pack_points
+from sahmr.structures import BodyTopology
 from sahmr.training.build import network_of, require_whole
 from sahmr.training.checkpoint import read_checkpoint
+from tests.parity import deterministic_weights
+from tests.parity.golden_file import GoldenSet
+from tests.parity.published import Load, joint_regressor, make_batch, tables
 from tests.worlds.authors_files import ADDED_BY_SAHMR, CAMERA_HEAD
 
 FULL_DIGEST, SPARSE_DIGEST = "92e5f324", "2d5623a4"  # the golden README's check values
@@ -32,17 +33,17 @@ def counter(name: str, reference: dict[str, Any]) -> Tensor:
 
 
 @pytest.fixture(scope="module")
-def reference(beside: Callable[[str], Path]) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(beside("state_dict_sahmr.json").read_text())
+def reference(golden: GoldenSet) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(golden.keys())
     assert len(content["state_dict"]) == 4437
     return content
 
 
-def write_files(folder: Path, reference: dict[str, Any], weights: ModuleType) -> dict[str, Path]:
+def write_files(folder: Path, reference: dict[str, Any]) -> dict[str, Path]:
     """The three files, 2.8 GB; the two of SA-HMR differ in nothing but the name, METRO's has the older container."""
     paths = {name: folder / name for name in ("sahmr_rich_e30.pth", "sahmr_prox_e30.pth", "metro_3dpw_state_dict.bin")}
     state = {
-        name: weights.value(name, shape) if kind == "float32" else counter(name, reference)
+        name: deterministic_weights.value(name, shape) if kind == "float32" else counter(name, reference)
         for name, (shape, kind) in reference["state_dict"].items()
     }
     network = OrderedDict((f"net.{name}", value) for name, value in state.items())
@@ -58,10 +59,8 @@ def write_files(folder: Path, reference: dict[str, Any], weights: ModuleType) ->
 
 
 @pytest.fixture(scope="module")
-def files(
-    reference: dict[str, Any], weights: ModuleType, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[dict[str, Path]]:
-    paths = write_files(tmp_path_factory.mktemp("authors"), reference, weights)
+def files(reference: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
+    paths = write_files(tmp_path_factory.mktemp("authors"), reference)
     yield paths
     for path in paths.values():
         path.unlink()
@@ -74,25 +73,9 @@ def convert(source: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def whole(golden: Path) -> dict[str, Tensor]:
-    with np.load(golden / "G5_sahmr.npz", allow_pickle=False) as data:
-        return {key: torch.from_numpy(np.array(data[key])) for key in data.files}
-
-
-@pytest.fixture(scope="module")
-def topology(whole: dict[str, Tensor]) -> BodyTopology:
-    regressor = torch.zeros(17, 6890)
-    row, column, value = (whole[f"in__J_regressor_h36m_{part}"] for part in ("row", "col", "val"))
-    regressor[row, column] = value
-    return BodyTopology(
-        template_joints=whole["in__init_joints14"][0],
-        template_coarse=whole["in__init_verts431"][0],
-        coarse_to_full=torch.arange(431),
-        joint_regressor=regressor,
-        part_full=torch.zeros(6890, dtype=torch.long),
-        part_coarse=whole["in__verts431_pids"],
-        faces=torch.zeros(0, 3, dtype=torch.long),
-    )
+def topology(load: Load) -> BodyTopology:
+    data = load("G5_sahmr")
+    return tables(data, joint_regressor(data))
 
 
 @pytest.fixture(scope="module")
@@ -107,36 +90,25 @@ def network(files: dict[str, Path], reference: dict[str, Any], topology: BodyTop
     return network_of(made, topology, backend="native", source=str(output)).eval().requires_grad_(False)
 
 
-def test_every_used_tensor_is_the_deterministic_one(
-    network: SahmrNet, reference: dict[str, Any], weights: ModuleType
-) -> None:
+def test_every_used_tensor_is_the_deterministic_one(network: SahmrNet, reference: dict[str, Any]) -> None:
     state = dict(network.state_dict())
     for name, value in state.items():
         if not value.is_floating_point():
             assert torch.equal(value, counter(name, reference)), name
-    assert weights.digest(network.rcnet.contact_net) == SPARSE_DIGEST
+    assert deterministic_weights.digest(network.rcnet.contact_net) == SPARSE_DIGEST
     for name in reference["never_used_in_forward"]:
         assert name not in state
-        state[name] = weights.value(name, reference["state_dict"][name][0])
-    assert weights.digest(SimpleNamespace(state_dict=lambda: state)) == FULL_DIGEST
+        state[name] = deterministic_weights.value(name, reference["state_dict"][name][0])
+    assert deterministic_weights.digest(SimpleNamespace(state_dict=lambda: state)) == FULL_DIGEST
 
 
 @torch.no_grad()
-def test_converted_file_gives_the_golden_mesh(network: SahmrNet, whole: dict[str, Tensor]) -> None:
-    data, scenes = whole, []
-    corners = frustum_corners(data["in__K"], data["in__bbx_lurb"])
-    for i in range(len(data["in__K"])):
-        transform = data["in__T_w2c"][i]
-        points = data[f"in__scene_voxels_w_b{i}"] @ transform[:3, :3].t() + transform[:3, 3]
-        scenes.append(points[inside_frustum(points, corners[i])])
-    camera = Camera(intrinsics=data["in__K"], camera_from_world=data["in__T_w2c"], crop_box=data["in__bbx_lurb"])
-    image = data["in__image_u8"] / 255
-    keys = tuple(map(str, range(len(scenes))))
-    made, mesh = network(Batch(keys=keys, image=image, camera=camera, scene=pack_points(scenes), targets=None))
-    assert torch.equal(made.contacts.part, data["pcSeg_pids_trunc"])
-    for got, name in ((made.root, "pred_c_pelvis_refined_trunc"), (mesh.vertices_camera, "pred_c_verts_trunc")):
-        want = data[name].view(got.shape)
-        assert (got - want).abs().max() <= 1e-4 * want.abs().max(), name
+def test_converted_file_gives_the_golden_mesh(network: SahmrNet, load: Load) -> None:
+    data = load("G5_sahmr")
+    made, mesh = network(make_batch(data))
+    data.check_equal("pcSeg_pids_trunc", made.contacts.part)
+    data.check("pred_c_pelvis_refined_trunc", made.root[:, None])
+    data.check("pred_c_verts_trunc", mesh.vertices_camera)
 
 
 def test_prox_file_is_whole(files: dict[str, Path]) -> None:
@@ -144,7 +116,7 @@ def test_prox_file_is_whole(files: dict[str, Path]) -> None:
     assert (len(made.network), len(made.dropped), made.stage) == (4437 - 23, 23, "released")
 
 
-def test_metro_file(files: dict[str, Path], reference: dict[str, Any], weights: ModuleType) -> None:
+def test_metro_file(files: dict[str, Path], reference: dict[str, Any]) -> None:
     output = convert(files["metro_3dpw_state_dict.bin"])
     made = read_checkpoint(output)
     output.unlink()
@@ -159,5 +131,5 @@ def test_metro_file(files: dict[str, Path], reference: dict[str, Any], weights: 
     mesh = {name: value for name, value in made.network.items() if not name.startswith("backbone.")}
     for name, value in list(mesh.items())[::7]:
         full = f"metro_enhanced.{name}"
-        assert torch.equal(value, weights.value(full, reference["state_dict"][full][0])), name
+        assert torch.equal(value, deterministic_weights.value(full, reference["state_dict"][full][0])), name
     assert all(any(part in name for part in ADDED_BY_SAHMR) for name in rules["in_metro_enhanced_only"])

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
 
-from tests.parity.golden_file import GoldenFile, Ledger, markdown
+from sahmr.network.contact import ContactNet
+from sahmr.network.size import PAPER
+from tests.parity import deterministic_weights, thin
+from tests.parity.golden_file import GoldenFile, GoldenSet, Kind, Ledger, markdown
 
 
 @pytest.fixture
@@ -17,7 +20,7 @@ def ledger() -> Ledger:
 
 
 @pytest.fixture
-def data(tmp_path: Path, ledger: Ledger) -> GoldenFile:
+def data(ledger: Ledger) -> GoldenFile:
     arrays = {
         "in__x": np.ones(3),
         "pred_x": np.array([1.0, -2.0, 4.0]),
@@ -27,8 +30,7 @@ def data(tmp_path: Path, ledger: Ledger) -> GoldenFile:
         "list_b1": np.ones(5),
         "voxels": np.array([[0.125, 0.375], [-0.375, 0.125], [0.625, 0.125]]),
     }
-    np.savez(tmp_path / "G0_small.npz", **arrays)
-    return ledger.open(tmp_path / "G0_small.npz")
+    return ledger.open("G0_small", lambda: arrays)
 
 
 def test_errors_are_measured_and_bounded(data: GoldenFile, ledger: Ledger) -> None:
@@ -83,3 +85,96 @@ def test_unused_arrays_are_listed(data: GoldenFile) -> None:
     assert data.unused() == ["in__x", "list_b0", "list_b1", "pred_id", "pred_x", "voxels"]
     data.given("in__x")
     assert data.unused()[0] == "list_b0"
+
+
+THIN = {
+    "pred_x": np.random.RandomState(0).standard_normal((40, 50)).astype(np.float32),
+    "pred_id": np.random.RandomState(1).randint(0, 8, (30, 20)),
+    "in__x": np.arange(300.0),
+    "eval_out_trunc": np.random.RandomState(2).standard_normal((90, 12)).astype(np.float32),
+}
+
+
+@pytest.fixture(scope="module")
+def thinned(tmp_path_factory: pytest.TempPathFactory) -> GoldenSet:
+    """Written and read again."""
+    folder = tmp_path_factory.mktemp("full")
+    np.savez(folder / "G0_thin.npz", **THIN)
+    (folder / "keys.json").write_text("{}")
+    thin.write(folder, folder / "keys.json", folder / "set.xz")
+    return GoldenSet(folder / "set.xz")
+
+
+def test_a_thinned_file_keeps_inputs_and_some_of_each_result(thinned: GoldenSet, ledger: Ledger) -> None:
+    data = ledger.open("G0_thin", lambda: thinned.arrays("G0_thin"))
+    assert (thinned.names, thinned.keys(), data.is_thinned) == (["G0_thin"], "{}", True)
+    assert np.array_equal(data.given("in__x"), THIN["in__x"])
+    with pytest.raises(AssertionError, match="pred_x is thinned"):
+        data.given("pred_x")
+    for name in ("pred_x", "eval_out_trunc"):
+        data.check(name, torch.from_numpy(THIN[name]), 0.0)
+        data.check(name, torch.from_numpy(THIN[name]), 1e-12, "L2")
+    data.check_equal("pred_id", torch.from_numpy(THIN["pred_id"]))
+    data.check_class("eval_out_trunc", torch.from_numpy(THIN["eval_out_trunc"]), first=4)
+    assert ledger.take_faults() == [] and data.unused() == []
+    assert {row.entries for row in ledger.rows.values()} == {"48 of 2000", "48 of 600", "48 of 1080", "all"}
+    assert np.array_equal(data.given("pred_x"), THIN["pred_x"])  # ours, once it was compared
+
+
+def scaled(name: str) -> np.ndarray:
+    return THIN[name] * 1.001
+
+
+def one_wrong(name: str) -> np.ndarray:
+    array = THIN[name].copy()
+    array[-1, -1] += 1
+    return array
+
+
+def with_nan(name: str) -> np.ndarray:
+    array = THIN[name].copy()
+    array[3, 3] = np.nan
+    return array
+
+
+def one_huge(name: str) -> np.ndarray:
+    array = THIN[name].copy()
+    array[3, 3] = 50
+    return array
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil", "bound", "kind"),
+    [
+        ("pred_x", scaled, 1e-4, "of scale"),
+        ("pred_x", scaled, 5e-4, "L2"),
+        ("pred_x", with_nan, 1e-4, "of scale"),
+        ("pred_x", one_huge, 1e-4, "of scale"),
+        ("pred_id", one_wrong, 0.0, "equal"),
+    ],
+)
+def test_a_thinned_file_notices(
+    thinned: GoldenSet, ledger: Ledger, name: str, spoil: Callable[[str], np.ndarray], bound: float, kind: Kind
+) -> None:
+    data = ledger.open("G0_thin", lambda: thinned.arrays("G0_thin"))
+    data.check(name, spoil(name), bound, kind)
+    assert len(ledger.take_faults()) == 1
+
+
+def test_a_class_that_differs_is_noticed(thinned: GoldenSet, ledger: Ledger) -> None:
+    data = ledger.open("G0_thin", lambda: thinned.arrays("G0_thin"))
+    array = torch.from_numpy(THIN["eval_out_trunc"].copy())
+    array[7, 4 + int(array[7, 4:].argmin())] = 9
+    data.check_class("eval_out_trunc", array, first=4)
+    assert len(ledger.take_faults()) == 1
+
+
+@torch.no_grad()
+def test_the_thinned_set_notices_a_layer_off_by_a_thousandth(ledger: Ledger) -> None:
+    golden = GoldenSet(thin.FILE)
+    data = ledger.open("G1_spvcnn_eval", lambda: golden.arrays("G1_spvcnn_eval"))
+    net = deterministic_weights.fill_(ContactNet(35, 12, PAPER.contact, "trunc"), "rcnet.contact_net.").eval()
+    for scale, is_wrong in ((1.0, False), (1.001, True)):
+        net.stem[0].kernel *= scale
+        data.check("eval_out_trunc", net(data.given("coords"), data.given("feats")))
+        assert bool(ledger.take_faults()) == is_wrong

@@ -5,8 +5,6 @@ Part by part: behind an arg-max over a random heat-map an error has no bound. A 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 import torch
 
@@ -14,27 +12,23 @@ from sahmr.network.hrnet import normalize_image
 from sahmr.network.precision import reduced
 from sahmr.network.root import RootMaps
 from sahmr.sparse.kernel_map import Rounding
-from tests.parity.golden_file import GoldenFile, Ledger, compare
+from tests.parity.golden_file import GoldenFile, Kind
 from tests.parity.published import MODES, Load, Weights, tables
 
-BOUND = 5e-2  # of the largest value, at the worst of all places
-MEAN = 2e-2  # norm of the difference over the norm
+BOUNDS: tuple[tuple[Kind, float], ...] = (
+    ("of scale", 5e-2),  # of the largest value, at the worst of all places
+    ("L2", 2e-2),  # norm of the difference over the norm
+)
 
-Judge = Callable[[GoldenFile, str, torch.Tensor], None]
 
-
-@pytest.fixture
-def judge(ledger: Ledger) -> Judge:
-    def add(data: GoldenFile, array: str, got: torch.Tensor) -> None:
-        assert got.dtype == torch.float32
-        for kind, bound in (("of scale", BOUND), ("L2", MEAN)):
-            ledger.add(compare(f"bfloat16_{data.name}", array, got, data.given(array), bound, kind))
-
-    return add
+def judge(data: GoldenFile, array: str, got: torch.Tensor) -> None:
+    assert got.dtype == torch.float32
+    for kind, bound in BOUNDS:
+        data.judge(f"bfloat16_{data.name}", array, got, bound, kind)
 
 
 @torch.no_grad()
-def test_trunks(load: Load, published: Weights, judge: Judge) -> None:
+def test_trunks(load: Load, published: Weights) -> None:
     data, net = load("G2_hrnet"), published.network()
     image = normalize_image(data.given("image_u8") / 255)
     with reduced("bfloat16", image.device):
@@ -48,7 +42,7 @@ def test_trunks(load: Load, published: Weights, judge: Judge) -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 @torch.no_grad()
-def test_contact_net(load: Load, published: Weights, judge: Judge, mode: Rounding) -> None:
+def test_contact_net(load: Load, published: Weights, mode: Rounding) -> None:
     data = load("G1_spvcnn_eval")
     net, feats = published.network(rounding=mode).rcnet.contact_net, data.given("feats")
     with reduced("bfloat16", feats.device):
@@ -56,7 +50,7 @@ def test_contact_net(load: Load, published: Weights, judge: Judge, mode: Roundin
 
 
 @torch.no_grad()
-def test_mesh_net(load: Load, published: Weights, judge: Judge) -> None:
+def test_mesh_net(load: Load, published: Weights) -> None:
     data = load("G4_metro_enhanced")
     net = published.network(tables(data)).metro_enhanced
     image = normalize_image(data.given("in__image_u8") / 255)

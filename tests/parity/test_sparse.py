@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -16,6 +15,7 @@ from sahmr.sparse.kernel_map import Lattice, Rounding
 from sahmr.sparse.layers import PointwiseConv, SparseConv
 from sahmr.sparse.points import devoxelize_pairs, trilinear_corners, voxelize_pairs
 from sahmr.sparse.tensor import Pyramid, SparseTensor
+from tests.parity import deterministic_weights
 from tests.parity.golden_file import DEEP_GRADIENT, LAYER
 from tests.parity.published import MODES
 
@@ -86,7 +86,7 @@ def test_initial_voxels(load: Any) -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("stride", [1, 2, 4])
-def test_points_and_voxels(load: Any, weights: ModuleType, stride: int, mode: Rounding) -> None:
+def test_points_and_voxels(load: Any, stride: int, mode: Rounding) -> None:
     data = load("G1_pointvoxel")
     points, coords, _ = first_voxels(data)
     feats = data.given("point_feats")
@@ -94,7 +94,7 @@ def test_points_and_voxels(load: Any, weights: ModuleType, stride: int, mode: Ro
     x = SparseTensor(features=voxelize_pairs(points, pyramid.lattice(1)).apply(feats), stride=1, pyramid=pyramid)
     for level, width in ((1, 6), (2, 7)):
         if stride >= 2**level:
-            x = conv("down", weights.value(f"g1.down{level}", (8, x.features.shape[1], width)))(x)
+            x = conv("down", deterministic_weights.value(f"g1.down{level}", (8, x.features.shape[1], width)))(x)
     tail = "" if stride == 1 else f"_{mode}"
     lattice = pyramid.lattice(stride)
     order = data.match(f"s{stride}_voxel_coords{tail}", lattice.coords)
@@ -113,11 +113,11 @@ def test_points_and_voxels(load: Any, weights: ModuleType, stride: int, mode: Ro
 
 
 @pytest.fixture(params=MODES)
-def net(request: pytest.FixtureRequest, weights: ModuleType) -> ContactNet:
-    """The published sparse network with deterministic weights."""
+def net(request: pytest.FixtureRequest) -> ContactNet:
+    """The published sparse network with deterministic deterministic_weights."""
     made = ContactNet(35, 12, PAPER.contact, request.param)
-    weights.fill_(made, "rcnet.contact_net.")
-    assert weights.digest(made) == "2d5623a4"
+    deterministic_weights.fill_(made, "rcnet.contact_net.")
+    assert deterministic_weights.digest(made) == "2d5623a4"
     return made
 
 
