@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sahmr.network.size import Rounding
+from sahmr.sparse.kernel_map import Rounding
 from tests.parity import steps, synthetic_body
 from tests.parity.golden_file import GoldenSet, Ledger, markdown
 from tests.parity.published import Bodies, Load, Weights

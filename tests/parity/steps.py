@@ -8,7 +8,8 @@ from sahmr.body.joints import H36M_TO_14
 from sahmr.geometry.nearest import nearest
 from sahmr.losses import mesh_losses
 from sahmr.network.root_contact import substitute_far_roots
-from sahmr.network.size import PAPER, Rounding
+from sahmr.network.size import PAPER
+from sahmr.sparse.kernel_map import Rounding
 from sahmr.structures import ContactPoints, MeshPrediction, RootContact
 from tests.parity.golden_file import DEEP_GRADIENT, GoldenFile
 from tests.parity.published import QUIET, Bodies, Load, Weights, make_batch, tables, to_camera

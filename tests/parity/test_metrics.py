@@ -7,7 +7,7 @@ import torch
 
 from sahmr.body.joints import H36M_TO_14
 from sahmr.geometry.distance_field import sample_distance
-from sahmr.geometry.rigid import undo_rigid
+from sahmr.geometry.rigid import apply_rigid
 from sahmr.metrics import (
     cell_errors,
     mesh_errors,
@@ -98,7 +98,7 @@ def test_six_table_metrics(load: Load, bodies: Bodies) -> None:
     source, predicted = data.given("in__gt_smplx_verts"), data.given("in__pred_c_verts")
     true = torch.zeros_like(predicted).index_add(1, row.long(), source[:, column.long()] * value[:, None])
     transform = data.given("in__T_w2c")
-    world = torch.stack([undo_rigid(*item) for item in zip(transform, predicted, strict=True)])
+    world = torch.stack([apply_rigid(*item) for item in zip(transform.inverse(), predicted, strict=True)])
     got = mesh_errors(world, true, joint_regressor(data), H36M_TO_14)
     fields, low, high = data.given("in__sdf_f16").float(), data.given("in__grid_min"), data.given("in__grid_max")
     data.check_equal("in__grid_dim", fields.shape[-1])
