@@ -27,8 +27,7 @@ def run(dataset: str, settings: Verify, paths: Paths, parallel: Parallel) -> Non
         settings, paths, parallel: sections of params.yaml.
 
     Raises:
-        SchemaError, ShardError, StoreError: if frame table, shards or scenes are missing, or anything is wrong with
-            them.
+        SchemaError, ShardError, StoreError: if frame table, shards or scenes are missing or anything but sound.
     """
     folder, scenes = paths.shards / dataset, paths.scenes / f"{dataset}.zarr"
     records = from_table(read_table(paths.frames / f"{dataset}.parquet", FRAME_SCHEMA), FrameRecord)
@@ -37,13 +36,11 @@ def run(dataset: str, settings: Verify, paths: Paths, parallel: Parallel) -> Non
     problems = verify_index(entries, records, left_out)
     problems += [f"{scenes}: lacks the scene {key}" for key in sorted({entry.scene_key for entry in entries} - known)]
     _insist(dataset, problems)
-    useful = [entry for entry in entries if entry.scene_key not in without]
-    by_place = sorted(useful, key=lambda entry: (entry.shard, entry.offset))
-    shards = [tuple(rows) for _, rows in groupby(by_place, key=lambda entry: entry.shard)]
+    useful = sorted((e for e in entries if e.scene_key not in without), key=lambda e: (e.shard, e.offset))
+    shards = [tuple(rows) for _, rows in groupby(useful, key=lambda entry: entry.shard)]
     by_key = {record.key: record for record in records}
     check = partial(verify_shard, folder=folder, scenes=scenes, records=by_key, tolerance=settings.box_tolerance)
-    label = f"verify {dataset}"
-    found = add_findings(map_ordered(check, shards, workers=parallel.workers, label=label, unit="shard"))
+    found = add_findings(map_ordered(check, shards, workers=parallel.workers, label=f"verify {dataset}", unit="shard"))
     report = {
         "contact_labels": found.with_contact,
         "dataset": dataset,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import yaml
 from PIL import Image
 
 from pipelines import baseline, evaluate, predict, train_rcnet, train_sahmr
+from sahmr.settings import load_section
 from sahmr.training import build
 from sahmr.training.checkpoint import read_checkpoint
 from schemas.fields import from_table, read_table
@@ -121,3 +123,13 @@ def test_prediction_in_bfloat16_says_so(world: Path, tmp_path: Path) -> None:
     assert [table.schema.metadata[b"sahmr.precision"] for table in tables] == [b"float32", b"bfloat16"]
     fine, coarse = (np.array(table.column("vertices").to_pylist()) for table in tables)
     assert 0 < np.abs(fine - coarse).max() < 0.05
+
+
+def test_ground_truth_cannot_change_a_prediction(world: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    small.write_world(own, [small.record(number, split="test", has_body=False) for number in range(6, 9)])
+    section = load_section("predict", predict.Predict, world / "params.yaml")
+    paths = replace(small.paths_of(own), bodies=world / "bodies", models=world / "models")
+    predict.run("rich", section, paths, small.PARALLEL)
+    made, before = (folder / "predictions/rich/sahmr.parquet" for folder in (own, world))
+    assert made.read_bytes() == before.read_bytes()

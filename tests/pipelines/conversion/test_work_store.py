@@ -225,6 +225,6 @@ def test_a_key_holds_everything_that_decides_the_bytes(monkeypatch: pytest.Monke
     for package in work_store.LIBRARIES:
         with monkeypatch.context() as patch:
             newer = {**work_store.library_versions(), package: "99.0"}
-            patch.setattr(work_store, "library_versions", lambda newer=newer: newer)
+            patch.setattr(work_store, "library_versions", lambda _, newer=newer: newer)
             others.append(piece_key("shards", 1, {"quality": 92, "side": 3}, inputs))
     assert len({key, *others}) == 1 + len(others)
