@@ -59,3 +59,41 @@ def test_entries_survive_arrow_and_are_rendered(tmp_path: Path) -> None:
 
 def test_readable_size() -> None:
     assert [readable_size(n) for n in (7, 1200, 3_400_000)] == ["7 B", "1.2 kB", "3.4 MB"]
+
+
+def test_shards_count_the_samples_of_their_index(tmp_path: Path) -> None:
+    (tmp_path / "rich-000000.tar").write_bytes(b"0" * 10)
+    assert next(scan([_artifact(tmp_path, "shards")])).rows is None  # no index
+    index = pa.table({"key": ["a", "b"]}, schema=schema("shard_index", [column("key", pa.string())]))
+    write_table(tmp_path / "index.parquet", index)
+    (entry,) = scan([_artifact(tmp_path, "shards")])
+    assert (entry.rows, entry.schema_name, entry.files) == (2, "shard_index", 2)
+
+
+def test_artifacts_keep_the_order_of_the_stages(tmp_path: Path) -> None:
+    for name in ("b", "a"):
+        (tmp_path / name).write_bytes(name.encode())
+    entries = list(scan([_artifact(tmp_path / name, "model") for name in ("b", "none", "a")]))
+    assert [Path(entry.path).name for entry in entries] == ["b", "a"]
+    assert [entry.rows for entry in entries] == [None, None]
+
+
+def test_a_row_of_the_page_by_hand() -> None:
+    entry = CatalogEntry(
+        path="data/x", stage="bodies", dataset=None, kind="arrays", schema_name=None, rows=None,
+        files=2, bytes=1500, sha256="0123456789abcdef",
+    )  # fmt: skip
+    lines = render([entry, entry]).splitlines()
+    assert lines.count("| `data/x` | bodies | both | arrays |  | 2 | 1.5 kB | `0123456789ab` |") == 2
+    assert lines[-1] == "2 artifacts, 4 files, 3.0 kB."
+    assert "non-commercial" in lines[2]
+
+
+def test_sizes_at_their_borders() -> None:
+    assert [readable_size(n) for n in (0, 999, 1000, 10**9, 5 * 10**12)] == [
+        "0 B",
+        "999 B",
+        "1.0 kB",
+        "1.0 GB",
+        "5.0 TB",
+    ]
