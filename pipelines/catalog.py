@@ -10,8 +10,8 @@ from catalog.entries import CATALOG_SCHEMA
 from catalog.report import readable_size, render
 from catalog.scan import Artifact, scan
 from pipelines.stage import log, stage
-from sahmr.datasets import load_raw_roots
 from sahmr.files import publish_text
+from sahmr.raw import load_raw_roots
 from sahmr.settings import Paths, load_section
 from schemas.fields import to_table, write_table
 

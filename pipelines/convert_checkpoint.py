@@ -15,16 +15,15 @@ from pipelines.stage import log, stage
 from sahmr.errors import CheckpointError
 from sahmr.files import file_sha256
 from sahmr.network.checkpoint_keys import group_keys
-from sahmr.training.build import require_whole
 from sahmr.training.checkpoint import (
     METRO,
     RELEASED,
     Checkpoint,
     behaviour_values,
-    check_sums,
     read_checkpoint,
     save_checkpoint,
 )
+from sahmr.training.restore import check_sums, require_whole
 
 
 @stage

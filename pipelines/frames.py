@@ -15,9 +15,9 @@ from typing import Any
 from pipelines.conversion.parallel import Parallel
 from pipelines.conversion.pieces import Conversion, Made, Planned, quarantine
 from pipelines.stage import log, parse_dataset, stage
-from sahmr.datasets import raw_root
 from sahmr.errors import RawDataError
 from sahmr.files import file_sha256, folder_digest, publish_text
+from sahmr.raw import raw_root
 from sahmr.readers.base import BodyTask, Measured, Reader, Selection, Tally, add_tallies, raise_problems
 from sahmr.readers.registry import open_reader, rules_class
 from sahmr.settings import Paths, load_section

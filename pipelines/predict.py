@@ -18,8 +18,9 @@ from sahmr.files import file_sha256
 from sahmr.inference import predict_tables
 from sahmr.network.precision import Precision
 from sahmr.settings import Paths, load_section, settings
-from sahmr.training.build import network_of, prepare_torch
+from sahmr.training.build import prepare_torch
 from sahmr.training.checkpoint import behaviour_values, read_checkpoint
+from sahmr.training.restore import network_of
 from schemas.fields import write_table
 from schemas.prediction import SPLIT
 

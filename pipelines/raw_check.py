@@ -9,7 +9,7 @@ from pathlib import Path
 from pipelines.bodies import Bodies
 from pipelines.stage import log, stage
 from sahmr.body.files import check_body_files
-from sahmr.datasets import load_raw_roots
+from sahmr.raw import load_raw_roots
 from sahmr.readers.base import raise_problems
 from sahmr.readers.registry import open_reader, rules_class
 from sahmr.settings import Paths, load_section

@@ -11,9 +11,9 @@ from pathlib import Path
 from pipelines.conversion.parallel import Parallel
 from pipelines.conversion.pieces import Conversion, Made, Planned, quarantine
 from pipelines.stage import log, parse_dataset, stage
-from sahmr.datasets import raw_root
 from sahmr.errors import RawDataError
 from sahmr.files import publish_folder
+from sahmr.raw import raw_root
 from sahmr.scenes.build import Scenes, create_store, write_scene
 from sahmr.settings import Paths, load_section
 from schemas.fields import from_table, read_table

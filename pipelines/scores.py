@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pipelines.stage import stage
-from sahmr.datasets import load_raw_roots
+from sahmr.raw import load_raw_roots
 from sahmr.settings import Paths, load_section
 from schemas.fields import SchemaError
 

@@ -12,14 +12,15 @@ from typing import Any
 from pipelines.conversion.parallel import Parallel
 from pipelines.conversion.pieces import Conversion, Made, Planned, quarantine
 from pipelines.stage import log, parse_dataset, stage
-from sahmr.datasets import raw_root
 from sahmr.errors import RawDataError
 from sahmr.files import file_sha256, folder_digest, publish_folder
+from sahmr.raw import raw_root
 from sahmr.readers.base import Reader
 from sahmr.readers.registry import open_reader
 from sahmr.settings import Paths, load_section
 from sahmr.shards.encode import ENCODED_FIELDS, Shards, encode_sample, plan_crop
-from sahmr.shards.write import ShardPlan, plan_shards, write_index, write_left_out, write_shard
+from sahmr.shards.left_out import write_left_out
+from sahmr.shards.write import ShardPlan, plan_shards, write_index, write_shard
 from schemas.fields import from_table, read_table
 from schemas.frame import FRAME_SCHEMA, FrameRecord
 from schemas.quarantine import Quarantined

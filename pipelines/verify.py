@@ -13,7 +13,8 @@ from sahmr.errors import ShardError
 from sahmr.files import publish_text
 from sahmr.scenes.store import left_out_scenes, list_scenes
 from sahmr.settings import Paths, load_section
-from sahmr.shards.reader import read_index, read_left_out
+from sahmr.shards.left_out import read_left_out
+from sahmr.shards.reader import read_index
 from sahmr.verify import Verify, add_findings, verify_index, verify_shard
 from schemas.fields import from_table, read_table
 from schemas.frame import FRAME_SCHEMA, FrameRecord

@@ -8,6 +8,7 @@ LAYERS = (  # lowest first; modules on one line never import each other
     ("sahmr.files",),  # the standard library alone: schemas and catalog stand on it
     ("schemas", "sahmr.dimensions", "sahmr.errors", "sahmr.structures", "sahmr.settings"),
     ("sahmr.datasets",),
+    ("sahmr.raw",),
     ("sahmr.geometry", "sahmr.untrusted"),
     ("sahmr.body", "sahmr.sparse", "sahmr.scenes", "sahmr.shards"),
     ("sahmr.readers", "sahmr.batches", "sahmr.network", "sahmr.losses", "sahmr.metrics", "sahmr.targets"),

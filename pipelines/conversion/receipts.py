@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from sahmr.settings import Paths
 from sahmr.training.build import Network
 from sahmr.training.checkpoint import Checkpoint, save_checkpoint
 from sahmr.training.setup import Source, TrainingSettings, decisive_data
-from sahmr.training.trainer import Row, history_csv
+from sahmr.training.trainer import Row
 
 # Their code decides weights: another version, another training. What else reads data (zarr, pyarrow) gives the same
 # numbers in every version, and a torchsparse that is not installed counts as a version too.
@@ -105,3 +105,15 @@ def finish(training: Training, paths: Paths, train: Callable[[Path, str], tuple[
     paths.models.mkdir(parents=True, exist_ok=True)
     store.link(stage, receipt, paths.models)
     resume.unlink(missing_ok=True)
+
+
+def history_csv(rows: Sequence[Row]) -> str:
+    """The history as CSV, one line per epoch, columns in order of first appearance."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    lines = [",".join(names)]
+    lines += [",".join(_number(row.get(name)) for name in names) for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.6g}"

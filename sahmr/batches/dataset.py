@@ -11,7 +11,7 @@ from numpy import ndarray
 from torch.utils.data import Dataset
 
 from sahmr.errors import ShardError
-from sahmr.geometry.rigid_numpy import apply_rigid
+from sahmr.geometry.rigid import apply_rigid
 from sahmr.scenes.store import left_out_scenes
 from sahmr.scenes.visible import load_blocks, visible_points
 from sahmr.shards.crop import (
@@ -68,8 +68,8 @@ def _vertices_camera(stored: StoredSample) -> Float[torch.Tensor, "6890 3"] | No
     """Moved in float64; None without ground truth."""
     if stored.vertices_world is None:
         return None
-    vertices = apply_rigid(stored.camera_from_world, stored.vertices_world.astype(np.float64))
-    return torch.from_numpy(vertices.astype(np.float32))
+    vertices = torch.from_numpy(stored.vertices_world).double()
+    return apply_rigid(torch.from_numpy(stored.camera_from_world), vertices).float()
 
 
 class SampleDataset(Dataset[Sample]):

@@ -9,11 +9,9 @@ from pathlib import Path
 from sahmr.errors import ShardError
 from sahmr.shards.decode import StoredGeometry, StoredSample, decode_geometry, decode_sample
 from schemas.fields import from_table, read_table
-from schemas.quarantine import QUARANTINE_SCHEMA, Quarantined
 from schemas.shard import SHARD_INDEX_SCHEMA, ShardEntry
 
 INDEX_NAME = "index.parquet"
-LEFT_OUT_NAME = "left_out.parquet"
 
 
 class ShardReader:
@@ -82,11 +80,3 @@ def read_index(folder: Path) -> list[ShardEntry]:
     if not path.is_file():
         raise ShardError(f"{path}: no shard index; make it with: dvc repro shards")
     return from_table(read_table(path, SHARD_INDEX_SCHEMA), ShardEntry)
-
-
-def read_left_out(folder: Path) -> set[str]:
-    """Keys of the frame table's rows that have no sample. Errors as :func:`read_index`."""
-    path = folder / LEFT_OUT_NAME
-    if not path.is_file():
-        raise ShardError(f"{path}: missing; rebuild with: dvc repro shards")
-    return {row.item for row in from_table(read_table(path, QUARANTINE_SCHEMA), Quarantined)}

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sahmr.errors import ShardError
-from sahmr.shards.reader import INDEX_NAME, LEFT_OUT_NAME
+from sahmr.shards.reader import INDEX_NAME
 from schemas.fields import to_table, write_table
 from schemas.frame import FrameRecord
-from schemas.quarantine import QUARANTINE_SCHEMA, Quarantined
 from schemas.shard import SHARD_INDEX_SCHEMA, ShardEntry
 
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]")
@@ -97,9 +96,3 @@ def write_index(folder: Path, entries: Iterable[ShardEntry]) -> None:
     """Write the index of a folder of shards, sorted by key."""
     rows = sorted(entries, key=lambda entry: entry.key)
     write_table(folder / INDEX_NAME, to_table(rows, SHARD_INDEX_SCHEMA))
-
-
-def write_left_out(folder: Path, rows: Iterable[Quarantined]) -> None:
-    """Write which rows of the frame table have no sample, because raw files were damaged, sorted by key."""
-    ordered = sorted(rows, key=lambda row: row.item)
-    write_table(folder / LEFT_OUT_NAME, to_table(ordered, QUARANTINE_SCHEMA))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import warnings
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -233,16 +232,3 @@ def _why_unreadable(path: Path, error: Exception) -> str:
     return (
         f"{reason} ({type(error).__name__}, {path.stat().st_size} bytes); it is damaged or incomplete: fetch it again"
     )
-
-
-def check_sums(path: Path) -> None:
-    """Compare the content of a zip container with the check sums inside, which torch does not do; others have none.
-
-    Raises:
-        CheckpointError: naming the first damaged member.
-    """
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-        if damaged is not None:
-            raise CheckpointError(f"{path}: member '{damaged}' does not have its check sum; fetch the file again")

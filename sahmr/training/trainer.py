@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -213,15 +213,3 @@ def _brief(row: Row) -> str:
     """The row's main numbers for the log."""
     shown = [name for name in row if name in ("train_loss", "val_loss") or name.endswith("_mm")]
     return "  ".join(f"{name} {row[name]:.4g}" for name in shown)
-
-
-def history_csv(rows: Sequence[Row]) -> str:
-    """The history as CSV, one line per epoch, columns in order of first appearance."""
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    lines = [",".join(names)]
-    lines += [",".join(_number(row.get(name)) for name in names) for row in rows]
-    return "\n".join(lines) + "\n"
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.6g}"

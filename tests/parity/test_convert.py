@@ -17,8 +17,8 @@ from pipelines import convert_checkpoint
 from sahmr.network.sahmr import SahmrNet
 from sahmr.network.size import REFERENCE
 from sahmr.structures import BodyTopology
-from sahmr.training.build import network_of, require_whole
 from sahmr.training.checkpoint import read_checkpoint
+from sahmr.training.restore import network_of, require_whole
 from tests.parity import deterministic_weights
 from tests.parity.golden_file import GoldenSet
 from tests.parity.published import Load, joint_regressor, make_batch, tables

@@ -21,7 +21,7 @@ from sahmr.files import file_sha256
 from sahmr.network.sahmr import SahmrNet
 from sahmr.network.size import REFERENCE
 from sahmr.sparse import native_backend
-from sahmr.training import build
+from sahmr.training import restore
 from sahmr.training.checkpoint import load_plain, read_checkpoint, save_checkpoint
 from schemas.fields import read_table
 from schemas.prediction import PREDICTION_SCHEMA
@@ -35,8 +35,8 @@ def patch() -> Iterator[pytest.MonkeyPatch]:
     threads = torch.get_num_threads()
     with pytest.MonkeyPatch.context() as patch:
         for size in ("paper", "demo"):
-            patch.setitem(build.SIZES, size, TINY)
-        patch.setattr(build, "_empty_state", functools.cache(build._empty_state))
+            patch.setitem(restore.SIZES, size, TINY)
+        patch.setattr(restore, "_empty_state", functools.cache(restore._empty_state))
         # Buffers made while predicting (inference mode) cannot serve a training of the same process.
         patch.setattr(native_backend, "_scratch", native_backend._Scratch())
         yield patch

@@ -20,7 +20,8 @@ from sahmr.errors import BodyModelError, QuarantineError, RawDataError
 from sahmr.files import folder_digest
 from sahmr.readers import bodies
 from sahmr.scenes.store import left_out_scenes, list_scenes
-from sahmr.shards.reader import read_index, read_left_out
+from sahmr.shards.left_out import read_left_out
+from sahmr.shards.reader import read_index
 from schemas.frame import FrameRecord
 from tests.pipelines import damage as d
 from tests.pipelines.damage import Damage, World

@@ -88,8 +88,9 @@ def test_unknown_key_is_an_error_naming_it(section: str, tmp_path: Path) -> None
 
 
 def test_every_dataset_has_a_card_and_rules(tmp_path: Path) -> None:
-    from sahmr.datasets import CARDS, load_raw_roots
+    from sahmr.datasets import CARDS
     from sahmr.errors import SettingsError
+    from sahmr.raw import load_raw_roots
 
     assert list(CARDS) == list(PARAMS["raw"]) == list(PARAMS["frames"])
     (tmp_path / "params.yaml").write_text("raw: {rihc: somewhere}")

@@ -21,17 +21,16 @@ from sahmr.network.checkpoint_keys import group_keys, is_dead
 from sahmr.network.sahmr import SahmrNet
 from sahmr.network.size import OWN, REFERENCE, RootRegion
 from sahmr.structures import BodyTopology
-from sahmr.training import build
-from sahmr.training.build import network_of, require_whole
+from sahmr.training import restore
 from sahmr.training.checkpoint import (
     Checkpoint,
-    check_sums,
     load_plain,
     read_checkpoint,
     save_atomically,
     save_checkpoint,
 )
 from sahmr.training.initial import load_metro
+from sahmr.training.restore import check_sums, network_of, require_whole
 from tests.worlds import authors_files
 from tests.worlds.networks import TINY
 
@@ -41,8 +40,8 @@ Edit = Callable[[dict[str, Any]], None]
 @pytest.fixture(scope="module", autouse=True)
 def published_is_tiny() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(build.SIZES, "paper", TINY)
-        patch.setattr(build, "_empty_state", functools.cache(build._empty_state))
+        patch.setitem(restore.SIZES, "paper", TINY)
+        patch.setattr(restore, "_empty_state", functools.cache(restore._empty_state))
         yield
 
 
@@ -61,7 +60,7 @@ def few(values: dict[str, Tensor], monkeypatch: pytest.MonkeyPatch) -> dict[str,
     """Entries of a network that is next to nothing, where it does not matter what network it is."""
     parts = ("rcnet.root_net.out_conv.", "rcnet.contact_net.stem.", "metro_enhanced.upsampling.")
     wanted = {name: value for name, value in values.items() if name.startswith(parts)}
-    monkeypatch.setattr(build, "_empty_state", lambda *_: wanted)
+    monkeypatch.setattr(restore, "_empty_state", lambda *_: wanted)
     return wanted | {name: values[name] for name in authors_files.UNUSED}
 
 

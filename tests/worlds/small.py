@@ -15,7 +15,8 @@ from pipelines.conversion.parallel import Parallel
 from sahmr.scenes.build import Scenes, create_store, write_scene
 from sahmr.settings import Paths
 from sahmr.shards.encode import Shards, encode_sample, plan_crop
-from sahmr.shards.write import plan_shards, write_index, write_left_out, write_shard
+from sahmr.shards.left_out import write_left_out
+from sahmr.shards.write import plan_shards, write_index, write_shard
 from schemas.fields import to_table, write_table
 from schemas.frame import FRAME_SCHEMA, FrameRecord
 from schemas.scene import SCENE_SCHEMA, SceneRecord
