@@ -65,7 +65,7 @@ def test_one_command_makes_everything_and_the_catalog_lists_it(box: Sandbox, tmp
     kept: set[str] = set()
     for name, facts in locked.items():
         stage, _, item = name.partition("@")
-        outs = {out["path"] for out in facts["outs"]}
+        outs = {out["path"] for out in facts.get("outs", [])}  # some stages are names only
         assert all((box.folder / path).exists() for path in outs), name
         expected = cached_outs(stages[stage], item, params)
         assert outs >= expected, name

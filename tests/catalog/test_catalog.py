@@ -19,7 +19,9 @@ def _artifact(path: Path, kind: str) -> Artifact:
 
 def test_table_rows_and_hash(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
-    write_table(path, pa.table({"x": [1, 2, 3]}, schema=schema("thing", [column("x", pa.int64())])))
+    write_table(
+        path, pa.table({"x": [1, 2, 3]}, schema=schema("thing", [column("x", pa.int64())], version="1.0", stage="x"))
+    )
     (entry,) = scan([_artifact(path, "table")])
     assert (entry.rows, entry.files, entry.schema_name) == (3, 1, "thing")
     assert entry.bytes == path.stat().st_size
@@ -64,7 +66,8 @@ def test_readable_size() -> None:
 def test_shards_count_the_samples_of_their_index(tmp_path: Path) -> None:
     (tmp_path / "rich-000000.tar").write_bytes(b"0" * 10)
     assert next(scan([_artifact(tmp_path, "shards")])).rows is None  # no index
-    index = pa.table({"key": ["a", "b"]}, schema=schema("shard_index", [column("key", pa.string())]))
+    columns = [column("key", pa.string())]
+    index = pa.table({"key": ["a", "b"]}, schema=schema("shard_index", columns, version="1.0", stage="shards"))
     write_table(tmp_path / "index.parquet", index)
     (entry,) = scan([_artifact(tmp_path, "shards")])
     assert (entry.rows, entry.schema_name, entry.files) == (2, "shard_index", 2)
