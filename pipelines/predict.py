@@ -63,9 +63,14 @@ def run(dataset: str, section: Predict, paths: Paths, parallel: Parallel) -> Non
     network = network_of(
         checkpoint, load_topology(paths.bodies), backend=section.sparse_backend, source=str(section.checkpoint)
     ).to(device)
-    told = ", ".join(f"{name} {value}" for name, value in behaviour_values(checkpoint.behaviour).items())
+    behaviour = ", ".join(f"{name} {value}" for name, value in behaviour_values(checkpoint.behaviour).items())
     log.info(
-        "predict %s: %s, stage %s, size %s; %s", dataset, section.checkpoint, checkpoint.stage, checkpoint.size, told
+        "predict %s: %s, stage %s, size %s; %s",
+        dataset,
+        section.checkpoint,
+        checkpoint.stage,
+        checkpoint.size,
+        behaviour,
     )
     samples = SampleDataset(paths.shards / dataset, paths.scenes / f"{dataset}.zarr", section.split)
     loader = make_loader(samples, batch_size=section.batch_size, num_workers=parallel.loaders)

@@ -81,7 +81,7 @@ def draw_sheet(tiles: Sequence[Tile], faces: NDArray[np.int64], path: Path, *, t
 
 
 def shade(vertices: Array, faces: NDArray[np.int64], color: tuple[int, int, int]) -> NDArray[np.float64]:
-    """Colour of every face under one soft light, 0..255, [faces, 3]."""
+    """Color of every face under one soft light, 0..255, [faces, 3]."""
     corners = vertices[faces]
     normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     normal /= np.linalg.norm(normal, axis=1, keepdims=True).clip(1e-12)
@@ -170,7 +170,7 @@ def _reduce(canvas: Pixels) -> Pixels:
 
 
 def _legend(draw: ImageDraw.ImageDraw, left: int, top: int) -> None:
-    """Colours of the sheet."""
+    """Colors of the sheet."""
     font = ImageFont.load_default(13)
     for color, text in (
         (_TRUE, "ground truth"),

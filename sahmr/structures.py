@@ -74,7 +74,7 @@ class Targets:
     Attributes:
         vertices_camera: 6890 SMPL-topology vertices, camera frame, metres.
         vertex_contact: True where the vertex touches the scene (RICH labels).
-        has_contact: False where the raw data carry no labels (PROX, uncoloured RICH meshes): then
+        has_contact: False where the raw data carry no labels (PROX, uncolored RICH meshes): then
             ``vertex_contact`` is all False and means *unknown*.
     """
 
@@ -154,7 +154,7 @@ class RootContact:
         initial_root: un-projected root r.
         anchor_root: the root the region of interest was built round: ``initial_root``, or in training its
             noisy ground-truth substitute.
-        voxel_centers: centres of the occupied voxels near the root; ``sample`` tells whose.
+        voxel_centers: centres of the occupied voxels near the root; ``sample`` says whose.
         voxel_confidence: raw logit per voxel.
         voxel_offset: predicted vector from centre to root.
         voxel_part: logits of the 8 part ids.

@@ -74,7 +74,7 @@ class Receipt:
         key: see :func:`piece_key`.
         sizes: bytes of each file by its path inside the piece.
         facts: what the stage wants to know when it puts pieces together; JSON.
-        is_flawed: a damaged raw file was left out; such a piece is made again in the next run.
+        is_flawed: a damaged raw file was left out; such a piece is rebuilt by the next run.
     """
 
     key: str

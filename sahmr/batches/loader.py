@@ -46,7 +46,7 @@ class SampleLoader:
     Args:
         dataset: where samples come from.
         batch_size: samples per batch.
-        shuffle_seed: permutes every epoch anew; None keeps the order of the keys.
+        shuffle_seed: permutes every epoch in another order; None keeps the order of the keys.
         drop_last: leave out a last, smaller batch.
         num_workers: processes; 0 decodes in this one.
     """

@@ -36,8 +36,8 @@ def load_npz(path: Path, wanted: Iterable[str]) -> dict[str, NDArray[Any]]:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             arrays = {key: archive[key] for key in archive.files}
     except Exception as problem:  # zipfile, zlib and numpy raise whatever the damaged bytes provoke
-        told = f"{type(problem).__name__}: {problem}".replace("\n", " ")[:200]
-        raise BodyModelError(f"{path}: damaged ({told}); {remedy}") from None
+        reason = f"{type(problem).__name__}: {problem}".replace("\n", " ")[:200]
+        raise BodyModelError(f"{path}: damaged ({reason}); {remedy}") from None
     odd = sorted({*wanted} - {key for key, array in arrays.items() if isinstance(array, np.ndarray)})
     if odd:  # numpy returns plain bytes for a member that is no array
         raise BodyModelError(f"{path}: lacks {odd}, found {sorted(arrays)}; {remedy}")

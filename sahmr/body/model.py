@@ -34,7 +34,7 @@ class BodyModel:
     Attributes:
         kind: smpl | smplh | smplx.
         v_template: [V, 3] rest vertices.
-        shape_dirs: [V, 3, betas] change per unit of shape, then of expression (``num_betas`` tells where it starts).
+        shape_dirs: [V, 3, betas] change per unit of shape, then of expression (``num_betas`` says where it starts).
         pose_dirs: [(joints - 1) * 9, V * 3] float32, change per entry of (rotation - identity).
         joint_regressor: sparse [joints, V].
         weights: sparse [V, joints] skinning weights.

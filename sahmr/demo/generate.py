@@ -24,7 +24,7 @@ class Demo:
     """Section ``demo`` of params.yaml.
 
     Attributes:
-        seed: people, poses and colours.
+        seed: people, poses and colors.
         image_divisor: RICH pictures are 4112x3008 divided by this; PROX ones 1920x1080 by half of it.
     """
 

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from sahmr.dimensions import CROP_SIZE, NUM_COARSE, NUM_JOINTS, NUM_MIDDLE, NUM_PARTS, NUM_VERTICES
 from sahmr.network.attention import BertLayer, LinearAttentionLayer
 from sahmr.network.hrnet import Hrnet, normalize_image
-from sahmr.network.precision import full, precisely
+from sahmr.network.precision import float32_region, precisely
 from sahmr.network.size import Behaviour, NetworkSize, TransformerSize
 from sahmr.structures import BodyTopology, ContactPoints, MeshPrediction
 
@@ -116,7 +116,7 @@ class TransformerBlock(nn.Module):
     ) -> tuple[Float[Tensor, "batch tokens width_out"], Float[Tensor, "batch contacts width_out"]]:
         """Transform tokens and points; only unmasked points are listened to."""
         hidden_tokens, hidden_points = self.bert(tokens, points, part, mask, part_mean)
-        with full(part.device):
+        with float32_region(part.device):
             new_tokens = precisely(self.cls_head, hidden_tokens) + _through(self.residual, tokens)
             new_points = precisely(self.cls_head, hidden_points) + _through(self.residual, points)
         return new_tokens, new_points
@@ -197,7 +197,7 @@ class MeshNet(nn.Module):
         """
         outputs: list[Tensor] = []
         cells = self.backbone(image).flatten(2).transpose(1, 2)  # [batch, 49, head_width]
-        with full(cells.device):
+        with float32_region(cells.device):
             rows = self._embed(cells.to(self.template.dtype), contacts_anchor, part)
         first, *others = self.trans_encoder
         tokens, points = first(*rows, part, mask, self.part_mean)

@@ -19,13 +19,13 @@ def reduced(precision: Precision, device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
 
 
-def full(device: torch.device) -> torch.autocast:
+def float32_region(device: torch.device) -> torch.autocast:
     """Context that switches autocast off; for layers, whose inputs have to be cast back too, see :func:`precisely`."""
     return torch.autocast(device.type, enabled=False)
 
 
 def precisely(layer: nn.Module, x: Tensor) -> Tensor:
     """Apply a layer outside autocast, in the precision of its weights."""
-    with full(x.device):
+    with float32_region(x.device):
         result: Tensor = layer(x.to(next(layer.parameters()).dtype))
     return result

@@ -16,7 +16,7 @@ from sahmr.network.batch_check import check_batch, require_finite
 from sahmr.network.contact import ContactNet
 from sahmr.network.contact_points import rank_in_sample, select_contacts
 from sahmr.network.hrnet import normalize_image
-from sahmr.network.precision import full
+from sahmr.network.precision import float32_region
 from sahmr.network.root import RootNet, decode_root
 from sahmr.network.size import Behaviour, NetworkSize, RootRegion, Vote
 from sahmr.structures import Batch, Camera, PackedPoints, RootContact
@@ -187,7 +187,7 @@ class RootContactNet(nn.Module):
         check_batch(batch)
         region = self.behaviour.region
         maps = self.root_net(normalize_image(batch.image))
-        with full(batch.image.device):
+        with float32_region(batch.image.device):
             root_map, initial_root = decode_root(maps.heatmap, maps.scaled_depth, batch.camera)
             if not self.training:  # a training that diverges is reported with its epoch and step
                 require_finite(batch.keys, initial_root=initial_root)

@@ -152,7 +152,7 @@ class BodyUnusableError(RawDataError):
 
 
 def raise_problems(dataset: str, problems: list[str]) -> None:
-    """Turn a non-empty list of problems into one RawDataError that tells all of them."""
+    """Turn a non-empty list of problems into one RawDataError that lists all of them."""
     if problems:
         raise RawDataError("\n".join([f"{dataset}: {len(problems)} problems with the raw files:", *problems]))
 

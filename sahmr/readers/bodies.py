@@ -69,7 +69,7 @@ def _numbers(path: Path, key: str, value: Any) -> NDArray[Any]:
 
 
 def read_params(path: Path, *, nan_rule: str | None = None) -> tuple[str, BodyParams]:
-    """Read body parameters; the schema is told by keys and sizes, never by the folder's name.
+    """Read body parameters; keys and sizes decide the schema, never the folder's name.
 
     Args:
         path: pickle of the publisher.
@@ -132,7 +132,7 @@ def smpl_vertices_of_params(path: Path, bodies: Path, gender: str, *, nan_rule: 
             f"{path}: holds {kind.upper()} parameters of a {gender} body, but {model_file} is not there; add the "
             f"{kind.upper()} model to bodies.raw and run: dvc repro bodies"
         )
-    with np.errstate(over="ignore", invalid="ignore"):  # of wild parameters; told below
+    with np.errstate(over="ignore", invalid="ignore"):  # of wild parameters; reported below
         vertices = pose_body(_model(model_file), params)
     _check_size(path, vertices)
     return vertices if len(vertices) == NUM_VERTICES else to_smpl_vertices(_transfer(bodies / TRANSFER_FILE), vertices)

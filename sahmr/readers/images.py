@@ -68,7 +68,7 @@ def decode_region(path: Path, region: Region, divisor: int) -> NDArray[np.uint8]
 
     A JPEG is averaged by its decoder, which then leaves out most of the work: libjpeg keeps the lowest frequencies of
     each 8x8 block, in integers, so equal on every machine. That differs from averaging the decoded pixels by less
-    than one grey level in the mean; in 4:2:0 files by some 20 levels at sharp colour edges, where the full decoder's
+    than one grey level in the mean; in 4:2:0 files by some 20 levels at sharp color edges, where the full decoder's
     smooth up-sampling of chroma bleeds across. 4:2:2 files, and all other formats, are decoded fully and averaged.
 
     Args:
@@ -100,8 +100,8 @@ def _reduced(image: Image.Image, region: Region, divisor: int) -> NDArray[np.uin
 
 
 def _is_evenly_sampled(image: JpegImageFile) -> bool:
-    """Whether every colour is sampled alike across and down (4:4:4, 4:2:0): of others the reducing decoder takes only
-    half the colour there is.
+    """Whether every color is sampled alike across and down (4:4:4, 4:2:0): of others the reducing decoder takes only
+    half the color there is.
     """
     across, down = (max(layer[axis] for layer in image.layer) for axis in (1, 2))
     return all(layer[1] * down == layer[2] * across for layer in image.layer)
@@ -139,7 +139,8 @@ def read_record_image(root: Path, record: FrameRecord, region: Region, divisor: 
         root: the raw root.
         record: its row in the frame table.
         region: part wanted, un-mirrored full-image pixels, all sides multiples of ``divisor``.
-        divisor: squares of so many full-image pixels become one by averaging; a multiple of ``record.image_divisor``.
+        divisor: side of the squares that are averaged to one pixel, full-image pixels; a multiple of
+            ``record.image_divisor``.
 
     Returns:
         RGB [rows, columns, 3] of the region's size / ``divisor``.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 _START, _END = b"\xff\xd8", b"\xff\xd9"
-_BASELINE, _EXTENDED = 0xC0, 0xC1  # frame headers of files with all rows of all colours in one scan
+_BASELINE, _EXTENDED = 0xC0, 0xC1  # frame headers of files with all rows of all colors in one scan
 _OTHER_FRAMES = {*range(0xC2, 0xD0)} - {0xC4, 0xC8, 0xCC}  # progressive, lossless, arithmetic, ...
 _START_OF_SCAN = 0xDA
 _SPARE_ROWS = 16  # smooth chroma up-sampling looks at the rows below
@@ -13,7 +13,7 @@ _SPARE_ROWS = 16  # smooth chroma up-sampling looks at the rows below
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Frame:
-    """A frame header: where its height stands, the height, the rows of a block of all colours, the colours."""
+    """A frame header: where its height stands, the height, the rows of a block of all colors, the colors."""
 
     at: int
     height: int
@@ -56,7 +56,7 @@ def _frame(data: bytes) -> _Frame | None:
 
 
 def _read_frame(data: bytes, at: int) -> _Frame | None:
-    """FF C0, length, precision, height, width, number of colours, then per colour: id, sampling (h, v), table."""
+    """FF C0, length, precision, height, width, number of colors, then per color: id, sampling (h, v), table."""
     height, colors = int.from_bytes(data[at + 5 : at + 7], "big"), data[at + 9]
     sampling = data[at + 11 : at + 10 + 3 * colors : 3]
     if height == 0 or len(sampling) != colors:

@@ -1,4 +1,4 @@
-"""Raw PROX: one mirrored colour camera per recording; MoSH bodies (quantitative) or PROXD fits (qualitative)."""
+"""Raw PROX: one mirrored color camera per recording; MoSH bodies (quantitative) or PROXD fits (qualitative)."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class ProxReader:
     dataset: str = field(default="prox", init=False)
 
     def recordings(self, part: str) -> list[str]:
-        """Names of the recordings with colour images or fits, sorted."""
+        """Names of the recordings with color images or fits, sorted."""
         places = [self.root / part / "recordings", *(place for place, _ in self._fits(part))]
         return sorted({d.name for place in places if place.is_dir() for d in place.iterdir() if d.is_dir()})
 
@@ -96,7 +96,7 @@ class ProxReader:
         base = self.root / part
         if part not in PARTS or not base.is_dir():
             return [f"{base}: missing; PROX {part}, {SITE}; or remove it from frames.prox.parts (allowed: {PARTS})"]
-        wanted = {base / "calibration" / "Color.json": "colour camera", base / "recordings": "colour images"}
+        wanted = {base / "calibration" / "Color.json": "color camera", base / "recordings": "color images"}
         for scene in sorted({_scene(recording) for recording in self.recordings(part)}):
             wanted[base / "cam2world" / f"{scene}.json"] = "camera pose"
             wanted[base / "scenes" / f"{scene}.ply"] = "scan"
@@ -237,7 +237,7 @@ class ProxReader:
             yield from self.measure(task).records
 
     def _body_world(self, body_file: str, gender: str, camera_from_world: tuple[float, ...]) -> Array:
-        """Meshes and PROXD fits lie in the colour camera's frame, MoSH parameters in the Vicon's (formats c)."""
+        """Meshes and PROXD fits lie in the color camera's frame, MoSH parameters in the Vicon's (formats c)."""
         path = self.root / body_file
         is_vicon = body_file.startswith("quantitative/") and path.suffix == ".pkl"
         if is_vicon:

@@ -137,7 +137,7 @@ class RichReader:
         return sorted_listing(tasks, dropped)
 
     def _cameras(self, capture: str, tracks: list[Track]) -> Cameras:
-        """Cameras of a capture: those the tables name are read, of others it is told that they are calibrated."""
+        """Cameras of a capture: those the tables name are read, others only counted as calibrated."""
         named = {camera for track in tracks if track.capture == capture for camera in track.cameras}
         files = self._xml(capture, 0).parent.glob("*.xml")
         others = {int(path.stem) for path in files if path.stem.isdecimal()} - named
@@ -172,7 +172,7 @@ class RichReader:
         )
 
     def _contact_known(self, task: BodyTask) -> bool:
-        """Labels of a contact mesh without colours are unknown, not negative (formats a.1)."""
+        """Labels of a contact mesh without colors are unknown, not negative (formats a.1)."""
         if task.contact_file is None:
             return False
         read_contact(self.root / task.contact_file)

@@ -93,8 +93,8 @@ def read_shipped_distance(values_file: Path, info_file: Path) -> DistanceGrid:
         lower, upper = (np.array(info[key], dtype=np.float64) for key in ("min", "max"))
         side = int(info["dim"])
     except Exception as problem:  # of a few bytes of JSON, none of them ours
-        told = f"{type(problem).__name__}: {problem}"
-        raise RawDataError(f"{info_file}: not a readable JSON with min, max and dim ({told}); fetch it again") from None
+        reason = f"{type(problem).__name__}: {problem}"
+        raise RawDataError(f"{info_file}: not a readable JSON with min, max, dim ({reason}); fetch it again") from None
     if lower.shape != (3,) or upper.shape != (3,) or not np.isfinite(upper - lower).all() or not (upper > lower).all():
         raise RawDataError(f"{info_file}: min {lower.tolist()} and max {upper.tolist()} must be 3 numbers, min < max")
     try:
@@ -106,7 +106,7 @@ def read_shipped_distance(values_file: Path, info_file: Path) -> DistanceGrid:
         raise RawDataError(f"{values_file}: must be a .npy of real numbers, found {found}; fetch it again")
     if side < 2 or values.size != side**3:
         raise RawDataError(f"{values_file}: holds {values.size} numbers, {info_file.name} promises {side}^3={side**3}")
-    with np.errstate(over="ignore", invalid="ignore"):  # told below
+    with np.errstate(over="ignore", invalid="ignore"):  # reported below
         grid = np.reshape(values, (side, side, side)).astype(np.float32)
     if not np.isfinite(grid).all():
         raise RawDataError(f"{values_file}: holds NaN or infinite distances; fetch it again")

@@ -46,7 +46,7 @@ class CropPlan:
 
     Attributes:
         region: (left, top, right, bottom) in whole full-image pixels, right and bottom exclusive.
-        divisor: squares of so many pixels become one by averaging, while reading.
+        divisor: side, in pixels, of the squares that are averaged to one pixel while reading.
     """
 
     region: tuple[int, int, int, int]

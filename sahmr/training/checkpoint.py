@@ -72,7 +72,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint, ours or one of the authors', without running code from it.
 
     ``sahmr_rich_e30.pth`` and ``sahmr_prox_e30.pth`` hold ``network`` (names behind ``net.``) and ``epoch``;
-    ``metro_3dpw_state_dict.bin`` is a bare state dict. They are told apart by names, are of the published size and
+    ``metro_3dpw_state_dict.bin`` is a bare state dict. They are recognised by names, are of the published size and
     expect the reference's behaviour. Entries that nothing reads are left out and listed in ``dropped``; whether all
     others fit a network is for :func:`load_state`. Of our own files, entries that nothing reads any more (once the
     baseline's means) are ignored.
@@ -209,7 +209,7 @@ def load_plain(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path}: {found}; train it with dvc repro, or correct the path")
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Detected pickle protocol")  # told below, if it is a problem
+            warnings.filterwarnings("ignore", message="Detected pickle protocol")  # reported below, if it is a problem
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many types for damaged or foreign files
         raise CheckpointError(f"{path}: not a readable checkpoint: {_why_unreadable(path, error)}") from error

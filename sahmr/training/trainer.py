@@ -167,7 +167,7 @@ class _State:
             return 0
         content = load_plain(path)
         if content.get("digest") != digest:
-            log.info("%s belongs to other settings or data; training starts anew", path)
+            log.info("%s belongs to other settings or data; training starts from the beginning", path)
             return 0
         self.module.load_state_dict(content["module"])
         self.optimizer.load_state_dict(content["optimizer"])

@@ -37,8 +37,8 @@ def _told_as(error: type[RawDataError], what: str) -> Iterator[None]:
     except RawDataError:
         raise
     except Exception as problem:
-        told = f"{type(problem).__name__}: {problem}".replace("\n", " ").removesuffix(": ")[:200]
-        raise error(f"{what} ({told}); fetch it again") from None
+        reason = f"{type(problem).__name__}: {problem}".replace("\n", " ").removesuffix(": ")[:200]
+        raise error(f"{what} ({reason}); fetch it again") from None
 
 
 @contextmanager

@@ -101,7 +101,7 @@ def _reconstructor(cls: object, *_: object) -> StandIn:
 
 
 def _dtype(code: object, *_: object) -> StandIn:
-    """``numpy.dtype``; the state that follows tells the byte order."""
+    """``numpy.dtype``; the state that follows has the byte order."""
     if not isinstance(code, str | bytes) or not _DTYPE.fullmatch(_text(code)):
         raise RefusedError(f"dtype {_brief(code)}")
     made = _Dtype()
@@ -132,7 +132,7 @@ def _bytes(content: Any) -> bytes:
     return content.encode("latin1") if isinstance(content, str) else bytes(memoryview(content))
 
 
-# Built-in types a pickle may call, and with what: given a number, some would claim so many bytes.
+# Built-in types a pickle may call, and with what: given a number, some would claim that number of bytes.
 _TAKES: dict[type, tuple[type, ...]] = {
     set: (list, tuple), frozenset: (list, tuple), list: (list, tuple), tuple: (list, tuple), dict: (list, tuple),
     bytearray: (bytes, str), bytes: (bytes, str), str: (bytes, str), complex: (int, float), int: (int, float, str),
@@ -207,7 +207,7 @@ def plain(value: Any) -> Any:
     """Replace every stand-in inside a value by what it stands for; byte-string keys become text.
 
     Raises:
-        RefusedError: if a container holds itself, or so many items that walking them would never end.
+        RefusedError: if a container holds itself, or too many items to walk through.
         Exception: any other, if a state makes no sense.
     """
     return _Resolver().resolve(value)
@@ -283,13 +283,13 @@ class _Resolver:
         raise ValueError(f"a chumpy expression with the terms {sorted(state)}; {known}")
 
     def _sparse(self, kind: str, state: Mapping[str, Any]) -> Any:
-        """Build the matrix anew so that scipy checks indices and shape."""
-        told = {key: self.resolve(value) for key, value in state.items()}
-        shape = tuple(int(side) for side in told["_shape"])
+        """Rebuild the matrix so that scipy checks indices and shape."""
+        given = {key: self.resolve(value) for key, value in state.items()}
+        shape = tuple(int(side) for side in given["_shape"])
         if kind == "coo":
-            row, col = told["coords"] if "coords" in told else (told["row"], told["col"])
-            return sp.coo_matrix((told["data"], (row, col)), shape=shape)
+            row, col = given["coords"] if "coords" in given else (given["row"], given["col"])
+            return sp.coo_matrix((given["data"], (row, col)), shape=shape)
         make: Callable[..., Any] = sp.csc_matrix if kind == "csc" else sp.csr_matrix
-        matrix = make((told["data"], told["indices"], told["indptr"]), shape=shape)
+        matrix = make((given["data"], given["indices"], given["indptr"]), shape=shape)
         matrix.check_format(full_check=True)
         return matrix

@@ -181,17 +181,17 @@ def test_parameters_give_the_mesh(demo_root: Path) -> None:
 
 
 def test_contact_labels(demo_root: Path) -> None:
-    found = {"full": 0, "uncoloured": 0}
+    found = {"full": 0, "uncolored": 0}
     rates: list[float] = []
     for path in sorted((demo_root / "RICH" / "human_scene_contact").glob("*/*/*/*.pkl")):
         values = load(path)
         assert values["contact"].shape == (6890,) and set(np.unique(values["contact"])) <= {0.0, 1.0}
         assert values["s2m_dist_id"].shape == (10475, 3) and values["closest_triangles_id"].shape == (10475, 3, 3)
         first = path.with_suffix(".obj").read_text().split("\n", 1)[0].split()
-        found["full" if len(first) == 7 else "uncoloured"] += 1
+        found["full" if len(first) == 7 else "uncolored"] += 1
         rates.append(values["contact"].mean())
     total = len(list((demo_root / "RICH" / "bodies").glob("*/*/*/*.pkl")))
-    assert found["uncoloured"] == 1 and sum(found.values()) == total - 1
+    assert found["uncolored"] == 1 and sum(found.values()) == total - 1
     assert 0.01 < np.mean(rates) < 0.15 and min(rates) > 0
 
 

@@ -156,7 +156,7 @@ FIELDS = (
     Case("field of words", "sdf", d.always(d.npy(np.full(32**3, "a"))), "scenes", "must be a .npy of real numbers"),
     Case("field with NaN", "sdf", d.always(d.npy(np.full(32**3, np.nan))), "scenes", "holds NaN"),
     Case("field of wild numbers", "sdf", d.always(d.npy(np.full(32**3, 1e300))), "scenes", "NaN or infinite"),
-    Case("extent that is no JSON", "info", d.cut(0.5), "scenes", "not a readable JSON with min, max and dim"),
+    Case("extent that is no JSON", "info", d.cut(0.5), "scenes", "not a readable JSON with min, max, dim"),
     Case("extent without dim", "info", d.edited_json(dim=None), "scenes", "not a readable JSON.*KeyError: 'dim'"),
     Case("extent of dim infinity", "info", d.edited_json(dim=float("inf")), "scenes", "not a readable JSON.*Overflow"),
     Case("extent inside out", "info", d.edited_json(min=[9, 9, 9]), "scenes", "min < max"),

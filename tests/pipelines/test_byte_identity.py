@@ -141,7 +141,7 @@ def test_another_user_changes_nothing(road: Road) -> None:
 def test_dvc_lock_knows_nothing_of_the_cluster(road: Road, tmp_path: Path) -> None:
     """``dvc repro`` alone in one place, and with a cluster and more workers in another: the same lock file."""
     locks = []
-    for name, workers in (("alone", 0), ("crowd", 2)):
+    for name, workers in (("alone", 0), ("together", 2)):
         box = Sandbox(tmp_path / name, road.demo)
         write_params(box.folder, "data/raw", workers=workers)
         with ExitStack() as stack:

@@ -25,7 +25,7 @@ SAMPLINGS = {"4:4:4": 0, "4:2:2": 1, "4:2:0": 2}
 
 
 def picture(seed: int = 3, scale: int = 16) -> np.ndarray:
-    """Soft muted colours and a rectangle."""
+    """Soft muted colors and a rectangle."""
     rng = np.random.default_rng(seed)
     shape = (HEIGHT // scale, WIDTH // scale)
     noise = rng.integers(60, 196, (*shape, 1)) + rng.integers(-20, 20, (*shape, 3))

@@ -105,7 +105,7 @@ def test_mesh_and_parameters_agree(tmp_path: Path, bodies_with_models: Path) -> 
 
 def test_unknown_contact_is_kept_and_counted(reader: RichReader) -> None:
     place = reader.root / f"human_scene_contact/train/{SEQUENCE}"
-    put(place / "00060/005.obj", "v 0 0 0\n")  # no colours: labels unknown
+    put(place / "00060/005.obj", "v 0 0 0\n")  # no colors: labels unknown
     (place / "00074/005.pkl").unlink()
     results = measured(reader)
     assert [record.contact_file for result in results for record in result.records] == [None, None]

@@ -97,7 +97,7 @@ def test_sizes_in_the_wrong_folder_are_refused(reader: RichReader) -> None:
 
 
 def picture(width: int, height: int) -> np.ndarray:
-    """Soft texture and hard shapes in muted colours, 8 bits."""
+    """Soft texture and hard shapes in muted colors, 8 bits."""
     rng = np.random.default_rng(width)
     noise = rng.integers(50, 206, (height // 32, width // 32, 1)) + rng.integers(-15, 15, 3)
     pixels = cv2.resize(noise.astype(np.uint8), (width, height), interpolation=cv2.INTER_LINEAR)

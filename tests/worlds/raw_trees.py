@@ -19,7 +19,7 @@ K = np.array([[60.0, 0, 32], [0, 60, 24], [0, 0, 1]])
 RULES = RichRules(multi_person=("CapB_009_021_both",))
 SEQUENCE = "CapA_005_jump"
 FRAME = "s001_frame_00001__00.00.00.023"
-SHIFT = np.array([0.1, 0.2, 0.5])  # PROX: scan frame minus colour-camera frame
+SHIFT = np.array([0.1, 0.2, 0.5])  # PROX: scan frame minus color-camera frame
 
 
 def body_points(center: tuple[float, float, float] = (0.0, 0.0, 4.0)) -> np.ndarray:

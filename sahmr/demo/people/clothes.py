@@ -1,4 +1,4 @@
-"""Colours of skin, hair and clothes per SMPL-X vertex."""
+"""Colors of skin, hair and clothes per SMPL-X vertex."""
 
 import colorsys
 from collections.abc import Sequence
@@ -30,21 +30,21 @@ def dress(rest: Array, rng: np.random.Generator) -> Array:
     table = dict.fromkeys(REGIONS, np.array(skin))
     table |= {"hair": np.array(_HAIR[rng.integers(len(_HAIR))]), "shirt": shirt, "trousers": trousers}
     table |= {"shoes": np.array(shoes), "eyes": np.array((0.06, 0.05, 0.05)), "lips": np.array(skin) * (0.9, 0.6, 0.6)}
-    colour = np.stack([table[name] for name in REGIONS])[label]
+    color = np.stack([table[name] for name in REGIONS])[label]
     arms = (x > 0.2) & (y > 0.1)
     if rng.random() < 0.45:
-        colour[arms & (x < 0.68)] = shirt  # long sleeves
+        color[arms & (x < 0.68)] = shirt  # long sleeves
     if rng.random() < 0.3:
-        colour[(label == REGIONS.index("trousers")) & (y < -0.62)] = skin  # shorts
+        color[(label == REGIONS.index("trousers")) & (y < -0.62)] = skin  # shorts
     if rng.random() < 0.35:
-        colour[(label == REGIONS.index("shirt")) & (np.mod(y, 0.09) < 0.04)] = _cloth(rng, skin)  # stripes
-    return np.asarray(colour)
+        color[(label == REGIONS.index("shirt")) & (np.mod(y, 0.09) < 0.04)] = _cloth(rng, skin)  # stripes
+    return np.asarray(color)
 
 
 def _cloth(rng: np.random.Generator, *others: Sequence[float] | Array) -> Array:
-    """A colour that can be told from the others."""
+    """A color that differs from the others."""
     while True:
         hue, saturation, value = rng.random(), rng.uniform(0.1, 0.9), rng.uniform(0.06, 0.7)
-        colour = np.array(colorsys.hsv_to_rgb(hue, saturation, value))
-        if all(np.abs(colour - np.array(other)).max() > 0.18 for other in others):
-            return colour
+        color = np.array(colorsys.hsv_to_rgb(hue, saturation, value))
+        if all(np.abs(color - np.array(other)).max() > 0.18 for other in others):
+            return color

@@ -29,13 +29,13 @@ class Figure:
 
     vertices: Array
     faces: NDArray[np.int64]
-    colour: Array
+    color: Array
     normals: Array
 
 
-def figure(vertices: Array, faces: NDArray[np.int64], colour: Array) -> Figure:
+def figure(vertices: Array, faces: NDArray[np.int64], color: Array) -> Figure:
     """A figure with area-weighted vertex normals."""
-    return Figure(vertices=vertices, faces=faces, colour=colour, normals=vertex_normals(vertices, faces))
+    return Figure(vertices=vertices, faces=faces, color=color, normals=vertex_normals(vertices, faces))
 
 
 def vertex_normals(vertices: Array, faces: NDArray[np.int64]) -> Array:
@@ -51,21 +51,21 @@ def vertex_normals(vertices: Array, faces: NDArray[np.int64]) -> Array:
 
 def paint_people(stage: Stage, view: RoomCamera, background: Background, figures: Sequence[Figure]) -> Array:
     """The background with people in it: linear RGB [h, w, 3]."""
-    picture = background.colour.copy()
+    picture = background.color.copy()
     if not figures:
         return picture
     vertices = np.concatenate([f.vertices for f in figures])
     starts = np.cumsum([0, *(len(f.vertices) for f in figures)])
     faces = np.concatenate([f.faces + start for f, start in zip(figures, starts[:-1], strict=True)])
-    crowd = Figure(
+    people = Figure(
         vertices=vertices,
         faces=faces,
-        colour=np.concatenate([f.colour for f in figures]),
+        color=np.concatenate([f.color for f in figures]),
         normals=np.concatenate([f.normals for f in figures]),
     )
     caster = Caster(vertices, faces)
-    _cast_shadows(stage, view, background, crowd, caster, picture)
-    _draw(stage, view, background, crowd, caster, picture)
+    _cast_shadows(stage, view, background, people, caster, picture)
+    _draw(stage, view, background, people, caster, picture)
     return picture
 
 
@@ -86,13 +86,13 @@ def _pixels(window: tuple[int, int, int, int], stride: int = 1) -> Array:
 
 
 def _cast_shadows(
-    stage: Stage, view: RoomCamera, background: Background, crowd: Figure, caster: Caster, picture: Array
+    stage: Stage, view: RoomCamera, background: Background, people: Figure, caster: Caster, picture: Array
 ) -> None:
     """Darken the room where bodies block the sun, and a little where they are near (sky light)."""
-    ground = crowd.vertices[::5].copy()
+    ground = people.vertices[::5].copy()
     drop = np.clip(ground[:, 2] / max(stage.sun[2], 0.2), 0.0, 3.0)
     ground -= drop[:, None] * stage.sun
-    window = _window(view, np.concatenate([crowd.vertices[::5], ground]), 12)
+    window = _window(view, np.concatenate([people.vertices[::5], ground]), 12)
     if window is None:
         return
     left, top, right, bottom = window
@@ -101,7 +101,7 @@ def _cast_shadows(
     rays = view.rays(_pixels(window, 2))
     solid = np.isfinite(depth)
     points = view.center + depth[solid, None] * rays[solid] + normal[solid] * 4e-3
-    low, high = crowd.vertices.min(0), crowd.vertices.max(0)
+    low, high = people.vertices.min(0), people.vertices.max(0)
     near = np.flatnonzero(((points > low - 3.0) & (points < high + 0.6)).all(1))
     points, facing = points[near], normal[solid][near]
     sun, dome = np.ones(len(depth)), np.ones(len(depth))
@@ -133,42 +133,42 @@ def _enlarge(values: Array, height: int, width: int) -> Array:
 
 
 def _draw(
-    stage: Stage, view: RoomCamera, background: Background, crowd: Figure, caster: Caster, picture: Array
+    stage: Stage, view: RoomCamera, background: Background, people: Figure, caster: Caster, picture: Array
 ) -> None:
-    window = _window(view, crowd.vertices, 2)
+    window = _window(view, people.vertices, 2)
     if window is None:
         return
     left, top, right, bottom = window
     shape = (bottom - top, right - left)
     pixels = _pixels(window)
     behind = background.depth[top:bottom, left:right].ravel()
-    depth, colour = _shade_figure(stage, view, crowd, caster, pixels)
+    depth, color = _shade_figure(stage, view, people, caster, pixels)
     shown = depth < behind
     area = picture[top:bottom, left:right].reshape(-1, 3).copy()
-    area[shown] = colour[shown]
+    area[shown] = color[shown]
     near = np.where(shown, depth, 1e3).reshape(shape)
     edge = np.flatnonzero(steps(near, 0.04).ravel())
     base = picture[top:bottom, left:right].reshape(-1, 3)[edge]
     total = np.zeros_like(base)
     for sub in SUBPIXELS:
-        depth, colour = _shade_figure(stage, view, crowd, caster, pixels[edge] + np.array(sub))
-        total += np.where((depth < behind[edge])[:, None], colour, base) / len(SUBPIXELS)
+        depth, color = _shade_figure(stage, view, people, caster, pixels[edge] + np.array(sub))
+        total += np.where((depth < behind[edge])[:, None], color, base) / len(SUBPIXELS)
     area[edge] = total
     picture[top:bottom, left:right] = area.reshape(*shape, 3)
 
 
-def _shade_figure(stage: Stage, view: RoomCamera, crowd: Figure, caster: Caster, pixels: Array) -> tuple[Array, Array]:
+def _shade_figure(stage: Stage, view: RoomCamera, people: Figure, caster: Caster, pixels: Array) -> tuple[Array, Array]:
     """Depth [n] (infinite beside the body) and linear RGB [n, 3]."""
     rays = view.rays(pixels)
     depth, face, uv = caster.first(view.center, rays)
     hit = np.flatnonzero(face >= 0)
-    colour = np.zeros((len(pixels), 3))
+    color = np.zeros((len(pixels), 3))
     if not len(hit):
-        return depth, colour
-    corners = crowd.faces[face[hit]]
+        return depth, color
+    corners = people.faces[face[hit]]
     weight = np.stack([1 - uv[hit].sum(1), uv[hit, 0], uv[hit, 1]], 1)
-    albedo = np.einsum("nc,nck->nk", weight, crowd.colour[corners])
-    normal = np.einsum("nc,nck->nk", weight, crowd.normals[corners])
+    albedo = np.einsum("nc,nck->nk", weight, people.color[corners])
+    normal = np.einsum("nc,nck->nk", weight, people.normals[corners])
     normal /= np.maximum(np.sqrt((normal**2).sum(1)), 1e-9)[:, None]
     points = view.center + depth[hit, None] * rays[hit]
     sun, ambient = light_strength(stage)
@@ -176,5 +176,5 @@ def _shade_figure(stage: Stage, view: RoomCamera, crowd: Figure, caster: Caster,
     direct = sunlit(stage, points, normal, (caster,))
     near_ground = 0.75 + 0.25 * np.clip(points[:, 2] / 0.5, 0.0, 1.0)
     light = ambient * dome_light(normal) * near_ground + sun * direct
-    colour[hit] = albedo * light[:, None]
-    return depth, colour
+    color[hit] = albedo * light[:, None]
+    return depth, color

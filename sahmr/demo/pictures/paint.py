@@ -1,4 +1,4 @@
-"""Procedural textures: what colour a material has at a point of the room."""
+"""Procedural textures: what color a material has at a point of the room."""
 
 from functools import lru_cache
 
@@ -55,12 +55,12 @@ def paint(room: Room, owner: NDArray[np.int64], points: Array, normals: Array, f
         owner: index into ``room.boxes`` per point, -1 for the floor.
         points: room frame, metres.
         normals: unit normals, room frame.
-        fine: False leaves out the finest grain (for far or vertex colours).
+        fine: False leaves out the finest grain (for far or vertex colors).
     """
     materials = ["plain", "wood", "fabric", "brick", "asphalt", "tiles", "grass", "parquet"]
     name = [*(box.material for box in room.boxes), room.floor_material]
     number = np.array([materials.index(n) for n in name])[owner]
-    colour = np.array([*(box.colour for box in room.boxes), room.floor_colour])[owner]
+    color = np.array([*(box.color for box in room.boxes), room.floor_color])[owner]
     u, v = _plane(points, normals)
     shade = 0.9 + 0.2 * _noise(u, v, 0.6)
     grain = _noise(u + 13.7, v - 4.1, 0.03) - 0.5 if fine else np.zeros(len(points))
@@ -68,7 +68,7 @@ def paint(room: Room, owner: NDArray[np.int64], points: Array, normals: Array, f
         which = number == index
         if which.any():
             shade[which] *= _pattern(material, u[which], v[which], grain[which])
-    return np.asarray(np.clip(colour * shade[:, None], 0.0, 1.0))
+    return np.asarray(np.clip(color * shade[:, None], 0.0, 1.0))
 
 
 def _pattern(material: str, u: Array, v: Array, grain: Array) -> Array:

@@ -1,6 +1,6 @@
 """Ray-cast pictures of the empty room: one static background per camera, with its depth.
 
-Colours are linear RGB until :func:`to_bytes`. Light is one sun or lamp plus a sky dome.
+Colors are linear RGB until :func:`to_bytes`. Light is one sun or lamp plus a sky dome.
 """
 
 from collections.abc import Sequence
@@ -79,12 +79,12 @@ class Background:
     """The empty room as one camera sees it, rows first.
 
     Attributes:
-        colour: what the picture shows [h, w, 3].
-        dome, sunny: the two parts ``colour`` is the sum of: sky light and sunlight.
+        color: what the picture shows [h, w, 3].
+        dome, sunny: the two parts ``color`` is the sum of: sky light and sunlight.
         depth: camera z [h, w], infinite in the sky.
     """
 
-    colour: Array
+    color: Array
     dome: Array
     sunny: Array
     depth: Array
@@ -132,7 +132,7 @@ def paint_background(stage: Stage, view: RoomCamera) -> Background:
         dome[edge] = np.mean([p[0] for p in parts], axis=0)
         sunny[edge] = np.mean([p[1] for p in parts], axis=0)
     return Background(
-        colour=(dome + sunny).reshape(*shape, 3),
+        color=(dome + sunny).reshape(*shape, 3),
         dome=dome.reshape(*shape, 3),
         sunny=sunny.reshape(*shape, 3),
         depth=depth.reshape(shape),

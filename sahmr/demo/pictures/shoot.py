@@ -29,7 +29,7 @@ class Person:
     """Somebody: number as the dataset counts, gender, shape and clothes."""
 
     actor: Actor
-    colour: Array
+    color: Array
 
 
 @lru_cache(maxsize=32)
@@ -39,8 +39,8 @@ def cast_person(models: Path, gender: str, subject: str, outfit: int, seed: int)
     betas = np.clip(np.random.default_rng([1, *letters]).normal(0, 0.9, 10), -2, 2)
     betas = betas.astype(np.float32).astype(np.float64)
     rest = load_body_model(models, "neutral").v_template
-    colour = dress(rest, np.random.default_rng([2, outfit, *letters]))
-    return Person(actor=actor(load_body_model(models, gender), betas), colour=colour)
+    color = dress(rest, np.random.default_rng([2, outfit, *letters]))
+    return Person(actor=actor(load_body_model(models, gender), betas), color=color)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +112,7 @@ def _apart(one: Placed, other: Placed) -> bool:
 
 def take_picture(studio: Studio, people: Sequence[tuple[Person, Placed]], exposure: float = 1.0) -> NDArray[np.uint8]:
     """RGB picture [h, w, 3] of the room with people."""
-    figures = [figure(placed.vertices, person.actor.model.faces, person.colour) for person, placed in people]
+    figures = [figure(placed.vertices, person.actor.model.faces, person.color) for person, placed in people]
     return to_bytes(paint_people(studio.stage, studio.view, studio.background, figures), exposure)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sahmr.demo.places.furniture import Piece, bench, chair, crate, floor_spots, low_wall, mat, shelf, sofa, table, wall
-from sahmr.demo.places.room import Colour, Room
+from sahmr.demo.places.room import Color, Room
 from sahmr.demo.places.view import RoomCamera, look_at
 
 Array = NDArray[np.float64]
@@ -87,14 +87,14 @@ class _Light:
     """Where light comes from, and what is behind everything."""
 
     toward: tuple[float, float, float]
-    sky: tuple[Colour, Colour] = ((0.75, 0.8, 0.85), (0.35, 0.5, 0.8))
+    sky: tuple[Color, Color] = ((0.75, 0.8, 0.85), (0.35, 0.5, 0.8))
     indoor: bool = False
 
 
 def _room(
     name: str,
     pieces: list[Piece],
-    ground: tuple[str, Colour],
+    ground: tuple[str, Color],
     light: _Light,
     *,
     free: float = 1.8,
@@ -107,7 +107,7 @@ def _room(
         spots=tuple(spot for piece in pieces for spot in piece.spots) + floor_spots(free, free),
         floor=floor,
         floor_material=ground[0],
-        floor_colour=ground[1],
+        floor_color=ground[1],
         light=light.toward,
         sky=light.sky,
         indoor=light.indoor,
@@ -242,8 +242,8 @@ def prox_rooms() -> dict[str, tuple[Room, CameraSpec]]:
         bench(1.4, 0.44).at(-1.2, -1.2, 15),
     ]
     camera = CameraSpec(azimuth=0.0, distance=3.6, height=1.7, focal=1060.0)
-    parquet: tuple[str, Colour] = ("parquet", (0.38, 0.28, 0.18))
-    grey: tuple[str, Colour] = ("tiles", (0.35, 0.36, 0.38))
+    parquet: tuple[str, Color] = ("parquet", (0.38, 0.28, 0.18))
+    grey: tuple[str, Color] = ("tiles", (0.35, 0.36, 0.38))
     return {
         "vicon": (_prox_room("vicon", vicon, grey, (0.4, -0.3, 1.0)), camera),
         "N0Sofa": (_prox_room("N0Sofa", sofa_room, parquet, (0.3, -0.5, 1.0)), camera),
@@ -251,6 +251,6 @@ def prox_rooms() -> dict[str, tuple[Room, CameraSpec]]:
     }
 
 
-def _prox_room(name: str, pieces: list[Piece], ground: tuple[str, Colour], toward: tuple[float, float, float]) -> Room:
+def _prox_room(name: str, pieces: list[Piece], ground: tuple[str, Color], toward: tuple[float, float, float]) -> Room:
     light = _Light(toward=toward, sky=((0.75, 0.73, 0.7), (0.85, 0.85, 0.82)), indoor=True)
     return _room(name, pieces, ground, light, free=1.2, floor=(2.8, 2.8), reach=4.5)

@@ -12,18 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
-Colour = tuple[float, float, float]
+Color = tuple[float, float, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Box:
-    """A box turned about the vertical. Colour is linear RGB 0..1; ``material`` names a texture of the painter."""
+    """A box turned about the vertical. Color is linear RGB 0..1; ``material`` names a texture of the painter."""
 
     center: tuple[float, float, float]
     half: tuple[float, float, float]
     yaw: float = 0.0
     material: str = "plain"
-    colour: Colour = (0.5, 0.5, 0.5)
+    color: Color = (0.5, 0.5, 0.5)
 
     def axes(self) -> Array:
         """Rows are the box's own x, y, z directions in the room."""
@@ -81,7 +81,7 @@ class Room:
     Attributes:
         floor: half sizes of the scanned floor, centred on the origin; the painted ground goes on beyond it.
         light: direction towards the sun or lamp.
-        sky: colours at the horizon and overhead; indoors the far walls' colours.
+        sky: colors at the horizon and overhead; indoors the far walls' colors.
         reach: half side of the painted ground, metres; beyond it begins the sky or far wall.
     """
 
@@ -90,9 +90,9 @@ class Room:
     spots: tuple[Spot, ...]
     floor: tuple[float, float] = (4.0, 4.0)
     floor_material: str = "asphalt"
-    floor_colour: Colour = (0.35, 0.35, 0.35)
+    floor_color: Color = (0.35, 0.35, 0.35)
     light: tuple[float, float, float] = (0.4, 0.3, 0.85)
-    sky: tuple[Colour, Colour] = ((0.75, 0.8, 0.85), (0.35, 0.5, 0.8))
+    sky: tuple[Color, Color] = ((0.75, 0.8, 0.85), (0.35, 0.5, 0.8))
     indoor: bool = False
     reach: float = 60.0
 

@@ -21,17 +21,17 @@ def put(path: Path, content: bytes) -> None:
     path.write_bytes(content)
 
 
-def ply(vertices: Array, faces: Index, colour: NDArray[np.uint8] | None = None) -> bytes:
+def ply(vertices: Array, faces: Index, color: NDArray[np.uint8] | None = None) -> bytes:
     """Binary little-endian PLY: float32 xyz, optional uchar red green blue (alpha 255), faces as uchar + int32."""
     fields: list[tuple[str, str]] = [("x", "<f4"), ("y", "<f4"), ("z", "<f4")]
-    if colour is not None:
+    if color is not None:
         fields += [(name, "u1") for name in ("red", "green", "blue", "alpha")]
     table = np.zeros(len(vertices), dtype=fields)
     for k, name in enumerate("xyz"):
         table[name] = vertices[:, k]
-    if colour is not None:
+    if color is not None:
         for k, name in enumerate(("red", "green", "blue")):
-            table[name] = colour[:, k]
+            table[name] = color[:, k]
         table["alpha"] = 255
     triangles = np.zeros(len(faces), dtype=[("count", "u1"), ("index", "<i4", (3,))])
     triangles["count"], triangles["index"] = 3, faces
@@ -43,7 +43,7 @@ def ply(vertices: Array, faces: Index, colour: NDArray[np.uint8] | None = None) 
 
 
 def obj(vertices: Array, faces_text: bytes, contact: NDArray[np.bool_] | None) -> bytes:
-    """Text OBJ; contact vertices are green, others grey, and without labels there is no colour at all."""
+    """Text OBJ; contact vertices are green, others grey, and without labels there is no color at all."""
     if contact is None:
         lines = [b"v %.6f %.6f %.6f" % (x, y, z) for x, y, z in vertices.tolist()]
     else:

@@ -25,7 +25,7 @@ from sahmr.geometry.rigid_numpy import apply_rigid, transpose_rigid
 Array = NDArray[np.float64]
 
 FULL_SIZE = (1920, 1080)
-# Color.json of the publishers: focal lengths and principal point of the mirrored-back colour image, pixels.
+# Color.json of the publishers: focal lengths and principal point of the mirrored-back color image, pixels.
 FOCAL, PRINCIPAL = (1060.531764702488, 1060.3856705041237), (951.2999547224418, 536.7703598373467)
 _FEMALE = ("162", "3452", "159", "3403")  # subjects of the qualitative part; all others are men
 
@@ -129,9 +129,9 @@ def _write_scene(job: ProxJob, room: Room, world: Array, base: Path) -> None:
     normals = vertex_normals(scan.vertices, scan.faces)
     owner = np.full(len(scan.vertices), -1)
     owner[scan.faces.ravel()] = np.repeat(scan.owner, 3)
-    colour = to_bytes(paint(room, owner, scan.vertices, normals, fine=False) * 0.9)
+    color = to_bytes(paint(room, owner, scan.vertices, normals, fine=False) * 0.9)
     vertices = apply_rigid(world, scan.vertices)
-    files.put(base / "scenes" / f"{job.scene}.ply", files.ply(vertices, scan.faces, colour))
+    files.put(base / "scenes" / f"{job.scene}.ply", files.ply(vertices, scan.faces, color))
     low, high, side = vertices.min(0) - 0.3, vertices.max(0) + 0.3, job.size.sdf_side
     axes = [np.linspace(low[k], high[k], side) for k in range(3)]
     grid = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)

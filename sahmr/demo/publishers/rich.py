@@ -89,8 +89,8 @@ def _scan_ply(room: Room, scan: Surface, world: Array) -> bytes:
     normals = vertex_normals(scan.vertices, scan.faces)
     owner = np.full(len(scan.vertices), -1)
     owner[scan.faces.ravel()] = np.repeat(scan.owner, 3)
-    colour = to_bytes(paint(room, owner, scan.vertices, normals, fine=False) * 0.9)
-    return files.ply(apply_rigid(world, scan.vertices), scan.faces, colour)
+    color = to_bytes(paint(room, owner, scan.vertices, normals, fine=False) * 0.9)
+    return files.ply(apply_rigid(world, scan.vertices), scan.faces, color)
 
 
 def _write_calibration(job: RichJob, view: RoomCamera, world: Array) -> None:

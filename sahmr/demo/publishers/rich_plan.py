@@ -87,7 +87,7 @@ class Moment:
     """One picture to take: a frame of a sequence by one camera.
 
     ``body_hidden``: the person stands where this camera's picture does not reach. ``contact``: labels are written
-    ("full"), written without colours ("uncoloured"), or missing ("none").
+    ("full"), written without colors ("uncolored"), or missing ("none").
     """
 
     sequence: Sequence
@@ -145,7 +145,7 @@ def _planted(sequence: Sequence, camera: int, step: int, interval: int) -> list[
     if camera == 2:
         return [Moment(sequence=sequence, frame=step * interval - camera, body_hidden=True)]
     if camera == 3:
-        return [Moment(sequence=sequence, frame=step * interval - camera, contact="uncoloured")]
+        return [Moment(sequence=sequence, frame=step * interval - camera, contact="uncolored")]
     if camera == 4:
         return [Moment(sequence=sequence, frame=step * interval - camera, contact="none")]
     return []
