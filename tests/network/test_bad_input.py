@@ -20,7 +20,7 @@ from sahmr.network.size import DEMO, OWN
 from sahmr.scenes.visible import block_points, visible_points
 from sahmr.structures import Batch, MeshPrediction, RootContact, pack_points
 from tests.worlds.batches import cloud, make_batch, make_topology
-from tests.worlds.unchecked import unchecked
+from tests.worlds.checked import unchecked
 
 Result = tuple[RootContact, MeshPrediction]
 ORDINARY = (cloud(300, seed=3), cloud(500, seed=4))
