@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.worlds import checked  # noqa: F401  # before any module of ours is loaded: it has their shapes checked
+
+# isort: split
 from sahmr.demo.generate import Demo, Trees, generate
 from sahmr.demo.publishers.rich_plan import TINY
 from tests.worlds import small

@@ -1,4 +1,4 @@
-"""The shapes in signatures are checked while the suite runs; ``pyproject.toml`` switches that on."""
+"""The shapes in signatures are checked while the suite runs; ``tests/worlds/checked.py`` switches that on."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sahmr.network.hrnet import normalize_image
 from sahmr.shards.crop import crop_box
 from sahmr.sparse.kernel_map import Lattice
 from sahmr.structures import PackedPoints
-from tests.worlds.unchecked import unchecked
+from tests.worlds.checked import unchecked
 
 WRONG: dict[str, Callable[[], object]] = {
     "two points for one camera": lambda: project(torch.ones(2, 3), torch.eye(3)[None]),
@@ -43,8 +43,9 @@ def test_outside_of_the_suite_nobody_checks() -> None:
 
 
 def test_every_loaded_module_is_checked() -> None:
-    """Those that ``conftest.py`` imports, too: the switch is thrown before pytest reads it."""
+    """Those that ``conftest.py`` imports, too, and in every process of the suite."""
     loaded = {name: module for name, module in sys.modules.items() if name.startswith("sahmr.")}
-    assert "sahmr.demo.generate" in loaded  # by conftest.py
-    unhooked = [name for name, module in loaded.items() if type(module.__loader__).__name__ != "_JaxtypingLoader"]
-    assert not unhooked
+    kinds = {name: type(module.__loader__).__name__ for name, module in loaded.items()}
+    unchecked_ones = {name for name, kind in kinds.items() if kind != "_JaxtypingLoader"}
+    assert {name for name in unchecked_ones if not name.startswith("sahmr.demo")} == set()
+    assert kinds["sahmr.settings"] == "_JaxtypingLoader"  # conftest.py imports it

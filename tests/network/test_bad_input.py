@@ -20,8 +20,8 @@ from sahmr.network.size import DEMO, OWN
 from sahmr.scenes.visible import block_points, visible_points
 from sahmr.structures import Batch, MeshPrediction, RootContact, pack_points
 from tests.worlds.batches import cloud, make_batch
+from tests.worlds.checked import unchecked
 from tests.worlds.networks import make_topology
-from tests.worlds.unchecked import unchecked
 
 Result = tuple[RootContact, MeshPrediction]
 ORDINARY = (cloud(300, seed=3), cloud(500, seed=4))

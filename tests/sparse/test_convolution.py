@@ -20,7 +20,7 @@ from sahmr.sparse.kernel_map import OFFSETS_3, Lattice, downsampling_map, subman
 from sahmr.sparse.layers import RowNorm, SparseConv
 from sahmr.sparse.points import devoxelize_pairs, voxelize_pairs
 from sahmr.sparse.tensor import Pyramid, SparseTensor
-from tests.worlds.unchecked import unchecked
+from tests.worlds.checked import unchecked
 
 SIDE = 6
 cells = st.lists(st.tuples(*[st.integers(-3, 2)] * 3, st.integers(0, 1)), min_size=1, max_size=40, unique=True)
