@@ -8,10 +8,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import torch
-
 from pipelines.conversion.parallel import Parallel
-from pipelines.conversion.receipts import Training, finish
+from pipelines.conversion.receipts import Training, finish, plan_training
 from pipelines.stage import stage
 from sahmr.body.topology import load_topology
 from sahmr.datasets import find_card
@@ -19,10 +17,10 @@ from sahmr.network.size import OWN, RootRegion
 from sahmr.scenes.store import voxel_pitch_m
 from sahmr.settings import Paths, load_section, settings
 from sahmr.structures import move_to
-from sahmr.training.build import Network, build_network, prepare_torch
+from sahmr.training.build import Network, build_network
 from sahmr.training.checkpoint import Checkpoint
 from sahmr.training.initial import load_metro, mean_scaled_depth, start_calmly
-from sahmr.training.setup import Source, TrainingSettings, source_of, training_data
+from sahmr.training.setup import TrainingSettings, training_data
 from sahmr.training.tasks import RootContactTask, RootContactWeights
 from sahmr.training.trainer import Row, train
 
@@ -49,25 +47,15 @@ class TrainRcnet(TrainingSettings):
 
 def run(section: TrainRcnet, network: Network, paths: Paths, parallel: Parallel) -> None:
     """Write ``rcnet.pt`` and ``rcnet_history.csv``, unless the work store has them: then link them from there."""
-    source, device = source_of(section, paths, parallel.loaders), prepare_torch(parallel.threads, section.seed)
-    training = Training(
-        stage="train_rcnet",
-        version=VERSION,
-        output="rcnet",
-        section=section,
-        network=network,
-        source=source,
-        threads=parallel.threads,
-        device=device,
-    )
-    finish(training, paths, partial(_train, section, network, paths, source, device))
+    training = plan_training("train_rcnet", VERSION, "rcnet", section, network, paths, parallel)
+    finish(training, paths, partial(_train, section, network, paths, training))
 
 
 def _train(
-    section: TrainRcnet, size: Network, paths: Paths, source: Source, device: torch.device, resume: Path, digest: str
+    section: TrainRcnet, size: Network, paths: Paths, training: Training, resume: Path, digest: str
 ) -> tuple[Checkpoint, list[Row]]:
     """The whole training; see :func:`pipelines.conversion.receipts.finish`."""
-    plan, topology = section.plan(), load_topology(paths.bodies)
+    plan, topology, source, device = section.plan(), load_topology(paths.bodies), training.source, training.device
     region = RootRegion(substitution_distance=section.substitution_distance_m, root_noise_std=section.root_noise_m)
     behaviour = replace(OWN, rounding=size.rounding, region=region)
     network = build_network(size.size, behaviour, topology, backend=size.sparse_backend)

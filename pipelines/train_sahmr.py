@@ -7,19 +7,17 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-import torch
-
 from pipelines.conversion.parallel import Parallel
-from pipelines.conversion.receipts import Training, finish
+from pipelines.conversion.receipts import Training, finish, plan_training
 from pipelines.stage import stage
 from sahmr.body.topology import load_topology
 from sahmr.network.sahmr import SahmrNet
 from sahmr.settings import Paths, load_section, settings
 from sahmr.structures import BodyTopology, move_to
-from sahmr.training.build import Network, build_network, prepare_torch
+from sahmr.training.build import Network, build_network
 from sahmr.training.checkpoint import Checkpoint, load_state, read_checkpoint
 from sahmr.training.initial import load_metro, share_trunk, start_as_template
-from sahmr.training.setup import Source, TrainingSettings, source_of, training_data
+from sahmr.training.setup import TrainingSettings, training_data
 from sahmr.training.tasks import MeshTask, MeshWeights
 from sahmr.training.trainer import Row, train
 
@@ -47,25 +45,15 @@ def run(section: TrainSahmr, network: Network, paths: Paths, parallel: Parallel)
     Raises:
         CheckpointError: if ``rcnet_checkpoint`` is missing or does not fit.
     """
-    source, device = source_of(section, paths, parallel.loaders), prepare_torch(parallel.threads, section.seed)
-    training = Training(
-        stage="train_sahmr",
-        version=VERSION,
-        output="sahmr",
-        section=section,
-        network=network,
-        source=source,
-        threads=parallel.threads,
-        device=device,
-    )
-    finish(training, paths, partial(_train, section, network, paths, source, device))
+    training = plan_training("train_sahmr", VERSION, "sahmr", section, network, paths, parallel)
+    finish(training, paths, partial(_train, section, network, paths, training))
 
 
 def _train(
-    section: TrainSahmr, size: Network, paths: Paths, source: Source, device: torch.device, resume: Path, digest: str
+    section: TrainSahmr, size: Network, paths: Paths, training: Training, resume: Path, digest: str
 ) -> tuple[Checkpoint, list[Row]]:
     """The whole training; see :func:`pipelines.conversion.receipts.finish`."""
-    plan, topology = section.plan(), load_topology(paths.bodies)
+    plan, topology, source, device = section.plan(), load_topology(paths.bodies), training.source, training.device
     network = _untrained(section, size, topology, paths)
     task = MeshTask(
         topology=move_to(topology, device),

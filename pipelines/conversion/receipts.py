@@ -9,15 +9,16 @@ from typing import Any
 
 import torch
 
+from pipelines.conversion.parallel import Parallel
 from pipelines.conversion.work_store import WorkStore, piece_key
 from pipelines.stage import log
 from sahmr.body.topology import TOPOLOGY_FILE
 from sahmr.datasets import find_card
 from sahmr.files import file_sha256, publish_text
 from sahmr.settings import Paths
-from sahmr.training.build import Network
+from sahmr.training.build import Network, prepare_torch
 from sahmr.training.checkpoint import Checkpoint, save_checkpoint
-from sahmr.training.setup import Source, TrainingSettings, decisive_data
+from sahmr.training.setup import Source, TrainingSettings, decisive_data, source_of
 from sahmr.training.trainer import Row
 
 # Their code decides weights: another version, another training. What else reads data (zarr, pyarrow) gives the same
@@ -66,6 +67,28 @@ class Training:
         section |= {name: _content(value) for name, value in section.items() if isinstance(value, Path)}
         settings = {"network": asdict(self.network), "section": section}
         return piece_key(self.stage, self.version, settings, inputs, LIBRARIES)
+
+
+def plan_training(
+    stage: str,
+    version: int,
+    output: str,
+    section: TrainingSettings,
+    network: Network,
+    paths: Paths,
+    parallel: Parallel,
+) -> Training:
+    """A training with its data and device; torch is set up for it. Arguments as the attributes of :class:`Training`."""
+    return Training(
+        stage=stage,
+        version=version,
+        output=output,
+        section=section,
+        network=network,
+        source=source_of(section, paths, parallel.loaders),
+        threads=parallel.threads,
+        device=prepare_torch(parallel.threads, section.seed),
+    )
 
 
 def _content(path: Path) -> str:
