@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import builtins
-import copy
 import io
 import json
 import os
@@ -14,6 +13,7 @@ import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,49 +22,62 @@ import pytest
 from PIL import Image
 
 from pipelines import bodies, frames, scenes, shards, verify
+from pipelines.conversion.parallel import Parallel
+from sahmr.readers.prox import ProxRules
+from sahmr.readers.rich_listing import RichRules
+from sahmr.scenes.build import Scenes
+from sahmr.settings import Paths
+from sahmr.shards.encode import Shards
 from sahmr.untrusted.pickles import load_pickle
+from sahmr.verify import Verify
 from schemas.fields import from_table, read_table
 from schemas.frame import FRAME_SCHEMA, FrameRecord
 from schemas.quarantine import QUARANTINE_SCHEMA, Quarantined
 from tests.worlds.small import hashes
 
-STAGES = {"bodies": bodies, "frames": frames, "scenes": scenes, "shards": shards, "verify": verify}
+STAGES = {"frames": frames, "scenes": scenes, "shards": shards, "verify": verify}
 _NAMES = ("bodies", "frames", "scenes", "shards", "models", "predictions", "scores", "reports", "catalog", "work")
 _SEQUENCES = ("BBQ_001_guitar", "Gym_011_cooking1")  # of RICH: one to train and one to test with
-_SECTIONS: dict[str, dict[str, Any]] = {
-    "bodies": {"raw": "body_models", "num_betas": 10},
-    "frames": {"rich": {"multi_person": []}, "prox": {}},
-    "scenes": {"voxel_pitch_m": 0.2, "sdf_spacing_m": 0.5, "sdf_margin_m": 0.5, "sdf_max_samples": 10**6},
-    "shards": {"samples_per_shard": 8, "max_side_px": 320, "margin": 1.6, "jpeg_quality": 92},
-    "verify": {"box_tolerance": 0.02},
-    "parallel": {"workers": 0, "loaders": 0, "threads": 1},
-}  # fmt: skip
+_PATHS = Paths(**{name: Path("out") / name for name in _NAMES})
+_ALONE = Parallel(workers=0, loaders=0, threads=1)
+
+
+def settings_of(stage: str, dataset: str, accepted: int, interval: int | None) -> Any:
+    """A stage's settings; ``accepted``: its ``max_quarantined``; ``interval``: of RICH's images, None: as published."""
+    every = {} if interval is None else {"interval": dict.fromkeys(("train", "val", "test"), interval)}
+    rules = {"rich": partial(RichRules, multi_person=(), **every), "prox": ProxRules}
+    make = {
+        "frames": rules[dataset],
+        "scenes": partial(Scenes, voxel_pitch_m=0.2, sdf_spacing_m=0.5, sdf_margin_m=0.5, sdf_max_samples=10**6),
+        "shards": partial(Shards, samples_per_shard=8, max_side_px=320, margin=1.6, jpeg_quality=92),
+    }
+    return Verify(box_tolerance=0.02) if stage == "verify" else make[stage](max_quarantined=accepted)
 
 
 @dataclass
 class World:
-    """Raw trees, ``params.yaml`` and everything the stages made of them, below one folder."""
+    """Raw trees and everything the stages made of them, below one folder, which stages run in."""
 
     folder: Path
     sound: dict[str, list[FrameRecord]] = field(default_factory=dict)
     _kept: dict[Path, bytes | None] = field(default_factory=dict)
 
     def run(self, stage: str, dataset: str, *, accepted: int = 0, interval: int | None = None) -> None:
-        """Run a stage in this process; ``accepted``: its ``max_quarantined``; ``interval``: of RICH's images."""
-        self.write_params(stage, accepted=accepted, interval=interval)
-        STAGES[stage].main.__wrapped__([] if stage == "bodies" else ["--dataset", dataset])  # type: ignore[attr-defined]
+        """Run a stage in this process; ``accepted`` and ``interval`` as :func:`settings_of` takes them."""
+        settings = settings_of(stage, dataset, accepted, interval)
+        raw = {} if stage == "verify" else {"raw": Path(dataset.upper())}
+        STAGES[stage].run(dataset, settings, _PATHS, _ALONE, **raw)  # type: ignore[attr-defined]
 
-    def write_params(self, stage: str, *, accepted: int = 0, interval: int | None = None) -> None:
-        sections = copy.deepcopy(_SECTIONS)
-        if stage not in ("bodies", "verify"):
-            for group in sections["frames"].values() if stage == "frames" else [sections[stage]]:
-                group["max_quarantined"] = accepted
-        if interval is not None:
-            sections["frames"]["rich"]["interval"] = dict.fromkeys(("train", "val", "test"), interval)
+    def run_bodies(self) -> None:
+        bodies.run(bodies.Bodies(raw=Path("body_models"), num_betas=10), _PATHS)
+
+    def write_params(self) -> None:
+        """For the stage ``frames`` as a user runs it."""
         params = {
             "raw": {"rich": "RICH", "prox": "PROX"},
             "paths": {name: f"out/{name}" for name in _NAMES},
-            **sections,
+            "frames": {"rich": {"multi_person": []}},
+            "parallel": {"workers": 0, "loaders": 0, "threads": 1},
         }
         (self.folder / "params.yaml").write_text(json.dumps(params))
 
@@ -133,7 +146,7 @@ def make_world(folder: Path, demo: Path) -> World:
     unused = shutil.ignore_patterns("smplh", "SMPLH*", "SMPLX_NEUTRAL*")
     shutil.copytree(demo / "body_models", folder / "body_models", copy_function=_link, ignore=unused)
     world = World(folder)
-    world.run("bodies", "")
+    world.run_bodies()
     for dataset in ("rich", "prox"):
         for stage in ("frames", "scenes", "shards", "verify"):
             world.run(stage, dataset)

@@ -305,7 +305,7 @@ def test_damaged_models_of_the_publishers(world: World, damage: Damage) -> None:
     world.put(path, damage(path.read_bytes()))
     before = everything(world)
     with pytest.raises(BodyModelError, match=r"SMPLX_MALE\.npz: not an npz archive.*fetch it again"):
-        world.run("bodies", "")
+        world.run_bodies()
     assert everything(world) == before
 
 
@@ -313,7 +313,7 @@ def test_a_user_sees_one_message(world: World, capsys: pytest.CaptureFixture[str
     file, item, _ = target(world, "rich", "body")
     world.put(world.raw("rich", file), b"")
     world.put(world.raw("rich", XML.format(1)), b"")
-    world.write_params("frames")
+    world.write_params()
     for told in (["not an XML file"], [f"body of {item}", "not a PLY file", "max_quarantined", "quarantine_frames"]):
         with pytest.raises(SystemExit, match="1"):
             frames.main(["--dataset", "rich"])
