@@ -78,7 +78,12 @@ def plan_training(
     paths: Paths,
     parallel: Parallel,
 ) -> Training:
-    """A training with its data and device; torch is set up for it. Arguments as the attributes of :class:`Training`."""
+    """A training with its data and device; torch is set up for it. Arguments as the attributes of :class:`Training`.
+
+    Raises:
+        SettingsError: if the section's dataset has no card.
+    """
+    find_card(section.dataset)
     return Training(
         stage=stage,
         version=version,
