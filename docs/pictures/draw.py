@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from sahmr.body.topology import load_topology
 from sahmr.demo.pictures.render import Caster
+from sahmr.geometry.rigid_numpy import apply_rigid, invert_rigid, project, unproject
 from sahmr.overlay import paint
 from sahmr.shards.decode import StoredSample
 from sahmr.shards.reader import ShardReader, read_index
@@ -45,10 +46,11 @@ def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shot:
-    """One demo image: row of the frame table, stored sample, picture."""
+    """One demo image: row of the frame table, stored sample, its true vertices (world frame, metres), picture."""
 
     record: FrameRecord
     stored: StoredSample
+    body: Array
     image: Image.Image
 
 
@@ -58,7 +60,9 @@ def load_shot() -> Shot:
     record = next(record for record in records if record.key == KEY)
     entry = next(entry for entry in read_index(DATA / "shards/rich") if entry.key == KEY)
     image = Image.open(RAW / record.image_file).convert("RGB")
-    return Shot(record=record, stored=ShardReader(DATA / "shards/rich").decode(entry), image=image)
+    stored = ShardReader(DATA / "shards/rich").decode(entry)
+    assert stored.vertices_world is not None  # RICH-demo has ground truth
+    return Shot(record=record, stored=stored, body=stored.vertices_world.astype(np.float64), image=image)
 
 
 def enlarged(image: Image.Image) -> Image.Image:
@@ -82,10 +86,8 @@ def photograph(shot: Shot) -> Image.Image:
 
 def over_photograph(shot: Shot, faces: NDArray[np.int64]) -> Image.Image:
     """The true mesh over the image."""
-    transform = shot.stored.camera_from_world
-    vertices = shot.stored.vertices_world.astype(np.float64) @ transform[:3, :3].T + transform[:3, 3]
-    K = shot.stored.intrinsics
-    full = vertices[:, :2] / vertices[:, 2:] @ K[:2, :2].T + K[:2, 2]
+    vertices = apply_rigid(shot.stored.camera_from_world, shot.body)
+    full = project(vertices, shot.stored.intrinsics)
     base = np.asarray(enlarged(shot.image))
     canvas = base.copy()
     mask = paint(canvas, on_panel(shot, full), vertices[:, 2], vertices, faces, _BODY)
@@ -96,7 +98,7 @@ def over_photograph(shot: Shot, faces: NDArray[np.int64]) -> Image.Image:
 def in_the_scan(shot: Shot, faces: NDArray[np.int64]) -> Image.Image:
     """The true mesh in the scan, seen from the side by rays; touching vertices and the image's camera drawn in."""
     scan = trimesh.load_mesh(SCAN, process=False)
-    body, touching = shot.stored.vertices_world.astype(np.float64), shot.stored.contact
+    body, touching = shot.body, shot.stored.contact
     assert touching is not None  # RICH-demo has labels
     vertices = np.concatenate([scan.vertices, body])
     triangles = np.concatenate([scan.faces, faces + len(scan.vertices)])
@@ -127,9 +129,8 @@ def _axes(shot: Shot, scan: trimesh.Trimesh) -> tuple[Array, Array, Array, Array
     floor = scan.face_normals[:, 1] < -0.8  # y is down, roughly
     up = (scan.face_normals[floor] * scan.area_faces[floor, None]).sum(axis=0)
     up /= np.linalg.norm(up)
-    transform, body = shot.stored.camera_from_world, shot.stored.vertices_world.astype(np.float64)
+    body, camera = shot.body, invert_rigid(shot.stored.camera_from_world)[:3, 3]
     person = (body.min(axis=0) + body.max(axis=0)) / 2
-    camera = -transform[:3, :3].T @ transform[:3, 3]
     away = np.cross(camera - person, up)
     target = person + 0.48 * (camera - person) - 0.10 * up
     eye = target - 4.0 * away / np.linalg.norm(away) + 0.75 * up
@@ -162,12 +163,10 @@ def _cast(
 
 def _draw_camera(draw: ImageDraw.ImageDraw, shot: Shot, place: Callable[[Array], Places]) -> None:
     """The image's camera as a small pyramid."""
-    transform, K = shot.stored.camera_from_world, shot.stored.intrinsics
     width, height = shot.stored.image_size
     pixels = np.array([(0, 0), (width, 0), (width, height), (0, height)], dtype=np.float64)
-    rays = np.concatenate([(pixels - K[:2, 2]) / K[[0, 1], [0, 1]], np.ones((4, 1))], axis=1)
-    camera = np.concatenate([np.zeros((1, 3)), 0.5 * rays])
-    tip, *corners = place((camera - transform[:3, 3]) @ transform[:3, :3])
+    camera = np.concatenate([np.zeros((1, 3)), unproject(pixels, 0.5, shot.stored.intrinsics)])
+    tip, *corners = place(apply_rigid(invert_rigid(shot.stored.camera_from_world), camera))
     for corner, following in zip(corners, [*corners[1:], corners[0]], strict=True):
         draw.line([tip, corner], fill=_INK, width=2 * _FINE)
         draw.line([corner, following], fill=_INK, width=2 * _FINE)

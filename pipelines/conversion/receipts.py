@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.csv
 import torch
 
 from pipelines.conversion.parallel import Parallel
@@ -137,11 +140,8 @@ def finish(training: Training, paths: Paths, train: Callable[[Path, str], tuple[
 
 def history_csv(rows: Sequence[Row]) -> str:
     """The history as CSV, one line per epoch, columns in order of first appearance."""
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    lines = [",".join(names)]
-    lines += [",".join(_number(row.get(name)) for name in names) for row in rows]
-    return "\n".join(lines) + "\n"
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.6g}"
+    names = dict.fromkeys(name for row in rows for name in row)
+    stream = io.BytesIO()
+    options = pyarrow.csv.WriteOptions(quoting_header="none")
+    pyarrow.csv.write_csv(pa.table({name: [row.get(name) for row in rows] for name in names}), stream, options)
+    return stream.getvalue().decode()

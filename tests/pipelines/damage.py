@@ -66,7 +66,7 @@ class World:
         """Run a stage in this process; ``accepted`` and ``interval`` as :func:`settings_of` takes them."""
         settings = settings_of(stage, dataset, accepted, interval)
         raw = {} if stage == "verify" else {"raw": Path(dataset.upper())}
-        STAGES[stage].run(dataset, settings, _PATHS, _ALONE, **raw)  # type: ignore[attr-defined]
+        STAGES[stage].run(dataset, settings, _PATHS, _ALONE, **raw)
 
     def run_bodies(self) -> None:
         bodies.run(bodies.Bodies(raw=Path("body_models"), num_betas=10), _PATHS)
