@@ -139,9 +139,13 @@ def finish(training: Training, paths: Paths, train: Callable[[Path, str], tuple[
 
 
 def history_csv(rows: Sequence[Row]) -> str:
-    """The history as CSV, one line per epoch, columns in order of first appearance."""
+    """The history as CSV, one line per epoch, columns in order of first appearance, six significant digits."""
     names = dict.fromkeys(name for row in rows for name in row)
+    columns = {name: [_rounded(row.get(name)) for row in rows] for name in names}
     stream = io.BytesIO()
-    options = pyarrow.csv.WriteOptions(quoting_header="none")
-    pyarrow.csv.write_csv(pa.table({name: [row.get(name) for row in rows] for name in names}), stream, options)
+    pyarrow.csv.write_csv(pa.table(columns), stream, pyarrow.csv.WriteOptions(quoting_header="none"))
     return stream.getvalue().decode()
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.6g}")
