@@ -26,7 +26,7 @@ from sahmr.readers.calibration import Calibration, check_first_camera, read_rich
 from sahmr.readers.images import Region, read_record_image
 from sahmr.readers.measure import measure_body
 from sahmr.readers.names import Sieve, name_some
-from sahmr.readers.rich_check import absences, tables_elsewhere, tell_absences
+from sahmr.readers.rich_check import absences, size_contradictions, tables_elsewhere, tell_absences
 from sahmr.readers.rich_listing import Cameras, RichRules, list_track
 from sahmr.readers.rich_tables import (
     TOOLKIT,
@@ -83,6 +83,7 @@ class RichReader:
             if not self.rules.allow_absent:
                 found = absences(root, tracks, self.rules)
                 problems += tell_absences(root, self.dataset, tracks, self.rules, found)
+            problems += size_contradictions(root, tracks, self.rules)
         except RawDataError as error:
             problems.append(str(error))
         return problems

@@ -6,10 +6,15 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+import numpy as np
+
+from sahmr.errors import RawDataError
 from sahmr.readers import rich_layout as layout
 from sahmr.readers.absence import Sentence, find_elsewhere, tell
 from sahmr.readers.base import SPLITS, Absence
-from sahmr.readers.names import RICH_FRAME, RICH_IMAGE, entries, folders_of, has
+from sahmr.readers.calibration import read_rich_calibration
+from sahmr.readers.images import check_fits_camera, image_size
+from sahmr.readers.names import RICH_FRAME, RICH_IMAGE, entries, folders_of, has, name_some
 from sahmr.readers.rich_layout import SITE
 from sahmr.readers.rich_listing import RichRules
 from sahmr.readers.rich_tables import Track, split_tables
@@ -166,6 +171,49 @@ def _holds_wanted(folder: Path, rule: str) -> bool:
         return any(name.endswith(".ply") for name in names) or (folder / "calibration").is_dir()
     kinds = {"absent_images": ("images",), "absent_camera": ("images",), "absent_bodies": ("bodies",)}
     return any(layout.holds(folder, kind) for kind in kinds.get(rule, ("images", "bodies")))
+
+
+def size_contradictions(root: Path, tracks: list[Track], rules: RichRules) -> list[str]:
+    """Sequences none of whose images fits its calibration, as full-size images in ``images_ds4`` do not; of each
+    listed camera the first and the last image are looked at. Single ones that do not fit are left to ``frames``.
+    """
+    wrong: dict[tuple[str, str], list[str]] = {}
+    told: dict[tuple[str, str], str] = {}
+    for split, sequence in sorted({(track.split, track.sequence) for track in tracks}):
+        chosen = layout.image_folder(root, split, sequence, rules.images)
+        if chosen is None:
+            continue
+        ours = [track for track in tracks if (track.split, track.sequence) == (split, sequence)]
+        found = list(_fits(root, chosen[0], chosen[2], ours[0]))
+        if len(found) > 1 and all(found):
+            key = split, chosen[0].parent.relative_to(root).as_posix()
+            wrong.setdefault(key, []).append(sequence)
+            told.setdefault(key, str(found[0]))
+    return [
+        f"{place}: the images of {len(names)} sequences of split '{split}' do not fit their calibrations: "
+        f"{name_some(names)}; as {told[split, place]}"
+        for (split, place), names in wrong.items()
+    ]
+
+
+def _fits(root: Path, sequence: Path, divisor: int, track: Track) -> Iterator[str | None]:
+    """What is wrong with each image that is looked at; None: it fits. What cannot be read is left out."""
+    for camera in track.cameras:
+        path = layout.calibration_file(root, track.capture, camera)
+        folder = sequence / f"cam_{camera:02d}"
+        names = [name for name, is_folder in entries(folder) if not is_folder and RICH_IMAGE.fullmatch(name)]
+        looked_at = sorted({min(names), max(names)}) if names else []
+        try:
+            intrinsics = np.array(read_rich_calibration(path).intrinsics).reshape(3, 3)
+            sizes = [(folder / name, image_size(folder / name)) for name in looked_at]
+        except RawDataError:
+            continue
+        for image, (width, height) in sizes:
+            try:
+                check_fits_camera(image, (width * divisor, height * divisor), intrinsics, divisor)
+                yield None
+            except RawDataError as error:
+                yield str(error)
 
 
 def tables_elsewhere(root: Path) -> Iterator[str]:
