@@ -33,7 +33,7 @@ TABLE_SUBJECT = re.compile(r"[0-9]{1,3}")
 TABLE_CAMERA = re.compile(r"[0-9]{1,2}")
 
 # PROX, formats c: <SCENE>_<SUBJECT>_<NN>; a frame is its whole stem, sNNN_frame_NNNNN__hh.mm.ss.mmm.
-_SCENE, _STEM = r"[A-Za-z0-9]+", r"s[0-9]{3}_frame_([0-9]{5})__[0-9]{2}\.[0-9]{2}\.[0-9]{2}\.[0-9]{3}"
+_SCENE, _STEM = r"[A-Za-z][A-Za-z0-9]*", r"s[0-9]{3}_frame_([0-9]{5})__[0-9]{2}\.[0-9]{2}\.[0-9]{2}\.[0-9]{3}"
 PROX_RECORDING = re.compile(rf"({_SCENE})_([0-9]{{5}})_[0-9]{{2}}")
 PROX_FRAME = re.compile(_STEM)
 PROX_IMAGE = re.compile(rf"({_STEM}){_SUFFIX}")
