@@ -238,7 +238,10 @@ SHARED = (
     ("rich", TABLE, d.replaced(b"view_id", b"views"), r"lacks the columns \['view_id'\]"),
     ("rich", TABLE, d.replaced(b"\t1\tX", b"\tone\tX"), "line 2: id is 'one', allowed: a subject's number"),
     ("rich", TABLE, d.replaced(b"\tmale", b"\tmail"), "line 2: gender is 'mail', allowed: male or female"),
-    ("rich", TABLE, lambda text: text + b"\n" + text.splitlines()[1], "lines 2 and 3 are the same row .BBQ_001_guitar, subject 1.; remove one$"),
+    (
+        "rich", TABLE, lambda text: text + b"\n" + text.splitlines()[1],
+        "lines 2 and 3 are the same row .BBQ_001_guitar, subject 1.; remove one$",
+    ),
     ("rich", TABLE, d.always(b"\xff\xfe" * 50), "not UTF-8 text"),
     ("rich", "resource/gender.json", d.edited_json(**{"1": "female"}), "subject 1 is female"),
     ("rich", "resource/gender.json", d.edited_json(one="male"), "a gender for every subject's number"),
@@ -252,7 +255,7 @@ SHARED = (
     ("prox", POSE, d.always("[[1, 0], [0, 1]]"), "expected a 4x4 matrix as nested lists, found shape .2, 2."),
     ("prox", POSE, d.always(json.dumps((np.eye(4) * 1e200).tolist())), "NaN, infinite or wild values"),
     ("prox", POSE, d.always(json.dumps(np.diag([1.0, 1, -1, 1]).tolist())), "det R = -1"),
-)
+)  # fmt: skip
 
 
 def everything(world: World) -> dict[str, tuple[int, int]]:
