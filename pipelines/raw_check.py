@@ -60,7 +60,7 @@ def check_raw(raw: Mapping[str, Path], paths: Paths, *, bodies: Path | None) -> 
 
 
 def check_tree(dataset: str, root: Path, rules: Selection, *, bodies: Path) -> list[str]:
-    """Look for every file of a dataset; where nothing is missing, announce what ``frames`` will leave out, and count.
+    """Look for every file of a dataset; log what is ignored and, if nothing is missing, what ``frames`` will drop.
 
     Args:
         dataset: name of its card.
@@ -79,22 +79,23 @@ def check_tree(dataset: str, root: Path, rules: Selection, *, bodies: Path) -> l
         listing = open_reader(dataset, root, bodies=bodies, rules=lenient).list_bodies()
     except RawDataError as error:
         return list(dict.fromkeys([*problems, *str(error).splitlines()]))
-    if not problems:
-        for line in announcements(dataset, listing):
-            log.info("%s", line)
+    for line in [*([] if problems else announcements(dataset, listing)), *ignored_names(dataset, listing)]:
+        log.info("%s", line)
     return problems
 
 
 def announcements(dataset: str, listing: Listing) -> list[str]:
-    """What stage ``frames`` will report of names alone: absent, dropped and ignored things, with the same counts."""
-    lines = [
+    """What stage ``frames`` will report of names alone: absent and dropped things, with the same counts."""
+    return [
         f"{dataset}: {_MEANING.get(tally.rule, tally.rule)}: {tally.count} of split {tally.split} ({tally.rule})"
         for tally in (*listing.absent, *listing.dropped)
     ]
-    if listing.ignored:
-        kinds = "; ".join(f"{kind.count} in {kind.what} (first: {kind.first})" for kind in listing.ignored)
-        lines.append(f"{dataset}: ignored names, not the published ones: {kinds}")
-    return lines
+
+
+def ignored_names(dataset: str, listing: Listing) -> list[str]:
+    """One line about all names that are no published ones, or none."""
+    kinds = "; ".join(f"{kind.count} in {kind.what} (first: {kind.first})" for kind in listing.ignored)
+    return [f"{dataset}: ignored names, not the published ones: {kinds}"] if kinds else []
 
 
 @stage
