@@ -92,7 +92,7 @@ def _cells(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     except UnicodeDecodeError as problem:
         raise RawDataError(f"{path}: not UTF-8 text ({problem}); save it as UTF-8, or fetch {TOOLKIT}") from None
     except OSError as problem:
-        raise RawDataError(f"{path}: cannot be read ({problem.strerror}); allow it, or fetch {TOOLKIT}") from None
+        raise RawDataError(f"{path}: cannot be read ({problem.strerror}); allow it, or mend the disk") from None
     if "\0" in text:
         raise RawDataError(f"{path}: holds zero bytes, as UTF-16 text or a damaged file; save it as UTF-8, or fetch "
                            f"{TOOLKIT}")  # fmt: skip

@@ -198,6 +198,8 @@ def test_what_cannot_be_read_is_not_called_damaged(roots: Roots, code: int) -> N
         (color, read_json), (pose, read_json_transform), (camera, read_rich_calibration), (picture, image_size),
         (table, lambda path: read_split_table(path, "train")),
     ):  # fmt: skip
-        says = rf"^{re.escape(str(path))}: cannot be read \({re.escape(os.strerror(code))}\); allow it, or (?!fetch it)"
+        says = (
+            rf"^{re.escape(str(path))}: cannot be read \({re.escape(os.strerror(code))}\); allow it, or mend the disk$"
+        )
         with refused(path, code), pytest.raises(RawDataError, match=says):
             read(path)
