@@ -18,7 +18,7 @@ from pipelines.stage import log, parse_dataset, stage
 from sahmr.errors import RawDataError
 from sahmr.files import file_sha256, folder_digest, publish_text
 from sahmr.raw import raw_root
-from sahmr.readers.base import BodyTask, Measured, Reader, Selection, Tally, add_tallies, raise_problems
+from sahmr.readers.base import BodyTask, Listing, Measured, Reader, Selection, Tally, add_tallies, raise_problems
 from sahmr.readers.registry import open_reader, rules_class
 from sahmr.settings import Paths, load_section
 from schemas.fields import from_table, read_table, to_table, write_table
@@ -32,14 +32,18 @@ _ROWS = "frames.parquet"
 
 
 def frame_report(
-    dataset: str, records: Sequence[FrameRecord], dropped: Iterable[Tally], notes: Iterable[Tally]
+    dataset: str, records: Sequence[FrameRecord], dropped: Iterable[Tally], notes: Iterable[Tally], listing: Listing
 ) -> dict[str, Any]:
-    """What was kept per split, dropped per rule and split, and noted about kept frames."""
+    """What was kept per split, dropped per rule and split, and noted about kept frames; and what the listing says is
+    absent, per rule and split, and is ignored, per kind of folder.
+    """
     return {
         "dataset": dataset,
         "kept": dict(sorted(Counter(record.split for record in records).items())),
         "dropped": _nested(dropped),
         "notes": _nested(notes),
+        "absent": _nested(listing.absent),
+        "ignored": {ignored.what: ignored.count for ignored in listing.ignored},
     }
 
 
@@ -149,7 +153,7 @@ def run(dataset: str, rules: Selection, paths: Paths, parallel: Parallel, *, raw
         records += from_table(rows, FrameRecord)
         dropped += [Tally(**row) for row in receipt.facts["dropped"]]
         notes += [Tally(**row) for row in receipt.facts["notes"]]
-    report = frame_report(dataset, records, dropped, notes)
+    report = frame_report(dataset, records, dropped, notes, listing)
     if not records:
         raise RawDataError(f"{raw}: no usable frame; dropped per rule and split: {report['dropped']}")
     records.sort(key=lambda record: record.key)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sahmr.errors import BodyModelError
 
+_DEEPEST, _MOST_FOLDERS = 4, 200  # of a search that only helps a message
 GENDERS = ("male", "female", "neutral")
 _SMPLX_SITE = "https://smpl-x.is.tue.mpg.de"
 _SMPL_SITE = "https://smpl.is.tue.mpg.de (SMPLify) "
@@ -59,7 +60,27 @@ _TABLES: dict[str, tuple[tuple[str, ...], str]] = {
 
 
 def _first(root: Path, candidates: tuple[str, ...]) -> Path | None:
-    return next((root / name for name in candidates if (root / name).is_file()), None)
+    """The first candidate that is there; one without content, as a broken download leaves it, hides no other."""
+    there = [root / name for name in candidates if (root / name).is_file()]
+    return next((path for path in there if path.stat().st_size), there[0] if there else None)
+
+
+def _elsewhere(root: Path, candidates: tuple[str, ...]) -> str:
+    """Where files of the candidates' names lie, up to four folders down, for a message."""
+    names = {Path(name).name for name in candidates} - {"model.npz"}  # one per gender
+    level, found = [root], []
+    for _ in range(_DEEPEST):
+        below = [entry for folder in level for entry in _entries(folder)]
+        found += [path.relative_to(root).as_posix() for path in below if path.name in names and path.is_file()]
+        level = [path for path in below if path.is_dir() and not path.is_symlink()][:_MOST_FOLDERS]
+    return f"; found in another place: {', '.join(sorted(found)[:3])}; move it" if found else ""
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []
 
 
 def check_body_files(root: Path) -> list[str]:
@@ -67,7 +88,8 @@ def check_body_files(root: Path) -> list[str]:
     if not root.is_dir():
         return [f"{root}: no such folder; point bodies.raw of params.yaml at the body models"]
     problems = [
-        f"{root / candidates[0]}: missing (also looked for {', '.join(candidates[1:]) or 'nothing else'}); {what}"
+        f"{root / candidates[0]}: missing (also looked for {', '.join(candidates[1:]) or 'nothing else'})"
+        f"{_elsewhere(root, candidates)}; {what}"
         for candidates, what in _TABLES.values()
         if _first(root, candidates) is None
     ]
@@ -75,7 +97,8 @@ def check_body_files(root: Path) -> list[str]:
         candidates = model_candidates("smplx", gender)
         if _first(root, candidates) is None:
             where = ", ".join(candidates[1:])
-            problems.append(f"{root / candidates[0]}: missing (also looked for {where}); SMPL-X model, {_SMPLX_SITE}")
+            told = f"{root / candidates[0]}: missing (also looked for {where}){_elsewhere(root, candidates)}"
+            problems.append(f"{told}; SMPL-X model, {_SMPLX_SITE}")
     return problems
 
 

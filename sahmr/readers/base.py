@@ -6,8 +6,7 @@ parallel. All cameras of a body are measured together, so its mesh is read once.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -34,9 +33,11 @@ class Selection:
     Attributes:
         max_quarantined: at most this many damaged raw files are left out, counted and listed; one more, and the stage
             fails.
+        allow_absent: do without raw files that should be there, each absence counted; false: an error names them.
     """
 
     max_quarantined: int = 0
+    allow_absent: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,11 +76,38 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ignored:
+    """``count`` names in a kind of folder, ``what``, are no published ones; ``first`` of them, relative to the root."""
+
+    what: str
+    count: int
+    first: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Absence:
+    """Something that should be there and is not: ``name`` of a split, under the name of the ``rule`` that counts it."""
+
+    split: str
+    rule: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """All bodies worth measuring, sorted by their first key, and what the light rules dropped."""
+    """All bodies worth measuring, sorted by their first key.
+
+    Attributes:
+        tasks: the bodies.
+        dropped: images that the light rules dropped.
+        absent: things (sequences, cameras, ...) that are not there and whose absence was accepted, per rule.
+        ignored: names that are no published ones.
+    """
 
     tasks: tuple[BodyTask, ...]
     dropped: tuple[Tally, ...]
+    absent: tuple[Tally, ...] = ()
+    ignored: tuple[Ignored, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,12 +185,6 @@ def raise_problems(dataset: str, problems: list[str]) -> None:
         raise RawDataError("\n".join([f"{dataset}: {len(problems)} problems with the raw files:", *problems]))
 
 
-def list_names(place: Path, *, folders: bool) -> list[str]:
-    """Sorted names of the files, or of the folders, in a folder; costs no look at the files themselves."""
-    with os.scandir(place) as entries:
-        return sorted(entry.name for entry in entries if entry.is_dir() == folders)
-
-
 def task_inputs(root: Path, task: BodyTask) -> list[tuple[str, Path]]:
     """Files a task names, after what they are; a contact file's mesh, which says whether labels are known, with it."""
     contact = None if task.contact_file is None else root / task.contact_file
@@ -171,7 +193,12 @@ def task_inputs(root: Path, task: BodyTask) -> list[tuple[str, Path]]:
     return [("body", root / task.body_file), *contacts, *images]
 
 
-def sorted_listing(tasks: list[BodyTask], dropped: list[Tally]) -> Listing:
+def sorted_listing(
+    tasks: list[BodyTask],
+    dropped: list[Tally],
+    absences: Iterable[Absence] = (),
+    ignored: tuple[Ignored, ...] = (),
+) -> Listing:
     """Sort tasks by first key, add tallies up, and insist that keys are unique.
 
     Raises:
@@ -182,7 +209,12 @@ def sorted_listing(tasks: list[BodyTask], dropped: list[Tally]) -> Listing:
         if view.key in seen:
             raise RawDataError(f"{seen[view.key]} and {view.image_file} would both be '{view.key}'; remove one of them")
         seen[view.key] = view.image_file
-    return Listing(tasks=tuple(sorted(tasks, key=lambda task: task.views[0].key)), dropped=add_tallies(dropped))
+    return Listing(
+        tasks=tuple(sorted(tasks, key=lambda task: task.views[0].key)),
+        dropped=add_tallies(dropped),
+        absent=add_tallies([Tally(split=absence.split, rule=absence.rule, count=1) for absence in absences]),
+        ignored=ignored,
+    )
 
 
 def add_tallies(tallies: list[Tally]) -> tuple[Tally, ...]:

@@ -66,6 +66,8 @@ def read_rich_calibration(path: Path) -> Calibration:
         raise RawDataError(f"{path}: no such file")
     try:
         root = ElementTree.fromstring(path.read_bytes())
+    except OSError as problem:  # the file may well be sound
+        raise RawDataError(f"{path}: cannot be read ({problem.strerror}); allow it, or mend the disk") from None
     except Exception as problem:  # the parser, of damaged text; an unknown encoding is a LookupError
         raise RawDataError(f"{path}: not an XML file ({problem}); fetch it again") from None
     extrinsics = np.concatenate([_xml_matrix(path, root, "CameraMatrix", (3, 4)), [[0.0, 0.0, 0.0, 1.0]]])
@@ -92,7 +94,9 @@ def read_json(path: Path) -> Any:
         raise RawDataError(f"{path}: no such file")
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as problem:
+    except OSError as problem:  # the file may well be sound
+        raise RawDataError(f"{path}: cannot be read ({problem.strerror}); allow it, or mend the disk") from None
+    except (ValueError, RecursionError) as problem:
         raise RawDataError(f"{path}: not a JSON file ({problem}); fetch it again") from None
 
 

@@ -41,6 +41,8 @@ def _told_as_ours(path: Path) -> Iterator[None]:
     except FileNotFoundError:
         raise RawDataError(f"{path}: not a readable image (no such file); fetch it again") from None
     except _PILLOW_ERRORS as problem:
+        if isinstance(problem, OSError) and problem.errno is not None:  # the system's: the file may well be sound
+            raise RawDataError(f"{path}: cannot be read ({problem.strerror}); allow it, or mend the disk") from None
         raise RawDataError(f"{path}: damaged image ({problem}); fetch it again") from None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,10 +11,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from sahmr.errors import RawDataError
 from sahmr.files import file_sha256
 from sahmr.geometry.rigid_numpy import apply_rigid, invert_rigid
+from sahmr.readers import prox_layout as layout
 from sahmr.readers.base import (
-    IMAGE_SUFFIXES,
     BodyTask,
     BodyUnusableError,
     Listing,
@@ -21,7 +23,6 @@ from sahmr.readers.base import (
     Selection,
     Tally,
     View,
-    list_names,
     sorted_listing,
     task_inputs,
 )
@@ -33,17 +34,15 @@ from sahmr.readers.calibration import (
 )
 from sahmr.readers.images import Region, read_record_image
 from sahmr.readers.measure import drop_body, measure_body
+from sahmr.readers.names import Sieve
+from sahmr.readers.prox_check import absences, check_part, tell_absences
+from sahmr.readers.prox_layout import PARTS, SPLIT_OF
 from sahmr.settings import settings
 from schemas.frame import FrameRecord
 from schemas.scene import SceneRecord
 
 Array = NDArray[np.float64]
-PARTS = ("quantitative", "qualitative")
-SITE = "https://prox.is.tue.mpg.de"
-_SPLIT = {"quantitative": "test", "qualitative": "train"}
 _FEMALE = (159, 162, 3403, 3452)  # subject ids; all others are male (formats c)
-_FRAME_NUMBER = re.compile(r"frame_(\d+)")
-_PROXD = ("PROXD", "qualitative/PROXD")
 
 
 @settings
@@ -74,50 +73,40 @@ class ProxReader:
     rules: ProxRules = field(default_factory=ProxRules)
     dataset: str = field(default="prox", init=False)
 
-    def recordings(self, part: str) -> list[str]:
-        """Names of the recordings with color images or fits, sorted."""
-        places = [self.root / part / "recordings", *(place for place, _ in self._fits(part))]
-        return sorted({d.name for place in places if place.is_dir() for d in place.iterdir() if d.is_dir()})
-
-    def _fits(self, part: str) -> list[tuple[Path, str]]:
-        """Folders of fits, the preferred first, and where below ``<REC>`` a frame's file lies."""
-        if part == "quantitative":
-            mosh = self.root / part / "fittings" / "mosh"
-            return [(mosh, "meshes/{frame}/000.ply"), (mosh, "results/{frame}/000.pkl")]
-        return [(self.root / place, "results/{frame}/000.pkl") for place in _PROXD]
-
     def check(self) -> list[str]:
-        """Every missing or misplaced raw file, one line each."""
-        if not self.root.is_dir():
-            return [f"{self.root}: no such folder; point raw.prox of params.yaml at PROX ({SITE})"]
-        return [problem for part in self.rules.parts for problem in self._check_part(part)]
+        """Every missing or misplaced raw file, one line for each kind and part."""
+        root = self.root
+        if not root.is_dir():
+            return [f"{root}: no such folder; point raw.{self.dataset} of params.yaml at PROX ({layout.SITE})"]
+        problems: list[str] = []
+        try:
+            found = [] if self.rules.allow_absent else absences(root, self._known_parts())
+            for part in self.rules.parts:
+                problems += check_part(root, self.dataset, part)
+                if part in PARTS:
+                    problems += tell_absences(root, self.dataset, part, found)
+        except RawDataError as error:
+            problems.append(str(error))
+        return problems
 
-    def _check_part(self, part: str) -> list[str]:
-        base = self.root / part
-        if part not in PARTS or not base.is_dir():
-            return [f"{base}: missing; PROX {part}, {SITE}; or remove it from frames.prox.parts (allowed: {PARTS})"]
-        wanted = {base / "calibration" / "Color.json": "color camera", base / "recordings": "color images"}
-        for scene in sorted({_scene(recording) for recording in self.recordings(part)}):
-            wanted[base / "cam2world" / f"{scene}.json"] = "camera pose"
-            wanted[base / "scenes" / f"{scene}.ply"] = "scan"
-            sdf = base / "sdf" / f"{scene}_sdf.npy"
-            if sdf.exists() or (base / "sdf" / f"{scene}.json").exists():
-                wanted[sdf], wanted[base / "sdf" / f"{scene}.json"] = "distance field", "extent of the distance field"
-        fits = [place for place, _ in self._fits(part) if place.is_dir()]
-        if not fits:
-            what = "MoSH fits" if part == "quantitative" else "PROXD fits, a download of its own"
-            wanted[self._fits(part)[0][0]] = what
-        elif part == "quantitative" and not any(fits[0].glob("*/meshes")):
-            wanted[base / "vicon2scene.json"] = "Vicon frame of the MoSH parameters (or fetch the MoSH meshes)"
-        return [f"{path}: missing; {what}, PROX {part}, {SITE}" for path, what in wanted.items() if not path.exists()]
+    def _known_parts(self) -> list[str]:
+        return [part for part in self.rules.parts if part in PARTS]
+
+    def _usable_scenes(self, part: str) -> list[str]:
+        """Scenes of the recordings; where absence is allowed, those with a scan and a camera pose."""
+        scenes = sorted({layout.scene_of(recording) for recording in layout.recordings(self.root, part)})
+        if not self.rules.allow_absent:
+            return scenes
+        files = {scene: layout.scene_files(self.root, part, scene) for scene in scenes}
+        return [scene for scene in scenes if all(files[scene][what].is_file() for what in ("pose", "scan"))]
 
     def scenes(self) -> list[SceneRecord]:
         """The scans of all recordings, sorted; their distance fields are used where shipped."""
         records: dict[str, SceneRecord] = {}
         for part in self.rules.parts:
-            for scene in sorted({_scene(recording) for recording in self.recordings(part)} - set(records)):
-                scan = self.root / part / "scenes" / f"{scene}.ply"
-                sdf, info = (self.root / part / "sdf" / name for name in (f"{scene}_sdf.npy", f"{scene}.json"))
+            for scene in sorted({*self._usable_scenes(part)} - set(records)):
+                files = layout.scene_files(self.root, part, scene)
+                scan, sdf, info = files["scan"], files["sdf"], files["info"]
                 records[scene] = SceneRecord(
                     scene_key=scene,
                     dataset=self.dataset,
@@ -131,64 +120,56 @@ class ProxReader:
         return [records[scene] for scene in sorted(records)]
 
     def list_bodies(self) -> Listing:
-        """Apply ``interval``, ``no_body`` and ``no_image``; one task per image.
+        """Apply ``no_scene``, ``interval``, ``no_body`` and ``no_image``; one task per image.
 
         Raises:
             RawDataError: if a calibration is not what it must be or two frames share a key.
         """
+        sieve = Sieve(self.root)
         tasks: list[BodyTask] = []
         dropped: list[Tally] = []
         for part in self.rules.parts:
+            if part not in self.rules.interval:
+                raise RawDataError(f"frames.{self.dataset}.interval of params.yaml has no value for the part '{part}'")
             intrinsics = read_prox_intrinsics(self.root / part / "calibration" / "Color.json")
-            for recording in self.recordings(part):
-                world_from_camera = read_json_transform(self.root / part / "cam2world" / f"{_scene(recording)}.json")
-                calibration = Calibration(
-                    intrinsics=tuple(map(float, intrinsics.ravel())),
-                    camera_from_world=tuple(map(float, invert_rigid(world_from_camera).ravel())),
-                )
-                made, counts = self._list_recording(part, recording, calibration, self.rules.interval[part])
+            calibrations = {scene: self._calibration(part, scene, intrinsics) for scene in self._usable_scenes(part)}
+            for recording in layout.recordings(self.root, part, sieve):
+                calibration = calibrations.get(layout.scene_of(recording))
+                made, counts = self._list_recording(part, recording, calibration, sieve)
                 tasks += made
-                dropped += [Tally(split=_SPLIT[part], rule=rule, count=n) for rule, n in counts.items()]
-        return sorted_listing(tasks, dropped)
+                dropped += [Tally(split=SPLIT_OF[part], rule=rule, count=n) for rule, n in counts.items()]
+            layout.ignore_beside_scenes(self.root, part, sieve)
+        return sorted_listing(tasks, dropped, absences(self.root, self._known_parts()), sieve.ignored())
+
+    def _calibration(self, part: str, scene: str, intrinsics: Array) -> Calibration:
+        world_from_camera = read_json_transform(layout.scene_files(self.root, part, scene)["pose"])
+        return Calibration(
+            intrinsics=tuple(map(float, intrinsics.ravel())),
+            camera_from_world=tuple(map(float, invert_rigid(world_from_camera).ravel())),
+        )
 
     def _list_recording(
-        self, part: str, recording: str, calibration: Calibration, interval: int
-    ) -> tuple[list[BodyTask], dict[str, int]]:
-        images, bodies = self._list_images(part, recording), self._list_fits(part, recording)
-        tasks, counts = [], {"no_body": 0, "no_image": 0, "interval": 0}
-        for index, stem in enumerate(sorted({*images, *bodies})):
-            number = _FRAME_NUMBER.search(stem)
-            frame = int(number[1]) if number else index
+        self, part: str, recording: str, calibration: Calibration | None, sieve: Sieve
+    ) -> tuple[list[BodyTask], Counter[str]]:
+        files = layout.list_recording(self.root, part, recording, sieve)
+        images, bodies = files.images, files.bodies
+        if self.rules.allow_absent and not (self.root / layout.VICON).is_file():
+            lost = {*layout.needs_vicon(files)}
+            bodies = {stem: file for stem, file in bodies.items() if file not in lost}
+        counts: Counter[str] = Counter()
+        if calibration is None:
+            counts["no_scene"] = len(images)
+            return [], counts
+        tasks = []
+        for stem in sorted({*images, *bodies}):
+            frame = layout.frame_number(stem)
             rule = "no_body" if stem not in bodies else "no_image" if stem not in images else None
-            rule = "interval" if frame % interval else rule
+            rule = "interval" if frame % self.rules.interval[part] else rule
             if rule:
                 counts[rule] += 1
                 continue
             tasks.append(self._task(part, recording, frame, stem, images[stem], bodies[stem], calibration))
         return tasks, counts
-
-    def _list_images(self, part: str, recording: str) -> dict[str, str]:
-        """Frame stem -> image file, relative to the root."""
-        place = f"{part}/recordings/{recording}/Color"
-        found: dict[str, str] = {}
-        if not (self.root / place).is_dir():
-            return found
-        for name in list_names(self.root / place, folders=False):
-            stem, dot, suffix = name.rpartition(".")
-            if dot + suffix.lower() in IMAGE_SUFFIXES and not name.startswith("."):
-                found[stem] = f"{place}/{name}"
-        return found
-
-    def _list_fits(self, part: str, recording: str) -> dict[str, str]:
-        """Frame stem -> body file, relative to the root."""
-        found: dict[str, str] = {}
-        for place, pattern in self._fits(part):
-            kind, _, file = pattern.split("/")
-            folder = place / recording / kind
-            for frame in list_names(folder, folders=True) if folder.is_dir() else ():
-                if frame not in found and (folder / frame / file).is_file():
-                    found[frame] = f"{self._relative(folder)}/{frame}/{file}"
-        return found
 
     def _task(
         self, part: str, recording: str, frame: int, stem: str, image: str, body: str, calibration: Calibration
@@ -197,12 +178,12 @@ class ProxReader:
         key = re.sub(r"[^A-Za-z0-9_-]", "-", f"{recording}_{stem}")
         view = View(key=key, camera=0, image_file=image, image_divisor=1, calibration=calibration)
         return BodyTask(
-            split=_SPLIT[part],
+            split=SPLIT_OF[part],
             sequence=recording,
             frame=frame,
             subject=subject,
             gender="female" if subject.isdigit() and int(subject) in _FEMALE else "male",
-            scene_key=_scene(recording),
+            scene_key=layout.scene_of(recording),
             body_file=body,
             contact_file=None,
             views=(view,),
@@ -214,7 +195,7 @@ class ProxReader:
 
     def shared_files(self) -> list[Path]:
         """The Vicon frame of MoSH parameters, where it is shipped."""
-        path = self.root / "quantitative" / "vicon2scene.json"
+        path = self.root / layout.VICON
         return [path] if path.is_file() else []
 
     def measure(self, task: BodyTask) -> Measured:
@@ -241,7 +222,7 @@ class ProxReader:
         path = self.root / body_file
         is_vicon = body_file.startswith("quantitative/") and path.suffix == ".pkl"
         if is_vicon:
-            world_from_vicon = read_json_transform(self.root / "quantitative" / "vicon2scene.json")
+            world_from_vicon = read_json_transform(self.root / layout.VICON)
             return apply_rigid(world_from_vicon, smpl_vertices_of_params(path, self.bodies, gender))
         if path.suffix == ".ply":
             vertices = smpl_vertices_of_mesh(path, self.bodies)
@@ -264,8 +245,3 @@ class ProxReader:
 
     def _relative(self, path: Path) -> str:
         return path.relative_to(self.root).as_posix()
-
-
-def _scene(recording: str) -> str:
-    """``<SCENE>_<SUBJECT>_<NN>`` -> scene; scene names hold no underscore."""
-    return recording.split("_")[0]

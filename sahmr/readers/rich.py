@@ -25,8 +25,18 @@ from sahmr.readers.bodies import read_contact, smpl_vertices_of_mesh, smpl_verti
 from sahmr.readers.calibration import Calibration, check_first_camera, read_rich_calibration
 from sahmr.readers.images import Region, read_record_image
 from sahmr.readers.measure import measure_body
-from sahmr.readers.rich_layout import Track
+from sahmr.readers.names import Sieve, name_some
+from sahmr.readers.rich_check import absences, size_contradictions, tables_elsewhere, tell_absences
 from sahmr.readers.rich_listing import Cameras, RichRules, list_track
+from sahmr.readers.rich_tables import (
+    TOOLKIT,
+    Track,
+    check_disjoint,
+    check_genders,
+    ignore_beside_tables,
+    read_split_table,
+    split_tables,
+)
 from sahmr.untrusted.meshes import obj_has_colors
 from schemas.frame import FrameRecord
 from schemas.scene import SceneRecord
@@ -51,54 +61,43 @@ class RichReader:
 
     def tracks(self) -> list[Track]:
         """Rows of all split tables, in table order."""
-        tables = layout.split_tables(self.root)
-        return [track for split, path in tables.items() for track in layout.read_split_table(path, split)]
+        return [track for split, path in split_tables(self.root).items() for track in read_split_table(path, split)]
 
     def check(self) -> list[str]:
-        """Every missing or misplaced raw file, one line each."""
+        """Every missing or misplaced raw file, one line for each kind and split."""
         root = self.root
         if not root.is_dir():
-            return [f"{root}: no such folder; point raw.rich of params.yaml at RICH ({layout.SITE})"]
-        tables = layout.split_tables(root)
+            return [f"{root}: no such folder; point raw.{self.dataset} of params.yaml at RICH ({layout.SITE})"]
+        tables = split_tables(root)
         if not tables:
-            where = f"{root / 'resource' / 'meta'} (or meta)"
-            return [f"{where}: none of train.txt, val.txt, test.txt; the split tables come with {layout.TOOLKIT}"]
-        problems = []
-        for split in tables:
-            missing = layout.check_images(root, [split], "auto")
-            if layout.folder(root, "bodies", split) is None:
-                missing.append(
-                    f"{layout.expected(root, 'bodies', split)}: missing; bodies of split '{split}', {layout.SITE}"
-                )
-            problems += [f"{text}; to work without this split remove {tables[split]}" for text in missing]
+            return [self._no_tables()]
+        tracks: list[Track] = []
+        problems: list[str] = []
+        for split, path in tables.items():
+            try:
+                tracks += read_split_table(path, split)
+            except RawDataError as error:
+                problems += str(error).splitlines()
         try:
-            tracks = self.tracks()
-            problems += layout.check_genders(root, tracks) + layout.check_disjoint(tracks)
+            problems += check_genders(root, tracks) + check_disjoint(tracks)
+            if not self.rules.allow_absent:
+                found = absences(root, tracks, self.rules)
+                problems += tell_absences(root, self.dataset, tracks, self.rules, found)
+            problems += size_contradictions(root, tracks, self.rules)
         except RawDataError as error:
-            return [*problems, str(error)]
-        return problems + self._check_scans(tracks)
+            problems.append(str(error))
+        return problems
 
-    def _check_scans(self, tracks: list[Track]) -> list[str]:
-        """Every row must lead to its scan and to the calibration of each of its views."""
-        scans = layout.folder(self.root, "scans")
-        if scans is None:
-            return [f"{layout.expected(self.root, 'scans')}: missing; scans and calibrations, {layout.SITE}"]
-        wanted = {scans / t.capture / f"{t.scan}.ply": "scan" for t in tracks}
-        wanted |= {self._xml(t.capture, camera): "calibration" for t in tracks for camera in t.cameras}
-        return [
-            f"{path}: missing; {what} named by the split tables, scan_calibration.zip from {layout.SITE}"
-            for path, what in sorted(wanted.items())
-            if not path.is_file()
-        ]
-
-    def _xml(self, capture: str, camera: int) -> Path:
-        scans = layout.folder(self.root, "scans") or self.root / "scan_calibration"
-        return scans / capture / "calibration" / f"{camera:03d}.xml"
+    def _no_tables(self) -> str:
+        told = f"{self.root / 'resource' / 'meta'} (or meta): none of train.txt, val.txt, test.txt"
+        found = list(tables_elsewhere(self.root))
+        if found:
+            return f"{told}; found in another place: {name_some(found)}; point raw.{self.dataset} of params.yaml there"
+        return f"{told}; the split tables come with {TOOLKIT}"
 
     def scenes(self) -> list[SceneRecord]:
-        """The scans that the split tables name, sorted by scene key."""
-        scans = layout.folder(self.root, "scans") or self.root / "scan_calibration"
-        files = {t.scene_key: scans / t.capture / f"{t.scan}.ply" for t in self.tracks()}
+        """The scans that the split tables name and that are there, sorted by scene key."""
+        files = {t.scene_key: layout.scan_file(self.root, t.capture, t.scan) for t in self.tracks()}
         return [
             SceneRecord(
                 scene_key=key,
@@ -111,47 +110,66 @@ class RichReader:
                 sdf_info_sha256=None,
             )
             for key, path in sorted(files.items())
+            if path.is_file() or not self.rules.allow_absent
         ]
 
     def list_bodies(self) -> Listing:
-        """Apply ``multi_person``, ``uncalibrated_camera``, ``unlisted_camera``, ``warmup``, ``interval``, ``no_body``
-        and ``no_image``, in this order, each image counted under the first that drops it.
+        """Apply ``multi_person``, ``no_scene``, ``uncalibrated_camera``, ``unlisted_camera``, ``warmup``, ``interval``,
+        ``no_body`` and ``no_image``, in this order, each image counted under the first that drops it.
 
         Raises:
             RawDataError: if a calibration or table is not what it must be, or a split has no images of the kind
                 ``rules.images`` asks for.
         """
-        tracks = self.tracks()
+        tracks, sieve = self.tracks(), Sieve(self.root)
         splits = {track.split for track in tracks}
-        raise_problems(self.dataset, layout.check_images(self.root, sorted(splits), self.rules.images))
+        if not self.rules.allow_absent:
+            raise_problems(self.dataset, layout.check_images(self.root, splits, self.rules.images))
         absent = sorted(splits - set(self.rules.interval))
         if absent:
-            raise RawDataError(f"frames.rich.interval of params.yaml has no value for the splits {absent}")
-        cameras = {capture: self._cameras(capture, tracks) for capture in {track.capture for track in tracks}}
+            raise RawDataError(f"frames.{self.dataset}.interval of params.yaml has no value for the splits {absent}")
+        captures = sorted({track.capture for track in tracks})
+        cameras = {capture: self._cameras(capture, tracks, sieve) for capture in captures}
         tasks: list[BodyTask] = []
         dropped: list[Tally] = []
-        for track in tracks:
-            made, counts = list_track(self.root, track, self.rules, cameras[track.capture])
-            tasks += made
-            dropped += [Tally(split=track.split, rule=rule, count=n) for rule, n in counts.items()]
-        return sorted_listing(tasks, dropped)
+        for (split, sequence), rows in _by_sequence(tracks).items():
+            files = layout.list_sequence(self.root, split, sequence, self.rules.images, sieve)
+            for track in rows:
+                made, counts = list_track(track, files, self.rules, cameras[track.capture])
+                tasks += made
+                dropped += [Tally(split=split, rule=rule, count=n) for rule, n in counts.items()]
+        raise_problems(self.dataset, sieve.problems)
+        ignore_beside_tables(self.root, sieve)
+        for split in sorted(splits):
+            layout.ignore_strangers(self.root, split, {t.sequence for t in tracks if t.split == split}, sieve)
+        return sorted_listing(tasks, dropped, absences(self.root, tracks, self.rules), sieve.ignored())
 
-    def _cameras(self, capture: str, tracks: list[Track]) -> Cameras:
+    def _cameras(self, capture: str, tracks: list[Track], sieve: Sieve) -> Cameras:
         """Cameras of a capture: those the tables name are read, others only counted as calibrated."""
-        named = {camera for track in tracks if track.capture == capture for camera in track.cameras}
-        files = self._xml(capture, 0).parent.glob("*.xml")
-        others = {int(path.stem) for path in files if path.stem.isdecimal()} - named
+        ours = [track for track in tracks if track.capture == capture]
+        found = layout.calibrated_cameras(self.root, capture, sieve)
+        named = {camera for track in ours for camera in track.cameras}
+        if self.rules.allow_absent:
+            named &= found
+        scans = {t.scan for t in ours if layout.scan_file(self.root, capture, t.scan).is_file()}
         return Cameras(
-            calibrations={camera: self._calibration(capture, camera) for camera in sorted(named)},
-            others=frozenset(others),
+            calibrations=self._calibrations(capture, sorted(named), sieve),
+            others=frozenset(found - named),
+            scans=frozenset(scans),
         )
 
-    def _calibration(self, capture: str, camera: int) -> Calibration:
-        path = self._xml(capture, camera)
-        calibration = read_rich_calibration(path)
-        if camera == 0:
-            check_first_camera(path, calibration)
-        return calibration
+    def _calibrations(self, capture: str, cameras: list[int], sieve: Sieve) -> dict[int, Calibration]:
+        """Those of a capture that can be read; the others are problems."""
+        found = {}
+        for camera in cameras:
+            path = layout.calibration_file(self.root, capture, camera)
+            try:
+                found[camera] = read_rich_calibration(path)
+                if camera == 0:
+                    check_first_camera(path, found[camera])
+            except RawDataError as error:
+                sieve.problems.append(str(error))
+        return found
 
     def inputs(self, task: BodyTask) -> list[tuple[str, Path]]:
         """Files :meth:`measure` may open for a task."""
@@ -205,3 +223,11 @@ class RichReader:
 
     def _relative(self, path: Path) -> str:
         return path.relative_to(self.root).as_posix()
+
+
+def _by_sequence(tracks: list[Track]) -> dict[tuple[str, str], list[Track]]:
+    """Rows of one sequence together, in table order."""
+    found: dict[tuple[str, str], list[Track]] = {}
+    for track in tracks:
+        found.setdefault((track.split, track.sequence), []).append(track)
+    return found

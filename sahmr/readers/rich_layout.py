@@ -1,18 +1,26 @@
-"""Where things lie in a raw RICH tree, and the toolkit's split tables (formats a.1, a.2)."""
+"""Where things lie in a raw RICH tree, and what one sequence holds (formats a.1)."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from sahmr.errors import RawDataError
-from sahmr.readers.base import IMAGE_SUFFIXES, SPLITS, list_names
-from sahmr.readers.calibration import read_json
+from sahmr.readers.names import (
+    RICH_BODY,
+    RICH_CALIBRATION,
+    RICH_CAMERA,
+    RICH_CONTACT,
+    RICH_FRAME,
+    RICH_IMAGE,
+    Sieve,
+    entries,
+    folders_of,
+    has,
+    name_some,
+)
 
-TOOLKIT = "the RICH toolkit, https://github.com/paulchhuang/rich_toolkit"
 SITE = "https://rich.is.tue.mpg.de"
-_COLUMNS = ("sequence_name", "capture_name", "scan_name", "id", "gender", "view_id")
-_RESOURCE = ("resource", "data/resource", ".")
 # Documented place first; the others are how the archives unpack.
 _FOLDERS = {
     "images": ("images/{split}", "JPG_images/{split}", "data/images/{split}", "data/JPG_images/{split}"),
@@ -21,7 +29,7 @@ _FOLDERS = {
     "contact": ("human_scene_contact/{split}", "data/human_scene_contact/{split}", "{split}_hsc"),
     "scans": ("scan_calibration", "data/scan_calibration"),
 }
-_RANK = {suffix: rank for rank, suffix in enumerate(IMAGE_SUFFIXES)}
+KINDS = ("images", "images_ds4", "bodies", "contact")  # that have a folder per sequence
 # frames.rich.images: kinds of image folders, the preferred first, and how far their images are reduced.
 IMAGE_KINDS = {
     "auto": (("images", 1), ("images_ds4", 4)),
@@ -30,28 +38,9 @@ IMAGE_KINDS = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Track:
-    """One person in one sequence: a row of a split table."""
-
-    split: str
-    sequence: str
-    capture: str
-    scan: str
-    subject: int
-    gender: str
-    cameras: tuple[int, ...]
-
-    @property
-    def scene_key(self) -> str:
-        """``<CAP>_<scan>``."""
-        return f"{self.capture}_{self.scan}"
-
-
-def folder(root: Path, kind: str, split: str = "") -> Path | None:
-    """First existing folder of a kind: images | images_ds4 | bodies | contact | scans."""
-    places = (root / place.format(split=split) for place in _FOLDERS[kind])
-    return next((place for place in places if place.is_dir()), None)
+def places(root: Path, kind: str, split: str = "") -> list[Path]:
+    """Every folder that may hold a kind, existing or not: images | images_ds4 | bodies | contact | scans."""
+    return [root / place.format(split=split) for place in _FOLDERS[kind]]
 
 
 def expected(root: Path, kind: str, split: str = "") -> str:
@@ -60,164 +49,150 @@ def expected(root: Path, kind: str, split: str = "") -> str:
     return f"{root / first} (or {', '.join(others)})"
 
 
+def holds(place: Path, kind: str) -> bool:
+    """Whether a sequence's folder holds any file of its kind, under its published name."""
+    if kind.startswith("images"):
+        return any(has(camera, RICH_IMAGE) for camera in folders_of(place, RICH_CAMERA))
+    pattern = RICH_BODY if kind == "bodies" else RICH_CONTACT
+    return any(has(frame, pattern) for frame in folders_of(place, RICH_FRAME))
+
+
 def sequence_folder(root: Path, kind: str, split: str, sequence: str) -> Path | None:
-    """The folder of one sequence, in whichever of the places has it."""
-    places = (root / place.format(split=split) / sequence for place in _FOLDERS[kind])
-    return next((place for place in places if place.is_dir()), None)
+    """The folder of one sequence, in whichever of the places has files of it: an empty one hides no other."""
+    found = (place / sequence for place in places(root, kind, split))
+    return next((place for place in found if holds(place, kind)), None)
 
 
-def split_tables(root: Path) -> dict[str, Path]:
-    """Existing tables ``meta/{train,val,test}.txt`` by split."""
-    found = {}
-    for split in SPLITS:
-        for base in _RESOURCE:
-            path = root / base / "meta" / f"{split}.txt"
-            if path.is_file():
-                found[split] = path
-                break
-    return found
-
-
-def read_split_table(path: Path, split: str) -> list[Track]:
-    """Read a tab-separated table with its header row.
-
-    Raises:
-        RawDataError: if it is no text; naming the line, if a column is missing or a value is not what it must be.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as problem:
-        raise RawDataError(f"{path}: not a text file ({problem}); fetch {TOOLKIT}") from None
-    lines = [line.split("\t") for line in text.splitlines() if line.strip()]
-    header = [name.strip() for name in lines[0]] if lines else []
-    missing = [name for name in _COLUMNS if name not in header]
-    if missing:
-        raise RawDataError(f"{path}: the header lacks the columns {missing}, found {header}; fetch {TOOLKIT}")
-    tracks = []
-    for number, cells in enumerate(lines[1:], start=2):
-        row = dict(zip(header, (cell.strip() for cell in cells), strict=False))
-        try:
-            cameras = tuple(int(view) for view in row["view_id"].split(",") if view.strip())
-            track = Track(
-                split=split,
-                sequence=row["sequence_name"],
-                capture=row["capture_name"],
-                scan=row["scan_name"].removesuffix(".ply"),
-                subject=int(row["id"]),
-                gender=row["gender"].lower(),
-                cameras=cameras,
-            )
-        except (KeyError, ValueError) as problem:
-            raise RawDataError(f"{path}, line {number}: not a valid row ({problem}); fetch {TOOLKIT}") from None
-        if track.gender not in ("male", "female") or not cameras:
-            raise RawDataError(f"{path}, line {number}: gender '{track.gender}', cameras {cameras}; fetch {TOOLKIT}")
-        tracks.append(track)
-    return tracks
-
-
-def check_genders(root: Path, tracks: list[Track]) -> list[str]:
-    """Compare the tables with ``gender.json``, where there is one."""
-    path = next((p for base in _RESOURCE if (p := root / base / "gender.json").is_file()), None)
-    if path is None:
-        return []
-    try:
-        genders = {int(key): str(value).lower() for key, value in dict(read_json(path)).items()}
-    except (TypeError, ValueError) as problem:
-        raise RawDataError(
-            f"{path}: must hold a gender for every subject's number ({problem}); fetch {TOOLKIT}"
-        ) from None
-    return [
-        f"{path}: subject {track.subject} is {genders.get(track.subject, 'missing')}, the {track.split} table says "
-        f"{track.gender} for {track.sequence}; fetch {TOOLKIT}"
-        for track in tracks
-        if genders.get(track.subject) != track.gender
-    ]
-
-
-def check_disjoint(tracks: list[Track]) -> list[str]:
-    """A sequence must not be in two splits."""
-    splits: dict[str, set[str]] = {}
-    for track in tracks:
-        splits.setdefault(track.sequence, set()).add(track.split)
-    return [
-        f"sequence {sequence} is in the tables of {sorted(found)}; it may be in one split only; fetch {TOOLKIT}"
-        for sequence, found in sorted(splits.items())
-        if len(found) > 1
-    ]
-
-
-def check_images(root: Path, splits: list[str], wanted: str) -> list[str]:
-    """Every split must have a folder of images of the wanted kind, a key of ``IMAGE_KINDS``."""
-    kinds = [kind for kind, _ in IMAGE_KINDS[wanted]]
-    return [
-        f"{' or '.join(expected(root, kind, split) for kind in kinds)}: missing; images of split '{split}', {SITE}"
-        + ("" if wanted == "auto" else f"; frames.rich.images of params.yaml is '{wanted}'")
-        for split in splits
-        if all(folder(root, kind, split) is None for kind in kinds)
-    ]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SequenceImages:
-    """Images of one sequence.
-
-    Attributes:
-        folder: where they lie.
-        divisor: how many times smaller than published they are.
-        files: camera number -> frame number -> name below ``folder``.
-    """
-
-    folder: Path | None
-    divisor: int
-    files: dict[int, dict[int, str]]
-
-
-def list_images(root: Path, split: str, sequence: str, wanted: str) -> SequenceImages:
-    """List ``cam_CC/FFFFF_CC.<ext>`` of one sequence; of a frame's several formats the preferred one.
-
-    Args:
-        root: of the tree.
-        split, sequence: whose images.
-        wanted: a key of ``IMAGE_KINDS``.
-
-    Raises:
-        RawDataError: if an image lies in another camera's folder.
-    """
+def image_folder(root: Path, split: str, sequence: str, wanted: str) -> tuple[Path, str, int] | None:
+    """Folder, kind and divisor of the images of one sequence, by ``wanted``, a key of ``IMAGE_KINDS``."""
     for kind, divisor in IMAGE_KINDS[wanted]:
         place = sequence_folder(root, kind, split, sequence)
         if place is not None:
-            numbers = [name.removeprefix("cam_") for name in list_names(place, folders=True) if name.startswith("cam_")]
-            files = {int(number): _list_camera(place, number) for number in numbers if number.isdecimal()}
-            return SequenceImages(folder=place, divisor=divisor, files=files)
-    return SequenceImages(folder=None, divisor=1, files={})
+            return place, kind, divisor
+    return None
 
 
-def _list_camera(sequence: Path, number: str) -> dict[int, str]:
-    """Frame number -> ``cam_CC/FFFFF_CC.<ext>``."""
-    place = sequence / f"cam_{number}"
-    best: dict[int, tuple[int, str]] = {}
-    for name in list_names(place, folders=False):
-        stem, _, suffix = name.rpartition(".")
-        rank = _RANK.get(f".{suffix.lower()}")
-        frame, _, camera = stem.partition("_")
-        if rank is None or not frame.isdecimal():
-            continue
-        if camera.isdecimal() and int(camera) != int(number):
-            raise RawDataError(f"{place / name}: an image of camera {camera} in the folder of camera {number}; move it")
-        known = best.get(int(frame))
-        if known is None or rank < known[0]:
-            best[int(frame)] = rank, name
-    return {frame: f"cam_{number}/{name}" for frame, (_, name) in best.items()}
+def scan_file(root: Path, capture: str, scan: str) -> Path:
+    """The scan, in whichever of the places has it; else where it should be."""
+    return _first(root, f"{capture}/{scan}.ply")
 
 
-def list_body_folders(sequence: Path | None) -> dict[int, str]:
-    """Frame number -> name of its folder ``FFFFF``."""
-    if sequence is None:
-        return {}
-    return {int(name): name for name in list_names(sequence, folders=True) if name.isdecimal()}
+def calibration_file(root: Path, capture: str, camera: int) -> Path:
+    """The calibration, in whichever of the places has it; else where it should be."""
+    return _first(root, f"{capture}/calibration/{camera:03d}.xml")
 
 
-def find_body(folder: Path, subject: int) -> Path | None:
-    """``SSS.ply`` or ``SSS.pkl`` in a frame's folder; the mesh is preferred, it needs no model."""
-    paths = (folder / f"{subject:03d}{suffix}" for suffix in (".ply", ".pkl"))
-    return next((path for path in paths if path.is_file()), None)
+def _first(root: Path, file: str) -> Path:
+    paths = [place / file for place in places(root, "scans")]
+    return next((path for path in paths if path.is_file()), paths[0])
+
+
+def calibrated_cameras(root: Path, capture: str, sieve: Sieve) -> set[int]:
+    """Numbers of all cameras of a capture that have a calibration."""
+    folders = [place / capture / "calibration" for place in places(root, "scans")]
+    return {
+        int(found[1])
+        for folder in folders
+        for found in sieve.sift("scan_calibration/CAP/calibration", folder, RICH_CALIBRATION)
+    }
+
+
+def check_images(root: Path, splits: Collection[str], wanted: str) -> list[str]:
+    """Every split must have a folder of images of the wanted kind, a key of ``IMAGE_KINDS``."""
+    kinds = [kind for kind, _ in IMAGE_KINDS[wanted]]
+    return [
+        f"{expected_images(root, split, wanted)}: missing; images of split '{split}', {SITE}{asked(wanted)}"
+        for split in sorted(splits)
+        if not any(place.is_dir() for kind in kinds for place in places(root, kind, split))
+    ]
+
+
+def expected_images(root: Path, split: str, wanted: str) -> str:
+    """Where the images of a split may lie."""
+    return " or ".join(expected(root, kind, split) for kind, _ in IMAGE_KINDS[wanted])
+
+
+def asked(wanted: str) -> str:
+    """The parameter that leaves out one kind of images."""
+    return "" if wanted == "auto" else f"; frames.rich.images of params.yaml is '{wanted}'"
+
+
+def ignore_strangers(root: Path, split: str, sequences: Collection[str], sieve: Sieve) -> None:
+    """Count what lies beside the listed sequences of a split, and sequence folders that another place hides."""
+    for kind in KINDS:
+        seen: set[str] = set()
+        for place in places(root, kind, split):
+            rows = list(entries(place))
+            sieve.ignore(f"{kind}/SPLIT", place, [name for name, is_dir in rows if not (is_dir and name in sequences)])
+            full = {name for name, is_dir in rows if is_dir and name in sequences and holds(place / name, kind)}
+            sieve.ignore("second folder of a sequence", place, full & seen)
+            seen |= full
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SequenceFiles:
+    """What one sequence holds; all files are relative to the raw root.
+
+    Attributes:
+        image_divisor: how many times smaller than published the images are.
+        images: camera number -> frame number -> image.
+        bodies: frame number -> subject -> the mesh where there is one, it needs no model, else the parameters.
+        contacts: frame number -> subject -> contact labels.
+    """
+
+    image_divisor: int
+    images: dict[int, dict[int, str]]
+    bodies: dict[int, dict[int, str]]
+    contacts: dict[int, dict[int, str]]
+
+
+def list_sequence(root: Path, split: str, sequence: str, wanted: str, sieve: Sieve) -> SequenceFiles:
+    """List one sequence.
+
+    Args:
+        root: of the tree.
+        split, sequence: whose files.
+        wanted: a key of ``IMAGE_KINDS``.
+        sieve: counts names that are no published ones; an image in another camera's folder is a problem.
+    """
+    chosen = image_folder(root, split, sequence, wanted)
+    bodies, contacts = (sequence_folder(root, kind, split, sequence) for kind in ("bodies", "contact"))
+    return SequenceFiles(
+        image_divisor=chosen[2] if chosen else 1,
+        images=_list_cameras(root, chosen[0], chosen[1], sieve) if chosen else {},
+        bodies=_list_frames(root, bodies, "bodies", sieve) if bodies else {},
+        contacts=_list_frames(root, contacts, "contact", sieve) if contacts else {},
+    )
+
+
+def _list_cameras(root: Path, place: Path, kind: str, sieve: Sieve) -> dict[int, dict[int, str]]:
+    what = f"{kind}/SPLIT/SEQ"
+    cameras = {}
+    for folder in sieve.sift(what, place, RICH_CAMERA, folders=True):
+        camera, where = int(folder[1]), place / folder.string
+        images = sieve.images(f"{what}/cam_CC", where, RICH_IMAGE).values()
+        strangers = [image.string for image in images if int(image[2]) != camera]
+        if strangers:
+            sieve.problems.append(
+                f"{where}: holds {len(strangers)} images of another camera than {camera}: "
+                f"{name_some(sorted(strangers))}; move them to that camera's folder"
+            )
+        prefix = where.relative_to(root).as_posix()
+        cameras[camera] = {int(image[1]): f"{prefix}/{image.string}" for image in images}
+    return cameras
+
+
+def _list_frames(root: Path, place: Path, kind: str, sieve: Sieve) -> dict[int, dict[int, str]]:
+    """Frame number -> subject -> file; of a body the mesh, of contact the pickle (its mesh alone says nothing)."""
+    what, pattern, unread = f"{kind}/SPLIT/SEQ", RICH_BODY, ""
+    if kind == "contact":
+        pattern, unread = RICH_CONTACT, ".obj"
+    prefix, base = place.relative_to(root).as_posix(), str(place)
+    frames: dict[int, dict[int, str]] = {}
+    for frame in sieve.sift(what, place, RICH_FRAME, folders=True):
+        found = sieve.sift(f"{what}/FFFFF", Path(base, frame.string), pattern)
+        files = [file for file in found if not unread or not file.string.endswith(unread)]
+        frames[int(frame[1])] = {  # sorted: the mesh comes after the parameters and takes their place
+            int(file[1]): f"{prefix}/{frame.string}/{file.string}" for file in files
+        }
+    return frames

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
-from sahmr.readers import rich_layout as layout
 from sahmr.readers.base import BodyTask, Selection, View
 from sahmr.readers.calibration import Calibration
-from sahmr.readers.rich_layout import SequenceImages, Track
+from sahmr.readers.rich_layout import SequenceFiles
+from sahmr.readers.rich_tables import Track
 from sahmr.settings import settings
 
 
@@ -35,67 +34,66 @@ class RichRules(Selection):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cameras:
-    """Calibrated cameras of one capture: those the split tables name, and the numbers of others."""
+    """Calibrated cameras of one capture, those the tables name and the numbers of others, and the scans it has."""
 
     calibrations: Mapping[int, Calibration]
     others: frozenset[int]
+    scans: frozenset[str]
 
 
-@dataclass(slots=True, kw_only=True)
-class _Bodies:
-    """Body files of one person in one sequence, looked for only where a frame asks."""
-
-    sequence: Path | None
-    subject: int
-    folders: dict[int, str]
-    found: dict[int, Path | None] = field(default_factory=dict)
-
-    def find(self, frame: int) -> Path | None:
-        if frame not in self.found and self.sequence is not None and frame in self.folders:
-            self.found[frame] = layout.find_body(self.sequence / self.folders[frame], self.subject)
-        return self.found.get(frame)
-
-
-def list_track(root: Path, track: Track, rules: RichRules, cameras: Cameras) -> tuple[list[BodyTask], Counter[str]]:
+def list_track(
+    track: Track, files: SequenceFiles, rules: RichRules, cameras: Cameras
+) -> tuple[list[BodyTask], Counter[str]]:
     """The bodies of one person in one sequence, and how many images each rule dropped.
 
     Args:
-        root: of the tree.
         track: the person and sequence.
+        files: of the sequence.
         rules: which frames are used.
         cameras: of the track's capture.
     """
-    images = layout.list_images(root, track.split, track.sequence, rules.images)
     counts: Counter[str] = Counter()
-    if track.sequence in rules.multi_person:
-        counts["multi_person"] = sum(map(len, images.files.values()))
+    whole = "multi_person" if track.sequence in rules.multi_person else None
+    whole = whole or (None if track.scan in cameras.scans else "no_scene")
+    if whole is not None:
+        counts[whole] = sum(map(len, files.images.values()))
         return [], counts
-    for camera in set(images.files) - set(track.cameras):
-        counts["unlisted_camera" if camera in cameras.others else "uncalibrated_camera"] += len(images.files[camera])
-    place = layout.sequence_folder(root, "bodies", track.split, track.sequence)
-    bodies = _Bodies(sequence=place, subject=track.subject, folders=layout.list_body_folders(place))
+    listed = [camera for camera in track.cameras if camera in cameras.calibrations]
+    for camera in set(files.images) - set(listed):
+        counts["unlisted_camera" if camera in cameras.others else "uncalibrated_camera"] += len(files.images[camera])
     views: dict[int, list[View]] = {}
-    for camera in track.cameras:
-        kept = _kept_frames(track, rules, camera, set(images.files.get(camera, ())), bodies, counts)
-        for frame in kept:
-            views.setdefault(frame, []).append(_view(root, track, camera, frame, images, cameras.calibrations[camera]))
-    contacts = layout.sequence_folder(root, "contact", track.split, track.sequence)
-    return [_task(root, track, frame, bodies, contacts, made) for frame, made in sorted(views.items())], counts
+    for camera in listed:
+        images = files.images.get(camera, {})
+        for frame in _kept_frames(track, rules, camera, images, files.bodies, counts):
+            view = View(
+                key=f"{track.sequence}_{camera}_{frame:05d}_{track.subject}",
+                camera=camera,
+                image_file=images[frame],
+                image_divisor=files.image_divisor,
+                calibration=cameras.calibrations[camera],
+            )
+            views.setdefault(frame, []).append(view)
+    return [_task(track, frame, files, made) for frame, made in sorted(views.items())], counts
 
 
 def _kept_frames(
-    track: Track, rules: RichRules, camera: int, with_image: set[int], bodies: _Bodies, counts: Counter[str]
+    track: Track,
+    rules: RichRules,
+    camera: int,
+    images: Mapping[int, str],
+    bodies: Mapping[int, Mapping[int, str]],
+    counts: Counter[str],
 ) -> list[int]:
     """Frames of one camera that no rule drops; each dropped image is counted under the first rule that drops it."""
     kept = []
     interval = rules.interval[track.split]
-    for frame in sorted(with_image.union(bodies.folders)):
-        has_image = frame in with_image
+    for frame in sorted({*images, *bodies}):
+        has_image = frame in images
         if frame <= rules.warmup_frames:
             counts["warmup"] += has_image
         elif (frame + camera) % interval != 0:
             counts["interval"] += has_image
-        elif bodies.find(frame) is None:
+        elif track.subject not in bodies.get(frame, ()):
             counts["no_body"] += has_image
         elif not has_image:
             counts["no_image"] += 1
@@ -104,21 +102,7 @@ def _kept_frames(
     return kept
 
 
-def _view(root: Path, track: Track, camera: int, frame: int, images: SequenceImages, calibration: Calibration) -> View:
-    assert images.folder is not None  # it has files
-    return View(
-        key=f"{track.sequence}_{camera}_{frame:05d}_{track.subject}",
-        camera=camera,
-        image_file=f"{images.folder.relative_to(root).as_posix()}/{images.files[camera][frame]}",
-        image_divisor=images.divisor,
-        calibration=calibration,
-    )
-
-
-def _task(root: Path, track: Track, frame: int, bodies: _Bodies, contacts: Path | None, views: list[View]) -> BodyTask:
-    body = bodies.find(frame)
-    assert body is not None  # frames without are dropped
-    contact = None if contacts is None else contacts / body.parent.name / f"{track.subject:03d}.pkl"
+def _task(track: Track, frame: int, files: SequenceFiles, views: list[View]) -> BodyTask:
     return BodyTask(
         split=track.split,
         sequence=track.sequence,
@@ -126,7 +110,7 @@ def _task(root: Path, track: Track, frame: int, bodies: _Bodies, contacts: Path 
         subject=f"{track.subject:03d}",
         gender=track.gender,
         scene_key=track.scene_key,
-        body_file=body.relative_to(root).as_posix(),
-        contact_file=contact.relative_to(root).as_posix() if contact is not None and contact.is_file() else None,
+        body_file=files.bodies[frame][track.subject],
+        contact_file=files.contacts.get(frame, {}).get(track.subject),
         views=tuple(views),
     )

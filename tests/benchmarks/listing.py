@@ -27,6 +27,7 @@ import yaml
 from PIL import Image
 
 from pipelines import bodies as bodies_stage
+from pipelines import raw_check
 from sahmr.body.files import find_body_files
 from sahmr.body.transfer import TRANSFER_FILE, read_transfer, write_transfer
 from sahmr.demo.generate import Demo, Trees, generate
@@ -227,7 +228,11 @@ def tree_memory(process: psutil.Process) -> int:
 
 
 def report(folder: Path, sample: int) -> dict[str, float]:
-    """Time the reader's two methods in this process."""
+    """Time the raw check of the tree, and the reader's two methods, in this process."""
+    start, used = time.perf_counter(), time.process_time()
+    problems = raw_check.check_tree("rich", folder / "RICH", RULES, bodies=folder / "out/bodies")
+    checked = time.perf_counter() - start
+    print(f"raw check      {checked:7.1f} s   {time.process_time() - used:.1f} s of processor time; {problems}")
     reader = open_reader("rich", folder / "RICH", bodies=folder / "out/bodies", rules=RULES)
     start = time.perf_counter()
     listing = reader.list_bodies()
@@ -247,6 +252,7 @@ def report(folder: Path, sample: int) -> dict[str, float]:
     print(f"both           {listed + each * len(listing.tasks):7.1f} s   on one core")
     print(f"peak memory    {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:7.2f} GB")
     return {
+        "raw_check_s": round(checked, 1),
         "images": views,
         "bodies": len(listing.tasks),
         "list_s": round(listed, 1),

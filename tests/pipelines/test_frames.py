@@ -59,6 +59,8 @@ def test_rich_tables_and_report(road: Path) -> None:
             "warmup": {"train": 2},
         },
         "notes": {},
+        "absent": {"absent_table": {"test": 1, "val": 1}},
+        "ignored": {},
     }  # fmt: skip
 
 
@@ -121,8 +123,8 @@ def counts(root: Path) -> tuple[int, ...]:
 
 
 def test_no_frame_at_all_is_an_error(road: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for path in (road / f"RICH/bodies/train/{SEQUENCE}").rglob("*.ply"):
-        path.unlink()
+    for frame in ("00060", "00074"):  # those that the rules keep
+        (road / f"RICH/bodies/train/{SEQUENCE}/{frame}/005.ply").unlink()
     with pytest.raises(SystemExit):
         frames.main(["--dataset", "rich"])
     assert "no usable frame" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -93,14 +94,12 @@ def test_missing_fits_and_images_are_counted(reader: ProxReader) -> None:
     assert dropped == {"no_body": 1, "no_image": 1}
 
 
-def test_stems_that_differ_in_dots_only_collide(reader: ProxReader) -> None:
-    base = reader.root / "quantitative"
-    twin = FRAME.replace(".", "-")
-    image(base / f"recordings/vicon_03301_01/Color/{twin}.jpg")
-    mesh = base / f"fittings/mosh/vicon_03301_01/meshes/{FRAME}/000.ply"
-    put(base / f"fittings/mosh/vicon_03301_01/meshes/{twin}/000.ply", mesh.read_bytes())
-    with pytest.raises(RawDataError, match=f"would both be '{VICON_KEY}'"):
-        reader.list_bodies()
+def test_a_recording_in_both_parts_collides(tmp_path: Path, bodies: Path) -> None:
+    root = write_prox(tmp_path / "PROX")
+    shutil.copytree(root / "quantitative", root / "qualitative", dirs_exist_ok=True)
+    put(root / f"PROXD/vicon_03301_01/results/{FRAME}/000.pkl", smplx_params())
+    with pytest.raises(RawDataError, match=f"would both be '{VICON_KEY}'; remove one of them"):
+        ProxReader(root=root, bodies=bodies).list_bodies()
 
 
 def test_check_tells_everything_at_once(reader: ProxReader) -> None:
