@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from sahmr.errors import RawDataError
 from sahmr.readers.calibration import Calibration
 from sahmr.readers.images import Region
-from sahmr.settings import settings
+from sahmr.settings import Quarantine, settings
 from schemas.frame import FrameRecord
 from schemas.scene import SceneRecord
 
@@ -36,7 +36,7 @@ class Selection:
             fails.
     """
 
-    max_quarantined: int = 0
+    max_quarantined: Quarantine = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,12 +34,12 @@ from sahmr.readers.calibration import (
 )
 from sahmr.readers.images import Region, read_record_image
 from sahmr.readers.measure import drop_body, measure_body
-from sahmr.settings import settings
+from sahmr.settings import Between, Keyed, Listed, refuse, settings
 from schemas.frame import FrameRecord
 from schemas.scene import SceneRecord
 
 Array = NDArray[np.float64]
-PARTS = ("quantitative", "qualitative")
+PARTS: tuple[Literal["quantitative"], Literal["qualitative"]] = ("quantitative", "qualitative")
 SITE = "https://prox.is.tue.mpg.de"
 _SPLIT = {"quantitative": "test", "qualitative": "train"}
 _FEMALE = (159, 162, 3403, 3452)  # subject ids; all others are male (formats c)
@@ -55,8 +56,15 @@ class ProxRules(Selection):
         interval: per part: a frame is kept if ``frame mod interval == 0``.
     """
 
-    parts: tuple[str, ...] = PARTS
-    interval: dict[str, int] = field(default_factory=lambda: dict.fromkeys(PARTS, 1))
+    parts: Annotated[tuple[Literal["quantitative", "qualitative"], ...], Listed(least=1)] = PARTS
+    interval: Annotated[dict[str, Annotated[int, Between(1, 10_000)]], Keyed(PARTS, all_needed=False)] = field(
+        default_factory=lambda: dict.fromkeys(PARTS, 1)
+    )
+
+    def __post_init__(self) -> None:
+        """Each part that is read needs its interval."""
+        if missing := [part for part in self.parts if part not in self.interval]:
+            refuse("interval", self.interval, f"a mapping that has {' and '.join(missing)} too, as parts does")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from sahmr.readers import rich_layout as layout
-from sahmr.readers.base import BodyTask, Selection, View
+from sahmr.readers.base import SPLITS, BodyTask, Selection, View
 from sahmr.readers.calibration import Calibration
 from sahmr.readers.rich_layout import SequenceImages, Track
-from sahmr.settings import settings
+from sahmr.settings import Between, Keyed, Listed, Text, settings
 
 
 @settings
@@ -27,9 +27,11 @@ class RichRules(Selection):
             is there, else ds4.
     """
 
-    warmup_frames: int = 45
-    interval: dict[str, int] = field(default_factory=lambda: {"train": 15, "val": 30, "test": 30})
-    multi_person: tuple[str, ...] = ("LectureHall_009_021_reparingprojector1",)
+    warmup_frames: Annotated[int, Between(0, 100_000)] = 45  # five digits number the frames
+    interval: Annotated[dict[str, Annotated[int, Between(1, 10_000)]], Keyed(SPLITS)] = field(
+        default_factory=lambda: {"train": 15, "val": 30, "test": 30}
+    )
+    multi_person: Annotated[tuple[Text, ...], Listed()] = ("LectureHall_009_021_reparingprojector1",)
     images: Literal["auto", "full", "ds4"] = "auto"
 
 

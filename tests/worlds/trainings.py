@@ -41,8 +41,6 @@ def write_params(root: Path, **changes: Any) -> Path:
     params["parallel"] = {"workers": 0, "loaders": 0, "threads": 1}
     for stage in STAGES:
         params[stage] |= changes
-    params["train_sahmr"]["rcnet_checkpoint"] = str(root / "models/rcnet.pt")
-    params["predict"]["checkpoint"] = str(root / "models/sahmr.pt")
     (root / "params.yaml").write_text(yaml.safe_dump(params))
     return root / "params.yaml"
 
