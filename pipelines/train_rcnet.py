@@ -21,7 +21,7 @@ from sahmr.structures import move_to
 from sahmr.training.build import Network, build_network
 from sahmr.training.checkpoint import Checkpoint
 from sahmr.training.initial import load_metro, mean_scaled_depth, start_calmly
-from sahmr.training.setup import TrainingSettings, training_data
+from sahmr.training.setup import TrainingSettings, require_peak, training_data
 from sahmr.training.tasks import RootContactTask, RootContactWeights
 from sahmr.training.trainer import Row, train
 
@@ -60,6 +60,8 @@ def _train(
 ) -> tuple[Checkpoint, list[Row]]:
     """The whole training; see :func:`pipelines.conversion.receipts.finish`."""
     plan, topology, source, device = section.plan(), load_topology(paths.bodies), training.source, training.device
+    data = training_data(source, plan)
+    require_peak("train_rcnet", plan, data)
     metro = paths.model(section.metro_checkpoint, "train_rcnet.metro_checkpoint") if section.metro_checkpoint else None
     region = RootRegion(substitution_distance=section.substitution_distance_m, root_noise_std=section.root_noise_m)
     behaviour = replace(OWN, rounding=size.rounding, region=region)
@@ -75,7 +77,7 @@ def _train(
         contact_voxel_weight=section.contact_voxel_weight,
         ignored_parts=find_card(section.dataset).ignored_parts,
     )
-    history = train(network.to(device), task, plan, training_data(source, plan), resume_file=resume, digest=digest)
+    history = train(network.to(device), task, plan, data, resume_file=resume, digest=digest)
     state = {f"rcnet.{name}": value.cpu() for name, value in network.rcnet.state_dict().items()}
     made = Checkpoint(network=state, stage=task.stage, epoch=plan.epochs, size=size.size, behaviour=behaviour)
     return made, history

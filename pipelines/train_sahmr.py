@@ -17,7 +17,7 @@ from sahmr.structures import BodyTopology, move_to
 from sahmr.training.build import Network, build_network
 from sahmr.training.checkpoint import Checkpoint, load_state, read_checkpoint
 from sahmr.training.initial import load_metro, share_trunk, start_as_template
-from sahmr.training.setup import TrainingSettings, training_data
+from sahmr.training.setup import TrainingSettings, require_peak, training_data
 from sahmr.training.tasks import MeshTask, MeshWeights
 from sahmr.training.trainer import Row, train
 
@@ -54,13 +54,15 @@ def _train(
 ) -> tuple[Checkpoint, list[Row]]:
     """The whole training; see :func:`pipelines.conversion.receipts.finish`."""
     plan, topology, source, device = section.plan(), load_topology(paths.bodies), training.source, training.device
+    data = training_data(source, plan)
+    require_peak("train_sahmr", plan, data)
     network = _untrained(section, size, topology, paths)
     task = MeshTask(
         topology=move_to(topology, device),
         loss_weights=section.loss_weights,
         mean_over_valid_contacts=section.mean_over_valid_contacts,
     )
-    history = train(network.to(device), task, plan, training_data(source, plan), resume_file=resume, digest=digest)
+    history = train(network.to(device), task, plan, data, resume_file=resume, digest=digest)
     state = {name: value.cpu() for name, value in network.state_dict().items()}
     made = Checkpoint(network=state, stage=task.stage, epoch=plan.epochs, size=size.size, behaviour=network.behaviour)
     return made, history

@@ -26,7 +26,7 @@ from sahmr.readers.calibration import Calibration, check_first_camera, read_rich
 from sahmr.readers.images import Region, read_record_image
 from sahmr.readers.measure import measure_body
 from sahmr.readers.rich_layout import Track
-from sahmr.readers.rich_listing import Cameras, RichRules, list_track
+from sahmr.readers.rich_listing import Cameras, RichRules, check_names, list_track
 from sahmr.untrusted.meshes import obj_has_colors
 from schemas.frame import FrameRecord
 from schemas.scene import SceneRecord
@@ -74,6 +74,7 @@ class RichReader:
         try:
             tracks = self.tracks()
             problems += layout.check_genders(root, tracks) + layout.check_disjoint(tracks)
+            problems += check_names(self.rules, (track.sequence for track in tracks))
         except RawDataError as error:
             return [*problems, str(error)]
         return problems + self._check_scans(tracks)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -33,6 +34,27 @@ class RichRules(Selection):
     )
     multi_person: Annotated[tuple[Text, ...], Listed()] = ("LectureHall_009_021_reparingprojector1",)
     images: Literal["auto", "full", "ds4"] = "auto"
+
+
+def check_names(rules: RichRules, sequences: Iterable[str]) -> list[str]:
+    """A line for every name among the rules that selects nothing; the published ones may be of an absent split.
+
+    Args:
+        rules: which raw frames are used.
+        sequences: that the split tables name.
+    """
+    known = set(sequences)
+    return [
+        f"params.yaml: frames.rich.multi_person: found {name!r}, allowed a sequence that the split tables name"
+        f"{_meant(name, known)}; correct or remove it"
+        for name in rules.multi_person
+        if name not in known | set(RichRules().multi_person)
+    ]
+
+
+def _meant(name: str, known: Iterable[str]) -> str:
+    near = get_close_matches(name, sorted(known), n=1)
+    return f", as {near[0]}" if near else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from sahmr.batches.dataset import SampleDataset
 from sahmr.batches.loader import make_loader
-from sahmr.errors import ShardError
+from sahmr.errors import SettingsError, ShardError
 from sahmr.scenes.store import load_points, voxel_pitch_m
 from sahmr.settings import Between, Dataset, ModelFile, Paths, Seed, settings
 from sahmr.shards.crop import ZOOM_RANGE
@@ -104,6 +104,20 @@ def training_data(source: Source, plan: Plan) -> TrainingData:
     else:
         validation = source.plain("val", plan.batch_size)
     return TrainingData(epoch=loader.epoch, steps=len(loader), validation=lambda: validation)
+
+
+def require_peak(stage: str, plan: Plan, data: TrainingData) -> None:
+    """Insist that the warm-up ends within the training.
+
+    Raises:
+        SettingsError: naming the key of the stage's section.
+    """
+    steps = plan.epochs * data.steps
+    if plan.warmup_steps > steps:
+        raise SettingsError(
+            f"params.yaml: {stage}.warmup_steps: found {plan.warmup_steps}, allowed at most {steps}, the steps of the "
+            f"whole training ({plan.epochs} epochs of {data.steps}); the rate would never peak: edit the value"
+        )
 
 
 def decisive_data(source: Source) -> dict[str, Any]:
