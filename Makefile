@@ -8,9 +8,10 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: repro test soak lint format bench lock clean
 
-# Every file is compared with its hash. torch comes last, by itself: see requirements.torch. setuptools comes first: it
-# builds antlr4-python3-runtime and omegaconf's like, which have no wheel, and would else be fetched without a hash.
+# Every file is compared with its hash. setuptools comes first: it builds what has no wheel (antlr4-python3-runtime), and
+# pip would fetch it for that without a hash. torch comes by itself, last: requirements.torch says why.
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
+
 .venv.stamp: requirements.lock requirements.torch pyproject.toml
 	$(PYTHON) -m venv .venv
 	sed -n '/^setuptools==/,/[^\\]$$/p' requirements.lock > .venv/setuptools.lock
