@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
@@ -227,7 +228,7 @@ class Paths:
                 f"params.yaml: {key}: found {str(file)!r}, allowed a path from paths.models ({models}) on; "
                 f"write {str(short)!r}"
             )
-        return models / file
+        return Path(os.path.normpath(models / file))  # as DVC does
 
 
 def load_section(name: str, kind: type[_T], path: Path | None = None) -> _T:
