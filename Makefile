@@ -8,10 +8,17 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: repro test soak lint format bench lock clean
 
-.venv.stamp: requirements.lock pyproject.toml
+# Every file is compared with its hash. setuptools comes first: it builds what has no wheel (antlr4-python3-runtime), and
+# pip would fetch it for that without a hash. torch comes by itself, last: requirements.torch says why.
+PIP := $(BIN)/pip --disable-pip-version-check --quiet
+
+.venv.stamp: requirements.lock requirements.torch pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	sed -n '/^setuptools==/,/[^\\]$$/p' requirements.lock > .venv/setuptools.lock
+	$(PIP) install --require-hashes --no-deps -r .venv/setuptools.lock
+	$(PIP) install --require-hashes --no-deps --no-build-isolation -r requirements.lock
+	$(PIP) install -r requirements.torch
+	$(PIP) install --no-deps --no-build-isolation --editable .
 	touch $@
 
 repro: .venv.stamp
@@ -38,9 +45,19 @@ soak: .venv.stamp
 bench: .venv.stamp
 	$(BIN)/python -m tests.benchmarks
 
+# From what is installed in .venv: the same versions, with the hashes of every file of theirs that the index has, for
+# other machines too. pip-tools asks the index that pip is configured with.
 lock: .venv.stamp
-	(head -n 1 requirements.lock; $(BIN)/pip freeze --all --exclude-editable | grep -v '^pip==' | sed 's/+cpu//') > .lock.new
-	mv .lock.new requirements.lock
+	$(PYTHON) -m venv .lock
+	.lock/bin/pip --disable-pip-version-check --quiet install pip-tools==7.6.2
+	$(BIN)/pip freeze --all --exclude-editable | grep -v '^pip==' | sed 's/+cpu$$//' > .lock/pins.in
+	cd .lock && bin/pip-compile --quiet --generate-hashes --strip-extras --unsafe-package torch --no-header --no-annotate \
+		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file made.lock pins.in
+	(sed -n '/^#/p' requirements.lock; sed '/^#/d;/^$$/d' .lock/made.lock) > .lock/new.lock
+	(sed -n '/^#/p' requirements.torch; grep '^torch==' .lock/pins.in) > .lock/new.torch
+	mv .lock/new.lock requirements.lock
+	mv .lock/new.torch requirements.torch
+	rm -r .lock
 
 clean:
-	rm -rf .venv .venv.stamp data reports dvc.lock .dvc/cache .dvc/tmp
+	rm -rf .venv .venv.stamp .lock data reports dvc.lock .dvc/cache .dvc/tmp

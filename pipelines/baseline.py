@@ -13,7 +13,7 @@ from sahmr.baseline import Means, cameras_of, mean_body, middle_roots
 from sahmr.body.topology import load_topology
 from sahmr.errors import ShardError
 from sahmr.scenes.store import left_out_scenes
-from sahmr.settings import Paths, load_section, settings
+from sahmr.settings import Paths, Split, load_section, settings
 from sahmr.shards.reader import ShardReader, read_index
 from sahmr.structures import Camera
 from schemas.fields import write_table
@@ -28,7 +28,7 @@ class Baseline:
         split: which samples are predicted; the mean is always that of the data set's own split ``train``.
     """
 
-    split: str
+    split: Split
 
 
 @stage

@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
 from pipelines.stage import log, stage
 from sahmr.body.build_topology import write_topology
 from sahmr.body.files import BodyFiles, find_body_files
 from sahmr.body.model import body_model, clean_path, read_official, write_clean
 from sahmr.body.transfer import TRANSFER_FILE, read_transfer, write_transfer
-from sahmr.settings import Paths, load_section, settings
+from sahmr.settings import AnyPath, Between, Paths, load_section, settings
 
 
 @settings
@@ -23,8 +24,8 @@ class Bodies:
         num_betas: shape directions kept of every model; RICH and PROX store 10 coefficients.
     """
 
-    raw: Path
-    num_betas: int
+    raw: AnyPath
+    num_betas: Annotated[int, Between(10, 300)]
 
 
 def write_models(files: BodyFiles, folder: Path, params: Bodies) -> int:
@@ -58,7 +59,9 @@ def run(settings: Bodies, paths: Paths) -> None:
 def main(argv: Sequence[str] | None = None) -> None:
     """Read section ``bodies`` and run the stage."""
     argparse.ArgumentParser(description=__doc__).parse_args(argv)
-    run(load_section("bodies", Bodies), load_section("paths", Paths))
+    section, paths = load_section("bodies", Bodies), load_section("paths", Paths)
+    paths.keep_apart("bodies.raw", section.raw)
+    run(section, paths)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from tqdm import tqdm
@@ -27,7 +28,7 @@ from sahmr.evaluation import (
 from sahmr.files import publish_text
 from sahmr.overlay import Tile, draw_sheet
 from sahmr.scenes.store import load_scene
-from sahmr.settings import Paths, load_section, settings
+from sahmr.settings import Between, Paths, Split, load_section, settings
 from sahmr.structures import BodyTopology, Sample
 from schemas.fields import to_table, write_table
 from schemas.metric import METRIC_SCHEMA, MetricRecord
@@ -42,8 +43,8 @@ class Evaluate:
         sheet_frames: person-images on the picture, spread evenly over the split.
     """
 
-    split: str
-    sheet_frames: int
+    split: Split
+    sheet_frames: Annotated[int, Between(1, 96)]
 
 
 @stage

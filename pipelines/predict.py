@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import pyarrow as pa
 from tqdm import tqdm
@@ -17,7 +16,7 @@ from sahmr.body.topology import load_topology
 from sahmr.files import file_sha256
 from sahmr.inference import predict_tables
 from sahmr.network.precision import Precision
-from sahmr.settings import Paths, load_section, settings
+from sahmr.settings import Between, ModelFile, Paths, Split, load_section, settings
 from sahmr.training.build import prepare_torch
 from sahmr.training.checkpoint import behaviour_values, read_checkpoint
 from sahmr.training.restore import network_of
@@ -30,16 +29,17 @@ class Predict:
     """Section ``predict`` of params.yaml.
 
     Attributes:
-        checkpoint: of train_sahmr, or a released one, raw or converted; runs with the behaviour stored in it.
+        checkpoint: of train_sahmr, or a released one, raw or converted, from ``paths.models`` on; runs with the
+            behaviour stored in it.
         split: which samples.
         batch_size: as usual; changes the last bits of a prediction at most.
         sparse_backend: which code runs the sparse convolutions.
         precision: bfloat16 is meant for GPUs; what it costs in accuracy: docs/speed.md.
     """
 
-    checkpoint: Path
-    split: str
-    batch_size: int
+    checkpoint: ModelFile
+    split: Split
+    batch_size: Annotated[int, Between(1, 1024)]
     sparse_backend: Literal["native", "torchsparse", "auto"]
     precision: Precision
 
@@ -59,15 +59,16 @@ def run(dataset: str, section: Predict, paths: Paths, parallel: Parallel) -> Non
         ShardError, StoreError: if shards or scenes are missing or damaged, or the split has no samples.
     """
     device = prepare_torch(parallel.threads)
-    checkpoint = read_checkpoint(section.checkpoint)
-    network = network_of(
-        checkpoint, load_topology(paths.bodies), backend=section.sparse_backend, source=str(section.checkpoint)
-    ).to(device)
+    file = paths.model(section.checkpoint, "predict.checkpoint")
+    checkpoint = read_checkpoint(file)
+    network = network_of(checkpoint, load_topology(paths.bodies), backend=section.sparse_backend, source=str(file)).to(
+        device
+    )
     behaviour = ", ".join(f"{name} {value}" for name, value in behaviour_values(checkpoint.behaviour).items())
     log.info(
         "predict %s: %s, stage %s, size %s; %s",
         dataset,
-        section.checkpoint,
+        file,
         checkpoint.stage,
         checkpoint.size,
         behaviour,
@@ -78,7 +79,7 @@ def run(dataset: str, section: Predict, paths: Paths, parallel: Parallel) -> Non
     table = pa.concat_tables(predict_tables(network, bar, section.precision))
     extra = {
         SPLIT: section.split,
-        "sahmr.checkpoint_sha256": file_sha256(section.checkpoint),
+        "sahmr.checkpoint_sha256": file_sha256(file),
         "sahmr.precision": section.precision,
     }
     write_table(paths.predictions / dataset / "sahmr.parquet", table, extra=extra)

@@ -1,4 +1,4 @@
-"""Check the raw trees before any work: all problems in one list, each with the place, the thing and its source."""
+"""Check params.yaml, then the raw trees, before any work: all problems in one list, each with place, thing, source."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipelines.bodies import Bodies
+from pipelines.sections import check_params
 from pipelines.stage import log, stage
 from sahmr.body.files import check_body_files
 from sahmr.errors import RawDataError
@@ -102,6 +103,7 @@ def ignored_names(dataset: str, listing: Listing) -> list[str]:
 def main(argv: Sequence[str] | None = None) -> None:
     """Check the trees named by ``raw`` and ``bodies.raw``, but for those the demo stage is still to write."""
     argparse.ArgumentParser(description=__doc__).parse_args(argv)
+    check_params()
     raw, bodies = load_raw_roots(), load_section("bodies", Bodies).raw
     waiting = [name for name, tree in {**raw, "bodies": bodies}.items() if _demo_will_write(tree)]
     there = {name: tree for name, tree in raw.items() if name not in waiting}

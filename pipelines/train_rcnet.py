@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 from pipelines.conversion.parallel import Parallel
 from pipelines.conversion.receipts import Training, finish, plan_training
@@ -15,12 +16,12 @@ from sahmr.body.topology import load_topology
 from sahmr.datasets import find_card
 from sahmr.network.size import OWN, RootRegion
 from sahmr.scenes.store import voxel_pitch_m
-from sahmr.settings import Paths, load_section, settings
+from sahmr.settings import Between, Listed, Paths, load_section, settings
 from sahmr.structures import move_to
 from sahmr.training.build import Network, build_network
 from sahmr.training.checkpoint import Checkpoint
 from sahmr.training.initial import load_metro, mean_scaled_depth, start_calmly
-from sahmr.training.setup import TrainingSettings, training_data
+from sahmr.training.setup import TrainingSettings, require_peak, training_data
 from sahmr.training.tasks import RootContactTask, RootContactWeights
 from sahmr.training.trainer import Row, train
 
@@ -39,9 +40,12 @@ class TrainRcnet(TrainingSettings):
         loss_weights: of each term.
     """
 
-    substitution_distance_m: float
-    root_noise_m: tuple[float, float, float]
-    contact_voxel_weight: float
+    substitution_distance_m: Annotated[float, Between(0, 100)]
+    root_noise_m: Annotated[
+        tuple[Annotated[float, Between(0, 10)], Annotated[float, Between(0, 10)], Annotated[float, Between(0, 10)]],
+        Listed(least=3, most=3, may_repeat=True),
+    ]
+    contact_voxel_weight: Annotated[float, Between(0.001, 10_000)]
     loss_weights: RootContactWeights
 
 
@@ -56,13 +60,16 @@ def _train(
 ) -> tuple[Checkpoint, list[Row]]:
     """The whole training; see :func:`pipelines.conversion.receipts.finish`."""
     plan, topology, source, device = section.plan(), load_topology(paths.bodies), training.source, training.device
+    data = training_data(source, plan)
+    require_peak("train_rcnet", plan, data)
+    metro = paths.model(section.metro_checkpoint, "train_rcnet.metro_checkpoint") if section.metro_checkpoint else None
     region = RootRegion(substitution_distance=section.substitution_distance_m, root_noise_std=section.root_noise_m)
     behaviour = replace(OWN, rounding=size.rounding, region=region)
     network = build_network(size.size, behaviour, topology, backend=size.sparse_backend)
-    if section.metro_checkpoint is None:
+    if metro is None:
         start_calmly(network.rcnet, mean_scaled_depth(source.plain("train", plan.batch_size), topology))
     else:
-        load_metro(network, section.metro_checkpoint, under="rcnet.")
+        load_metro(network, metro, under="rcnet.")
     task = RootContactTask(
         topology=move_to(topology, device),
         loss_weights=section.loss_weights,
@@ -70,7 +77,7 @@ def _train(
         contact_voxel_weight=section.contact_voxel_weight,
         ignored_parts=find_card(section.dataset).ignored_parts,
     )
-    history = train(network.to(device), task, plan, training_data(source, plan), resume_file=resume, digest=digest)
+    history = train(network.to(device), task, plan, data, resume_file=resume, digest=digest)
     state = {f"rcnet.{name}": value.cpu() for name, value in network.rcnet.state_dict().items()}
     made = Checkpoint(network=state, stage=task.stage, epoch=plan.epochs, size=size.size, behaviour=behaviour)
     return made, history

@@ -12,12 +12,12 @@ from pipelines.conversion.receipts import Training, finish, plan_training
 from pipelines.stage import stage
 from sahmr.body.topology import load_topology
 from sahmr.network.sahmr import SahmrNet
-from sahmr.settings import Paths, load_section, settings
+from sahmr.settings import Flag, ModelFile, Paths, load_section, settings
 from sahmr.structures import BodyTopology, move_to
 from sahmr.training.build import Network, build_network
 from sahmr.training.checkpoint import Checkpoint, load_state, read_checkpoint
 from sahmr.training.initial import load_metro, share_trunk, start_as_template
-from sahmr.training.setup import TrainingSettings, training_data
+from sahmr.training.setup import TrainingSettings, require_peak, training_data
 from sahmr.training.tasks import MeshTask, MeshWeights
 from sahmr.training.trainer import Row, train
 
@@ -31,12 +31,12 @@ class TrainSahmr(TrainingSettings):
     Attributes:
         loss_weights: of each term.
         mean_over_valid_contacts: divide the contact loss by the number of real contact points, not of all places.
-        rcnet_checkpoint: the root-and-contact network to freeze.
+        rcnet_checkpoint: the root-and-contact network to freeze, from ``paths.models`` on.
     """
 
     loss_weights: MeshWeights
-    mean_over_valid_contacts: bool
-    rcnet_checkpoint: Path
+    mean_over_valid_contacts: Flag
+    rcnet_checkpoint: ModelFile
 
 
 def run(section: TrainSahmr, network: Network, paths: Paths, parallel: Parallel) -> None:
@@ -54,13 +54,15 @@ def _train(
 ) -> tuple[Checkpoint, list[Row]]:
     """The whole training; see :func:`pipelines.conversion.receipts.finish`."""
     plan, topology, source, device = section.plan(), load_topology(paths.bodies), training.source, training.device
+    data = training_data(source, plan)
+    require_peak("train_sahmr", plan, data)
     network = _untrained(section, size, topology, paths)
     task = MeshTask(
         topology=move_to(topology, device),
         loss_weights=section.loss_weights,
         mean_over_valid_contacts=section.mean_over_valid_contacts,
     )
-    history = train(network.to(device), task, plan, training_data(source, plan), resume_file=resume, digest=digest)
+    history = train(network.to(device), task, plan, data, resume_file=resume, digest=digest)
     state = {name: value.cpu() for name, value in network.state_dict().items()}
     made = Checkpoint(network=state, stage=task.stage, epoch=plan.epochs, size=size.size, behaviour=network.behaviour)
     return made, history
@@ -68,11 +70,13 @@ def _train(
 
 def _untrained(section: TrainSahmr, size: Network, topology: BodyTopology, paths: Paths) -> SahmrNet:
     """The given root-and-contact network, and a mesh network that starts from METRO or as the template body."""
-    first = read_checkpoint(section.rcnet_checkpoint)
+    rcnet = paths.model(section.rcnet_checkpoint, "train_sahmr.rcnet_checkpoint")
+    first = read_checkpoint(rcnet)
     network = build_network(size.size, first.behaviour, topology, backend=size.sparse_backend)
     if section.metro_checkpoint is not None:
-        load_metro(network, section.metro_checkpoint, under="metro_enhanced.")
-    load_state(network, first.network, source=str(section.rcnet_checkpoint), under="rcnet.")
+        metro = paths.model(section.metro_checkpoint, "train_sahmr.metro_checkpoint")
+        load_metro(network, metro, under="metro_enhanced.")
+    load_state(network, first.network, source=str(rcnet), under="rcnet.")
     if section.metro_checkpoint is None:
         start_as_template(network.metro_enhanced, paths.bodies)
         share_trunk(network)

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from sahmr.geometry.distance_field import sample_distance
 from sahmr.geometry.rigid_numpy import apply_rigid, invert_rigid, project
 from sahmr.scenes.store import load_scene
 from sahmr.scenes.visible import load_blocks, visible_points
-from sahmr.settings import settings
+from sahmr.settings import Between, settings
 from sahmr.shards.crop import crop_box
 from sahmr.shards.decode import TEXT_FIELDS, StoredSample
 from sahmr.shards.reader import ShardReader
@@ -36,7 +37,7 @@ class Verify:
             larger side.
     """
 
-    box_tolerance: float
+    box_tolerance: Annotated[float, Between(0.0001, 0.5)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sized
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 from tqdm import tqdm
 
 from pipelines.conversion.cluster import map_on_cluster, names_scheduler
 from pipelines.conversion.preflight import expect, forget
-from sahmr.settings import settings
+from sahmr.settings import Between, settings
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -26,9 +26,9 @@ class Parallel:
         threads: CPU threads of trainings and predictions; their last bits depend on it.
     """
 
-    workers: int
-    loaders: int
-    threads: int
+    workers: Annotated[int, Between(0, 256)]
+    loaders: Annotated[int, Between(0, 64)]
+    threads: Annotated[int, Between(1, 256)]
 
 
 def map_ordered(

@@ -67,7 +67,11 @@ class Training:
             "topology": _content(paths.bodies / TOPOLOGY_FILE),
         }
         section = asdict(self.section)
-        section |= {name: _content(value) for name, value in section.items() if isinstance(value, Path)}
+        section |= {
+            key: _content(paths.model(value, f"{self.stage}.{key}"))
+            for key, value in section.items()
+            if isinstance(value, Path)
+        }
         settings = {"network": asdict(self.network), "section": section}
         return piece_key(self.stage, self.version, settings, inputs, LIBRARIES)
 

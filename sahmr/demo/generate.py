@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from sahmr.demo.bodies.family import build_body_models
 from sahmr.demo.bodies.files import write_body_models
@@ -12,7 +12,7 @@ from sahmr.demo.publishers.prox import ProxJob, prox_divisor, write_prox_common,
 from sahmr.demo.publishers.rich import RichJob, write_rich_tables, write_rich_view
 from sahmr.demo.publishers.rich_plan import SEQUENCES, DemoSize, ViewPlan, plan_rich
 from sahmr.files import publish_folder
-from sahmr.settings import settings
+from sahmr.settings import Between, Seed, settings
 
 Job = RichJob | ProxJob
 # How jobs are run: takes the function and the jobs, gives the results in order.
@@ -28,8 +28,8 @@ class Demo:
         image_divisor: RICH pictures are 4112x3008 divided by this; PROX ones 1920x1080 by half of it.
     """
 
-    seed: int
-    image_divisor: int
+    seed: Seed
+    image_divisor: Annotated[int, Between(1, 32)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from sahmr.errors import RawDataError
 from sahmr.readers.calibration import Calibration
 from sahmr.readers.images import Region
-from sahmr.settings import settings
+from sahmr.settings import Flag, Quarantine, settings
 from schemas.frame import FrameRecord
 from schemas.scene import SceneRecord
 
@@ -36,8 +36,8 @@ class Selection:
         allow_absent: do without raw files that should be there, each absence counted; false: an error names them.
     """
 
-    max_quarantined: int = 0
-    allow_absent: bool = False
+    max_quarantined: Quarantine = 0
+    allow_absent: Flag = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +38,7 @@ from sahmr.readers.measure import drop_body, measure_body
 from sahmr.readers.names import Sieve
 from sahmr.readers.prox_check import absences, check_part, tell_absences
 from sahmr.readers.prox_layout import PARTS, SPLIT_OF
-from sahmr.settings import settings
+from sahmr.settings import Between, Keyed, Listed, refuse, settings
 from schemas.frame import FrameRecord
 from schemas.scene import SceneRecord
 
@@ -54,8 +55,15 @@ class ProxRules(Selection):
         interval: per part: a frame is kept if ``frame mod interval == 0``.
     """
 
-    parts: tuple[str, ...] = PARTS
-    interval: dict[str, int] = field(default_factory=lambda: dict.fromkeys(PARTS, 1))
+    parts: Annotated[tuple[Literal["quantitative", "qualitative"], ...], Listed(least=1)] = PARTS
+    interval: Annotated[dict[str, Annotated[int, Between(1, 10_000)]], Keyed(PARTS, all_needed=False)] = field(
+        default_factory=lambda: dict.fromkeys(PARTS, 1)
+    )
+
+    def __post_init__(self) -> None:
+        """Each part that is read needs its interval."""
+        if missing := [part for part in self.parts if part not in self.interval]:
+            refuse("interval", self.interval, f"a mapping that has {' and '.join(missing)} too, as parts does")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

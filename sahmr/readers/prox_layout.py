@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from sahmr.readers.names import PROX_FRAME, PROX_IMAGE, PROX_PLACED, PROX_RECORDING, Sieve, entries, folders_of, has
 
-PARTS = ("quantitative", "qualitative")
+PARTS: tuple[Literal["quantitative"], Literal["qualitative"]] = ("quantitative", "qualitative")
 SITE = "https://prox.is.tue.mpg.de"
 SPLIT_OF = {"quantitative": "test", "qualitative": "train"}
 VICON = "quantitative/vicon2scene.json"

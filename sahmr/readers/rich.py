@@ -27,7 +27,7 @@ from sahmr.readers.images import Region, read_record_image
 from sahmr.readers.measure import measure_body
 from sahmr.readers.names import Sieve, name_some
 from sahmr.readers.rich_check import absences, size_contradictions, tables_elsewhere, tell_absences
-from sahmr.readers.rich_listing import Cameras, RichRules, list_track
+from sahmr.readers.rich_listing import Cameras, RichRules, check_names, list_track
 from sahmr.readers.rich_tables import (
     TOOLKIT,
     Track,
@@ -84,6 +84,7 @@ class RichReader:
                 found = absences(root, tracks, self.rules)
                 problems += tell_absences(root, self.dataset, tracks, self.rules, found)
             problems += size_contradictions(root, tracks, self.rules)
+            problems += check_names(self.rules, (track.sequence for track in tracks))
         except RawDataError as error:
             problems.append(str(error))
         return problems

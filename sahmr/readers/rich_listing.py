@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from difflib import get_close_matches
+from typing import Annotated, Literal
 
-from sahmr.readers.base import BodyTask, Selection, View
+from sahmr.readers.base import SPLITS, BodyTask, Selection, View
 from sahmr.readers.calibration import Calibration
 from sahmr.readers.rich_layout import SequenceFiles
 from sahmr.readers.rich_tables import Track
-from sahmr.settings import settings
+from sahmr.settings import Between, Keyed, Listed, Text, settings
 
 
 @settings
@@ -26,10 +27,33 @@ class RichRules(Selection):
             is there, else ds4.
     """
 
-    warmup_frames: int = 45
-    interval: dict[str, int] = field(default_factory=lambda: {"train": 15, "val": 30, "test": 30})
-    multi_person: tuple[str, ...] = ("LectureHall_009_021_reparingprojector1",)
+    warmup_frames: Annotated[int, Between(0, 100_000)] = 45  # five digits number the frames
+    interval: Annotated[dict[str, Annotated[int, Between(1, 10_000)]], Keyed(SPLITS)] = field(
+        default_factory=lambda: {"train": 15, "val": 30, "test": 30}
+    )
+    multi_person: Annotated[tuple[Text, ...], Listed()] = ("LectureHall_009_021_reparingprojector1",)
     images: Literal["auto", "full", "ds4"] = "auto"
+
+
+def check_names(rules: RichRules, sequences: Iterable[str]) -> list[str]:
+    """A line for every name among the rules that selects nothing; the published ones may be of an absent split.
+
+    Args:
+        rules: which raw frames are used.
+        sequences: that the split tables name.
+    """
+    known = set(sequences)
+    return [
+        f"params.yaml: frames.rich.multi_person: found {name!r}, allowed a sequence that the split tables name"
+        f"{_meant(name, known)}; correct or remove it"
+        for name in rules.multi_person
+        if name not in known | set(RichRules().multi_person)
+    ]
+
+
+def _meant(name: str, known: Iterable[str]) -> str:
+    near = get_close_matches(name, sorted(known), n=1)
+    return f", as {near[0]}" if near else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

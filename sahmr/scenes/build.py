@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import zarr
@@ -19,7 +19,7 @@ from sahmr.errors import RawDataError
 from sahmr.scenes.signed_distance import DistanceGrid, grid_spacing, signed_distance_grid
 from sahmr.scenes.store import STORE_VERSION
 from sahmr.scenes.voxels import occupied_voxels
-from sahmr.settings import settings
+from sahmr.settings import Between, Quarantine, settings
 from sahmr.untrusted.meshes import read_ply
 from schemas.scene import SceneRecord
 
@@ -39,11 +39,11 @@ class Scenes:
         max_quarantined: this many damaged raw files are left out, counted and listed; one more, and the stage fails.
     """
 
-    voxel_pitch_m: float
-    sdf_spacing_m: float
-    sdf_margin_m: float
-    sdf_max_samples: int
-    max_quarantined: int = 0
+    voxel_pitch_m: Annotated[float, Between(0.005, 1)]
+    sdf_spacing_m: Annotated[float, Between(0.005, 2)]
+    sdf_margin_m: Annotated[float, Between(0, 10)]
+    sdf_max_samples: Annotated[int, Between(1000, 512**3)]
+    max_quarantined: Quarantine = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

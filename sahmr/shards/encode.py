@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
@@ -15,8 +15,8 @@ from PIL import Image
 from sahmr.datasets import find_card
 from sahmr.dimensions import NUM_VERTICES
 from sahmr.errors import RawDataError
-from sahmr.settings import settings
-from sahmr.shards.crop import first_divisor, reduce, stored_region
+from sahmr.settings import Between, Quarantine, settings
+from sahmr.shards.crop import SIDE, ZOOM_RANGE, first_divisor, reduce, stored_region
 from sahmr.shards.decode import MEMBER_VERSION, TEXT_FIELDS
 from schemas.frame import FrameRecord
 
@@ -33,11 +33,11 @@ class Shards:
         max_quarantined: this many damaged raw files are left out, counted and listed; one more, and the stage fails.
     """
 
-    samples_per_shard: int
-    max_side_px: int
-    margin: float
-    jpeg_quality: int
-    max_quarantined: int = 0
+    samples_per_shard: Annotated[int, Between(1, 10_000)]
+    max_side_px: Annotated[int, Between(32, 16_384)]
+    margin: Annotated[float, Between(SIDE + ZOOM_RANGE, 4)]  # from the largest training crop on
+    jpeg_quality: Annotated[int, Between(1, 95)]
+    max_quarantined: Quarantine = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,13 +7,14 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from sahmr.batches.dataset import SampleDataset
 from sahmr.batches.loader import make_loader
-from sahmr.errors import ShardError
+from sahmr.errors import SettingsError, ShardError
 from sahmr.scenes.store import load_points, voxel_pitch_m
-from sahmr.settings import Paths, settings
+from sahmr.settings import Between, Dataset, ModelFile, Paths, Seed, settings
+from sahmr.shards.crop import ZOOM_RANGE
 from sahmr.structures import Batch
 from sahmr.training.optimizer import Plan
 from sahmr.training.trainer import TrainingData
@@ -32,20 +33,20 @@ class TrainingSettings:
         zoom_range: training crops are widened by up to this share of the person box's larger side.
         seed, epochs, batch_size, canonical_lr, schedule, warmup_steps, average_decay: as in
             :class:`sahmr.training.optimizer.Plan`.
-        metro_checkpoint: METRO's 3DPW weights, raw or converted, to start from; null: ``train_rcnet`` starts at random
-            with calm maps, ``train_sahmr`` as the template body.
+        metro_checkpoint: METRO's 3DPW weights, raw or converted, to start from, from ``paths.models`` on; null:
+            ``train_rcnet`` starts at random with calm maps, ``train_sahmr`` as the template body.
     """
 
-    dataset: str
-    seed: int
-    epochs: int
-    batch_size: int
-    canonical_lr: float
+    dataset: Dataset
+    seed: Seed
+    epochs: Annotated[int, Between(1, 10_000)]
+    batch_size: Annotated[int, Between(1, 1024)]
+    canonical_lr: Annotated[float, Between(1e-10, 1)]
     schedule: Literal["halve", "cosine"]
-    warmup_steps: int
-    average_decay: float
-    zoom_range: float
-    metro_checkpoint: Path | None
+    warmup_steps: Annotated[int, Between(0, 1_000_000)]
+    average_decay: Annotated[float, Between(0, 0.99999)]  # 1 would keep the initial weights for ever
+    zoom_range: Annotated[float, Between(0, ZOOM_RANGE)]  # what every stored crop has room for
+    metro_checkpoint: ModelFile | None
 
     def plan(self) -> Plan:
         """The part that a trainer reads."""
@@ -103,6 +104,20 @@ def training_data(source: Source, plan: Plan) -> TrainingData:
     else:
         validation = source.plain("val", plan.batch_size)
     return TrainingData(epoch=loader.epoch, steps=len(loader), validation=lambda: validation)
+
+
+def require_peak(stage: str, plan: Plan, data: TrainingData) -> None:
+    """Insist that the warm-up ends within the training.
+
+    Raises:
+        SettingsError: naming the key of the stage's section.
+    """
+    steps = plan.epochs * data.steps
+    if plan.warmup_steps > steps:
+        raise SettingsError(
+            f"params.yaml: {stage}.warmup_steps: found {plan.warmup_steps}, allowed at most {steps}, the steps of the "
+            f"whole training ({plan.epochs} epochs of {data.steps}); the rate would never peak: edit the value"
+        )
 
 
 def decisive_data(source: Source) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from sahmr.body.joints import H36M_TO_14
 from sahmr.losses import mesh_losses, root_contact_losses
 from sahmr.metrics import cell_errors, mesh_errors, part_map_errors, root_errors, voxel_part_scores
 from sahmr.network.sahmr import SahmrNet
-from sahmr.settings import settings
+from sahmr.settings import Weight, require_some, settings
 from sahmr.structures import Batch, BodyTopology, MeshPrediction, RootContact, RootContactTargets
 from sahmr.targets import make_targets, require_targets, target_pelvis
 
@@ -25,23 +25,31 @@ PerSample = dict[str, Float[Tensor, " batch"]]
 class RootContactWeights:
     """Weights of stage A's losses; the defaults are the reference's."""
 
-    heatmap: float = 1.0
-    scaled_depth: float = 10.0
-    voxel_part: float = 1.0
-    voxel_offset: float = 1.0
-    root: float = 1.0
-    part_maps: float = 1.0
-    part_maps_flipped: float = 1.0
+    heatmap: Weight = 1.0
+    scaled_depth: Weight = 10.0
+    voxel_part: Weight = 1.0
+    voxel_offset: Weight = 1.0
+    root: Weight = 1.0
+    part_maps: Weight = 1.0
+    part_maps_flipped: Weight = 1.0
+
+    def __post_init__(self) -> None:
+        """Something must be learnt."""
+        require_some(self)
 
 
 @settings
 class MeshWeights:
     """Weights of stage B's losses; the defaults are the reference's."""
 
-    vertices: float = 1.0
-    joints: float = 1.0
-    contacts: float = 1.0
-    global_vertices: float = 1.0
+    vertices: Weight = 1.0
+    joints: Weight = 1.0
+    contacts: Weight = 1.0
+    global_vertices: Weight = 1.0
+
+    def __post_init__(self) -> None:
+        """Something must be learnt."""
+        require_some(self)
 
 
 @runtime_checkable

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import resource
 import shutil
 from collections.abc import Iterator
@@ -161,6 +162,11 @@ def world(tmp_path_factory: pytest.TempPathFactory, patch: pytest.MonkeyPatch) -
     return folder
 
 
+def named(folder: Path, checkpoint: Path) -> str:
+    """A checkpoint as params.yaml names it: from the folder of models on."""
+    return os.path.relpath(checkpoint, folder / "models")
+
+
 def set_params(folder: Path, **sections: dict[str, Any]) -> None:
     params = yaml.safe_load((Path(__file__).parents[2] / "params.yaml").read_text())
     params["paths"] = {name: str(folder / name) for name in params["paths"]}
@@ -177,8 +183,8 @@ def test_trainings_start_from_metro(
     raw, ours = files / "metro_3dpw_state_dict.bin", converted / "metro_3dpw_state_dict.pt"
     set_params(
         world,
-        train_rcnet=short | {"metro_checkpoint": str(raw)},
-        train_sahmr=short | {"metro_checkpoint": str(ours), "rcnet_checkpoint": str(world / "models/rcnet.pt")},
+        train_rcnet=short | {"metro_checkpoint": named(world, raw)},
+        train_sahmr=short | {"metro_checkpoint": named(world, ours)},
     )
     train_rcnet.main([])
     assert f"{raw}: " in capsys.readouterr().err
@@ -193,7 +199,7 @@ def test_trainings_start_from_metro(
 
 
 def vertices(world: Path, checkpoint: Path) -> np.ndarray:
-    set_params(world, predict={"checkpoint": str(checkpoint)}, evaluate={"sheet_frames": 1})
+    set_params(world, predict={"checkpoint": named(world, checkpoint)}, evaluate={"sheet_frames": 1})
     predict.main(["--dataset", "rich"])
     table = read_table(world / "predictions/rich/sahmr.parquet", PREDICTION_SCHEMA)
     return np.stack([np.asarray(row) for row in table.column("vertices").to_pylist()])

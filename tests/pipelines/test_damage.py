@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 
 from pipelines import frames, shards
 from pipelines.conversion import work_store
@@ -41,7 +40,6 @@ def world(converted: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """The converted part of the demo, mended afterwards; what is the same for all cases is done once for all."""
     monkeypatch.chdir(converted.folder)
     monkeypatch.setattr(work_store, "version", cached_version)
-    monkeypatch.setattr(yaml, "safe_load", json.loads)  # params.yaml is JSON, which is YAML
     for stage in (frames, shards):
         monkeypatch.setattr(stage, "folder_digest", cached_digest)  # of the body models
     with converted.mended():

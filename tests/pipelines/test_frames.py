@@ -15,6 +15,7 @@ from schemas.fields import from_table, read_table
 from schemas.frame import FRAME_SCHEMA, FrameRecord
 from schemas.quarantine import QUARANTINE_SCHEMA, Quarantined
 from schemas.scene import SCENE_SCHEMA
+from tests import imports
 from tests.worlds.raw_trees import RULES, SEQUENCE, put, write_bodies, write_prox, write_rich
 
 NAMES = ("bodies", "frames", "scenes", "shards", "models", "predictions", "scores", "reports", "catalog", "work")
@@ -34,7 +35,7 @@ def road(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def write_params(root: Path, workers: int, max_quarantined: int = 0) -> None:
     rules = {"rich": asdict(RULES), "prox": {"parts": ["quantitative"]}}
     rules["rich"]["max_quarantined"] = max_quarantined
-    params = {
+    params = yaml.safe_load((imports.ROOT / "params.yaml").read_text()) | {
         "raw": {"rich": "RICH", "prox": "PROX"},
         "bodies": {"raw": "body_models", "num_betas": 10},
         "paths": {name: f"out/{name}" for name in NAMES},

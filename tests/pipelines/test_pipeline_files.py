@@ -94,14 +94,14 @@ def test_every_dataset_has_a_card_and_rules(tmp_path: Path) -> None:
 
     assert list(CARDS) == list(PARAMS["raw"]) == list(PARAMS["frames"])
     (tmp_path / "params.yaml").write_text("raw: {rihc: somewhere}")
-    with pytest.raises(SettingsError, match=r"raw\.rihc: no such dataset; allowed: rich, prox"):
+    with pytest.raises(SettingsError, match=r"raw\.rihc: found an unknown dataset, allowed rich, prox; write rich"):
         load_raw_roots(tmp_path / "params.yaml")
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe raw", b"raw: [1", b"a: b: c", b"\0"])
 def test_unreadable_params_are_told(content: bytes, tmp_path: Path) -> None:
     from sahmr.errors import SettingsError
-    from sahmr.settings import read_params
+    from sahmr.params_file import read_params
 
     path = tmp_path / "params.yaml"
     path.write_bytes(content)

@@ -14,8 +14,7 @@ import pytest
 import torch
 import zarr
 
-from pipelines.conversion.parallel import Parallel
-from pipelines.conversion.receipts import Training, plan_training
+from pipelines.conversion.receipts import Training
 from pipelines.conversion.work_store import WorkStore
 from pipelines.prune_work import prune
 from pipelines.train_rcnet import TrainRcnet
@@ -123,12 +122,11 @@ def test_other_settings_are_another_training(made: Path, change: dict) -> None:
     assert key_of(made, **change) != key_of(made)
 
 
-def test_a_dataset_without_a_card_is_refused(made: Path) -> None:
+def test_a_dataset_without_a_card_is_refused(made: Path, tmp_path: Path) -> None:
     file = made / "params.yaml"
-    section = replace(load_section("train_rcnet", TrainRcnet, file), dataset="kinect")
-    paths, parallel = load_section("paths", Paths, file), load_section("parallel", Parallel, file)
-    with pytest.raises(SettingsError, match="dataset 'kinect' is unknown; allowed: prox, rich"):
-        plan_training("train_rcnet", 1, "rcnet", section, load_section("network", Network, file), paths, parallel)
+    (tmp_path / "params.yaml").write_text(file.read_text().replace("dataset: rich", "dataset: kinect"))
+    with pytest.raises(SettingsError, match=r"train_rcnet\.dataset: found 'kinect', allowed one of prox, rich"):
+        load_section("train_rcnet", TrainRcnet, tmp_path / "params.yaml")
 
 
 def test_a_training_is_in_use_while_its_outputs_are_links(tmp_path: Path) -> None:

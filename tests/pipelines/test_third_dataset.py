@@ -12,6 +12,7 @@ from sahmr.datasets import CARDS
 from sahmr.shards.reader import ShardReader, read_index
 from schemas.fields import from_table, read_table
 from schemas.frame import FRAME_SCHEMA, FrameRecord
+from tests import imports
 from tests.worlds import third
 from tests.worlds.raw_trees import SEQUENCE, write_bodies, write_rich
 
@@ -25,7 +26,7 @@ def road(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setitem(CARDS, "third", third.CARD)
     write_rich(tmp_path / "THIRD")
     write_bodies(tmp_path / "out/bodies")
-    params = {
+    params = yaml.safe_load((imports.ROOT / "params.yaml").read_text()) | {
         "raw": {"third": "THIRD"},
         "bodies": {"raw": "body_models", "num_betas": 10},
         "paths": {name: f"out/{name}" for name in NAMES},

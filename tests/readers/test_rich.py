@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from sahmr.body.transfer import load_transfer
 from sahmr.errors import RawDataError
 from sahmr.readers.base import Measured, Tally
 from sahmr.readers.rich import RichReader
+from sahmr.readers.rich_listing import RichRules
 from schemas.frame import FrameRecord
 from tests.worlds.raw_trees import (
     RULES,
@@ -121,6 +123,11 @@ def test_bodies_outside_or_behind_are_dropped_and_counted(reader: RichReader) ->
 
 
 def test_multi_person_missing_images_and_unlisted_cameras(reader: RichReader) -> None:
+    reader = replace(reader, rules=RichRules(multi_person=("CapB_009_021_both",)))
+    assert [line for line in reader.check() if "multi_person" in line] == [
+        "params.yaml: frames.rich.multi_person: found 'CapB_009_021_both', allowed a sequence that the split tables "
+        "name; correct or remove it"
+    ]
     table = reader.root / "resource/meta/train.txt"
     table.write_text(
         table.read_text().replace("\t0,1", "\t0") + "\nCapB_009_021_both\tCapA\tscan_camcoord\t9\tX\tfemale\t0"

@@ -1,12 +1,14 @@
 """What a training reads of the shards before its first step."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from sahmr.errors import ShardError
+from sahmr.errors import SettingsError, ShardError
 from sahmr.training.optimizer import Plan
-from sahmr.training.setup import Source, training_data
+from sahmr.training.setup import Source, require_peak, training_data
+from sahmr.training.trainer import TrainingData
 from tests.worlds import small
 
 PLAN = Plan(seed=1, epochs=1, batch_size=2, canonical_lr=1e-3)
@@ -25,3 +27,11 @@ def test_a_validation_split_without_ground_truth_is_refused(tmp_path: Path) -> N
     small.write_world(tmp_path / "world", [*small.records(), *small.own_records()])
     with pytest.raises(ShardError, match=r"2 of 2 samples of split 'val' have no ground truth"):
         training_data(source(tmp_path / "world"), PLAN)
+
+
+def test_a_warm_up_must_end_within_the_training() -> None:
+    data = TrainingData(epoch=lambda _: (), steps=3, validation=lambda: ())
+    plan = replace(PLAN, epochs=2, warmup_steps=6)
+    require_peak("train_rcnet", plan, data)
+    with pytest.raises(SettingsError, match=r"train_rcnet\.warmup_steps: found 7, allowed at most 6, the steps"):
+        require_peak("train_rcnet", replace(plan, warmup_steps=7), data)

@@ -16,7 +16,7 @@ from tests.worlds.bodies import transfer_matrix
 
 SIZE = (64, 48)
 K = np.array([[60.0, 0, 32], [0, 60, 24], [0, 0, 1]])
-RULES = RichRules(multi_person=("CapB_009_021_both",))
+RULES = RichRules()
 SEQUENCE = "CapA_005_jump"
 FRAME = "s001_frame_00001__00.00.00.023"
 SHIFT = np.array([0.1, 0.2, 0.5])  # PROX: scan frame minus color-camera frame

@@ -40,9 +40,7 @@ def write_params(root: Path, **changes: Any) -> Path:
     params["paths"] = {name: str(root / name) for name in params["paths"]}
     params["parallel"] = {"workers": 0, "loaders": 0, "threads": 1}
     for stage in STAGES:
-        params[stage] |= changes
-    params["train_sahmr"]["rcnet_checkpoint"] = str(root / "models/rcnet.pt")
-    params["predict"]["checkpoint"] = str(root / "models/sahmr.pt")
+        params[stage] |= {"warmup_steps": 0} | changes  # of the few steps there are
     (root / "params.yaml").write_text(yaml.safe_dump(params))
     return root / "params.yaml"
 

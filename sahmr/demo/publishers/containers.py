@@ -1,9 +1,9 @@
-"""The containers of the publishers: PLY, OBJ, Python 2 pickles, OpenCV XML, JSON, JPEG; each call returns bytes."""
+"""The containers of the publishers: PLY, OBJ, pickles of Python 2 and 3, OpenCV XML, JSON, JPEG; calls return bytes."""
 
 import io
 import json
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,26 +62,49 @@ def obj_faces(faces: Index) -> bytes:
 
 def pickle2(items: Mapping[str, NDArray[Any]]) -> bytes:
     """A dict of arrays as Python 2 and its numpy would have pickled it (protocol 2; load with latin1)."""
-    parts = [b"\x80\x02}("]
+    return _pickle(items, b"\x80\x02", _text_of_python_2, lambda raw: b"T" + struct.pack("<i", len(raw)) + raw)
+
+
+def pickle3(items: Mapping[str, NDArray[Any]], *, protocol: int = 2) -> bytes:
+    """A dict of arrays as Python 3 and numpy 1 would have pickled it (protocol 2 or 3; loads without an encoding)."""
+    if protocol == 2:  # has no opcode for bytes
+        return _pickle(items, b"\x80\x02", _text_of_python_3, _bytes_as_text)
+    return _pickle(items, b"\x80\x03", _text_of_python_3, lambda raw: b"B" + struct.pack("<i", len(raw)) + raw)
+
+
+Encode = Callable[[bytes], bytes]
+
+
+def _pickle(items: Mapping[str, NDArray[Any]], start: bytes, text: Encode, raw: Encode) -> bytes:
+    parts = [start, b"}("]
     for key, value in items.items():
-        parts += [_short(key.encode()), _array(value)]
-    return b"".join(parts) + b"u."
+        parts += [text(key.encode()), _array(value, text, raw)]
+    return b"".join([*parts, b"u."])
 
 
-def _short(text: bytes) -> bytes:
+def _text_of_python_2(text: bytes) -> bytes:
     return b"U" + bytes([len(text)]) + text
 
 
-def _array(value: NDArray[Any]) -> bytes:
+def _text_of_python_3(text: bytes) -> bytes:
+    return b"X" + struct.pack("<i", len(text)) + text
+
+
+def _bytes_as_text(raw: bytes) -> bytes:
+    text = raw.decode("latin1").encode()
+    return b"c_codecs\nencode\n" + _text_of_python_3(text) + _text_of_python_3(b"latin1") + b"\x86R"
+
+
+def _array(value: NDArray[Any], text: Encode, raw: Encode) -> bytes:
     value = np.ascontiguousarray(value)
     shape = b"(" + b"".join(b"J" + struct.pack("<i", n) for n in value.shape) + b"t"
     code = value.dtype.str[1:].encode()
     order = b"|" if value.dtype.str[0] == "|" else b"<"
     none_or_int = b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00"
-    kind = b"cnumpy\ndtype\n(" + _short(code) + b"K\x00K\x01tR(K\x03" + _short(order) + none_or_int + b"tb"
-    raw = value.tobytes()
-    start = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\x00t" + _short(b"b") + b"tR"
-    return start + b"(K\x01" + shape + kind + b"\x89T" + struct.pack("<i", len(raw)) + raw + b"tb"
+    kind = b"cnumpy\ndtype\n(" + text(code) + b"K\x00K\x01tR(K\x03" + text(order) + none_or_int + b"tb"
+    mark = text(b"b") if text is _text_of_python_2 else raw(b"b")  # text and bytes are one thing there
+    start = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\x00t" + mark + b"tR"
+    return start + b"(K\x01" + shape + kind + b"\x89" + raw(value.tobytes()) + b"tb"
 
 
 def calibration_xml(extrinsics: Array, intrinsics: Array) -> bytes:

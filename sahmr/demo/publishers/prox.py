@@ -183,7 +183,7 @@ def _write_recording(job: ProxJob, studio: Studio, recording: Recording, camera_
             if recording is RECORDINGS[3] and number == 1:  # one did not converge
                 values["body_pose"][:] = np.nan
             base = job.root / recording.part / "PROXD" / recording.name
-            files.put(base / "results" / stem / "000.pkl", files.pickle2(values))
+            files.put(base / "results" / stem / "000.pkl", files.pickle3(values))
     return count
 
 

@@ -143,7 +143,7 @@ def _write_body(
     params = in_world(model, placed.params, world)
     values = {**smplx_values(params), "pose_embedding": rng.normal(0, 1, 32)}
     arrays = {name: value.astype(np.float32)[None] for name, value in values.items()}
-    files.put(job.root / "bodies" / leaf.with_suffix(".pkl"), files.pickle2(arrays))
+    files.put(job.root / "bodies" / leaf.with_suffix(".pkl"), files.pickle3(arrays))
     files.put(job.root / "bodies" / leaf.with_suffix(".ply"), files.ply(vertices, model.faces))
     if moment.contact == "none":
         return
@@ -161,7 +161,7 @@ def _write_body(
         "closest_triangles_id": apply_rigid(world, triangles.reshape(-1, 3)).reshape(-1, 3, 3).astype(np.float32),
     }
     labels = touch[:count] if moment.contact == "full" else None
-    files.put(job.root / "human_scene_contact" / leaf.with_suffix(".pkl"), files.pickle2(contact))
+    files.put(job.root / "human_scene_contact" / leaf.with_suffix(".pkl"), files.pickle3(contact, protocol=3))
     mesh = files.obj(vertices, _face_text(job.models, model), labels)
     files.put(job.root / "human_scene_contact" / leaf.with_suffix(".obj"), mesh)
 
