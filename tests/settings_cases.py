@@ -71,7 +71,7 @@ VALUES: tuple[tuple[str, Value, str], ...] = (
     ("frames.prox.parts", ["qualitative"] * 2, "allowed a list of 1 to 1000 values, each once"),
     ("frames.prox.interval", {"qualitative": 1}, "allowed a mapping that has quantitative too, as parts does"),
     ("frames.prox.interval", {}, "found a mapping, allowed a mapping with some of the keys"),
-    ("frames.prox.images", "full", "found an unknown key, allowed max_quarantined, parts, interval"),
+    ("frames.prox.images", "full", "found an unknown key, allowed max_quarantined, allow_absent, parts, interval"),
     ("frames.rihc", {}, "found an unknown dataset, allowed rich, prox; write rich"),
     ("raw.proxx", "x", "found an unknown dataset, allowed rich, prox; write prox"),
     ("network.size", "papre", "found 'papre', allowed 'demo' or 'paper'"),
