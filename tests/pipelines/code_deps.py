@@ -16,7 +16,8 @@ MODULES = imports.modules()
 EXEMPT = {
     *("pipelines.environment", "pipelines.stage", "sahmr.errors", "sahmr.files", "sahmr.settings"),
     # These only refuse.
-    *("sahmr.network.batch_check", "sahmr.training.container", "sahmr.training.resume", "sahmr.shards.limits"),
+    *("sahmr.network.batch_check", "sahmr.training.container", "sahmr.training.resume"),
+    *("sahmr.scenes.limits", "sahmr.shards.limits"),
 }
 EXEMPT_PACKAGES = ("pipelines.conversion.",)
 

@@ -108,7 +108,7 @@ def weights(stage: str, root: Path) -> dict[str, torch.Tensor]:
 
 
 def other_points(root: Path) -> None:
-    zarr.open_group(str(root / "scenes/rich.zarr"))["Room_scan/points"][:50] = 0.5
+    zarr.open_group(str(root / "scenes/rich.zarr"))["Room_scan/points"][:50] = 0.525  # a voxel's centre
     forget_scenes()
 
 

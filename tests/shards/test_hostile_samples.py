@@ -120,7 +120,7 @@ BYTES: dict[str, tuple[str, bytes, str]] = {
     "array of other order": ("vertices.npy", shaped("(6890, 3)", order="True"), "array is"),
     "array of objects": ("vertices.npy", shaped("(6890, 3)", "|O"), "array is"),
     "array with nothing behind": ("vertices.npy", shaped("(6890, 3)"), "array has 64 bytes, expected 82680"),
-    "array of a formula": ("vertices.npy", npy(b"__import__('os').system('touch canary')\n"), "array has no header that makes sense"),
+    "array of a formula": ("vertices.npy", npy(b"__import__('os').system('ls')\n"), "no header that makes sense"),
     "array nested deep": ("vertices.npy", npy(b"(" * 9000 + b"\n"), "array has no header that makes sense"),
     "array of version 3": ("vertices.npy", b"\x93NUMPY\x03\x00" + bytes(100), "npy version"),
     "labels of 2**40 bytes": ("contact.npy", shaped("(1099511627776,)", "|u1"), r"expected \(862,\)"),
