@@ -16,8 +16,8 @@ from sahmr.datasets import find_card
 from sahmr.dimensions import NUM_VERTICES
 from sahmr.errors import RawDataError
 from sahmr.settings import settings
-from sahmr.shards.crop import first_divisor, reduce, stored_region
 from sahmr.shards.decode import MEMBER_VERSION, TEXT_FIELDS
+from sahmr.shards.region import first_divisor, reduce, stored_region
 from schemas.frame import FrameRecord
 
 
