@@ -143,7 +143,8 @@ def flipped(folder: Path) -> None:
 
 
 STRANGE = {
-    "parents": receipt(sizes={"../x": 1}), "absolute": receipt(sizes={"/etc/passwd": Path("/etc/passwd").stat().st_size}),
+    "parents": receipt(sizes={"../x": 1}),
+    "absolute": receipt(sizes={"/etc/passwd": Path("/etc/passwd").stat().st_size}),
     "itself": receipt(sizes={".": 1}), "no name": receipt(sizes={"": 1}),
     "odd name": receipt(sizes={"deep/../a.txt": 5}),
     "below zero": receipt(sizes={"a.txt": -5}), "huge": receipt(sizes={"a.txt": 10**30}),
