@@ -12,6 +12,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from pipelines.conversion.lock import one_at_a_time
 from pipelines.conversion.parallel import Parallel
 from pipelines.conversion.pieces import Conversion, Made, Planned, quarantine
 from pipelines.stage import log, parse_dataset, stage
@@ -126,6 +127,7 @@ def _rows(tallies: list[Tally]) -> list[dict[str, Any]]:
     return [asdict(tally) for tally in add_tallies(tallies)]
 
 
+@one_at_a_time("frames")
 def run(dataset: str, rules: Selection, paths: Paths, parallel: Parallel, *, raw: Path) -> None:
     """Check the raw files, list the bodies, measure them in parallel, write tables and counts.
 

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
+from pipelines.conversion.lock import one_at_a_time
 from pipelines.conversion.parallel import Parallel
 from pipelines.conversion.pieces import Conversion, Made, Planned, quarantine
 from pipelines.stage import log, parse_dataset, stage
@@ -43,6 +44,7 @@ def convert_scene(record: SceneRecord, folder: Path, *, raw_root: Path, settings
     return Made(facts=asdict(receipt))
 
 
+@one_at_a_time("scenes")
 def run(dataset: str, settings: Scenes, paths: Paths, parallel: Parallel, *, raw: Path) -> None:
     """Write every scan the frames refer to; the store appears when all are done.
 

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from pipelines.conversion.lock import one_at_a_time
 from pipelines.conversion.parallel import Parallel
 from pipelines.conversion.pieces import Conversion, Made, Planned, quarantine
 from pipelines.stage import log, parse_dataset, stage
@@ -71,6 +72,7 @@ def _encode(record: FrameRecord, reader: Reader, settings: Shards) -> dict[str, 
     return encode_sample(record, image, vertices, reader.load_contact(record), settings)
 
 
+@one_at_a_time("shards")
 def run(dataset: str, settings: Shards, paths: Paths, parallel: Parallel, *, raw: Path) -> None:
     """Write every shard of a dataset; the folder appears when all are done.
 

@@ -16,7 +16,11 @@ from sahmr.datasets import CARDS
 from sahmr.errors import SahmrError
 from schemas.fields import SchemaError
 
-_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG, errno.ESTALE)
+_PLACE = (  # with a name: something else stands there, or nothing any more
+    errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY, errno.ELOOP, errno.ENAMETOOLONG,
+    errno.EBUSY, errno.ETXTBSY, errno.EMFILE, errno.ENFILE, errno.EXDEV,
+)  # fmt: skip
 log = logging.getLogger("sahmr")
 
 
@@ -58,7 +62,7 @@ def stage(main: Main) -> Main:
             log.error("error: %s", error)
             sys.exit(1)
         except OSError as error:
-            if error.errno not in _DISK:
+            if error.errno not in _DISK and not (error.errno in _PLACE and error.filename):
                 raise
             log.error("error: %s: %s; nothing unfinished was published: correct it and run the same command again",
                       error.filename2 or error.filename or "disk", error.strerror)  # fmt: skip  # 2: where to

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
+import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -21,6 +23,7 @@ _Result = TypeVar("_Result")
 
 _IN_FLIGHT = 8  # tasks per thread of the workers; bounds the scheduler's memory whatever the number of items
 _POLL_S = 5.0
+_MOST_FILE = 1 << 20  # bytes
 _SILENCE_S = 10.0  # without a worker before the log says so
 _WAIT = "SAHMR_WAIT_FOR_WORKERS_S"
 _GO_ON = "finished pieces are kept: run the same command again"
@@ -83,16 +86,30 @@ def _client(workers: int) -> Iterator[Any]:
         yield client
 
 
+def _address_in(file: Path) -> str:
+    """The address in a scheduler file; Dask itself would wait for a missing one, and read a pipe, for ever."""
+    if not file.is_file():
+        raise FileNotFoundError("no such file" if not file.exists() else "no regular file")
+    if file.stat().st_size > _MOST_FILE:
+        raise ValueError(f"{file.stat().st_size} bytes, a scheduler file has 1 kB")
+    try:
+        content = json.loads(file.read_bytes())
+    except (ValueError, RecursionError) as problem:
+        raise ValueError(f"not a scheduler file: {str(problem)[:100]}") from None
+    address = content.get("address") if isinstance(content, dict) else None
+    if not isinstance(address, str) or not re.fullmatch(r"[a-z]{2,10}://[^\s/]{1,250}", address):
+        raise ValueError(f"not a scheduler file: its address is {str(address)[:60]!r}")
+    return address
+
+
 @contextmanager
 def _remote_client(open_client: Any) -> Iterator[Any]:
     address, file = (os.environ.get(f"DASK_SCHEDULER_{name}") for name in ("ADDRESS", "FILE"))
     try:
-        if not address and not Path(file or "").is_file():  # Dask would wait for it for ever
-            raise FileNotFoundError("no such file")
-        client = open_client(address) if address else open_client(scheduler_file=file)
-    except (OSError, ValueError, TypeError) as problem:  # TypeError: TLS is asked for but not set up
+        client = open_client(address or _address_in(Path(file or "")))
+    except (OSError, ValueError, TypeError, KeyError, RuntimeError) as problem:  # TypeError: TLS is not set up
         raise ClusterError(
-            f"{address or file}: no scheduler answers there ({problem}); start it, or unset "
+            f"{address or file}: no scheduler answers there ({str(problem)[:200]}); start it, or unset "
             "DASK_SCHEDULER_ADDRESS and DASK_SCHEDULER_FILE to work on this machine alone"
         ) from None
     with client:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -11,7 +12,8 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from pipelines.conversion.parallel import map_ordered
-from pipelines.conversion.work_store import Receipt, WorkStore, piece_key
+from pipelines.conversion.piece_receipt import Receipt
+from pipelines.conversion.work_store import WorkStore, piece_key
 from pipelines.environment import is_pinned
 from pipelines.stage import log
 from sahmr.errors import BodyModelError, QuarantineError, RawDataError
@@ -130,7 +132,7 @@ class Conversion:
         )
         quarantined: list[Quarantined] = []
         for (key, _), outcome in zip(jobs, outcomes, strict=True):
-            found[key] = self.store.find(self.stage, key) if outcome.is_made else None
+            found[key] = self.store.require(self.stage, key) if outcome.is_made else None
             quarantined += outcome.quarantined
         receipts = [found[key] for key in keys]
         self._report(len(set(keys)), len(jobs), quarantined, receipts)
@@ -180,7 +182,7 @@ class Conversion:
                     f"{self._section}.max_quarantined allows {self._limit}; all else is finished and kept",
                     *lines,
                     *([f"... and {more} more"] if more else []),
-                    f"{self._quarantine_table} lists them: repair or remove the files, or raise "
+                    f"{self._quarantine_table} lists them: repair or remove the files in {self._reads[0]}, or raise "
                     f"{self._section}.max_quarantined, and run the same command again",
                 ]
             )
@@ -204,6 +206,8 @@ def quarantine(
 ) -> Quarantined:
     """An error as a row of the quarantine table; the blame goes to the input that the message names, else the first.
 
+    The table is the same wherever the raw files lie: it travels with the shards.
+
     Raises:
         BodyModelError: the error itself, if it is one: a body model concerns every frame.
         OSError: the same, if it is about no input.
@@ -217,4 +221,11 @@ def quarantine(
         message = f"{error.filename}: cannot be read ({error.strerror}); allow it, or fetch it again"
     named = [(rule, path) for rule, path in inputs if str(path) in message]
     rule, path = (named or list(inputs))[0]
-    return Quarantined(item=item, split=split, file=path.relative_to(root).as_posix(), rule=rule, message=message)
+    file = path.relative_to(root).as_posix()
+    return Quarantined(item=item, split=split, file=file, rule=rule, message=_without_places(message, root))
+
+
+def _without_places(message: str, root: Path) -> str:
+    """The same on every machine: files named from the raw root on, and no folder of any other place."""
+    inside = message.replace(f"{root}/", "").replace(str(root), "<raw>")
+    return re.sub(r"(?:(?<=^)|(?<=[\s'\"(=]))/(?:[^\s/'\":;,()]+/)+", "<elsewhere>/", inside)

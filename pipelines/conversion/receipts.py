@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.csv
 import torch
 
+from pipelines.conversion.lock import hold
 from pipelines.conversion.parallel import Parallel
 from pipelines.conversion.work_store import WorkStore, piece_key
 from pipelines.stage import log
@@ -117,8 +118,14 @@ def finish(training: Training, paths: Paths, train: Callable[[Path, str], tuple[
         train: (resume file, digest of all that decides the weights) -> checkpoint and history.
 
     Raises:
-        StoreError: if the work store is full or cannot be written; the resume file is kept.
+        StoreError: if the work store is full or cannot be written (the resume file is kept), or if another process
+            writes the same output.
     """
+    with hold(paths.work, training.stage, paths.models / f"{training.output}.pt"):
+        _finish(training, paths, train)
+
+
+def _finish(training: Training, paths: Paths, train: Callable[[Path, str], tuple[Checkpoint, list[Row]]]) -> None:
     store, stage, key = WorkStore(root=paths.work.resolve()), training.stage, training.key(paths)
     names = (f"{training.output}.pt", f"{training.output}_history.csv")
     resume = paths.models / f".{stage}.resume.pt"
@@ -131,8 +138,7 @@ def finish(training: Training, paths: Paths, train: Callable[[Path, str], tuple[
         with store.make(stage, key) as draft:  # not opened before: what is unfinished for a day is swept away
             save_checkpoint(draft.folder / names[0], checkpoint)
             publish_text(draft.folder / names[1], history_csv(history))
-        receipt = store.find(stage, key)
-        assert receipt is not None
+        receipt = store.require(stage, key)
         counts = (checkpoint.epoch, training.section.dataset, len(checkpoint.network))
         log.info("%s: %d epochs on %s, %d tensors", stage, *counts)
     for name in names:

@@ -18,16 +18,19 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from pipelines.conversion.piece_receipt import Receipt, read_receipt, write_receipt
 from sahmr.errors import StoreError
 from sahmr.files import flush_to_disk, is_alive
 
-RECEIPT_NAME = "piece.json"
 # Their code decides output bytes: another version, other pieces.
 LIBRARIES = (
     "numcodecs", "numpy", "opencv-python-headless", "pillow", "pyarrow", "scipy", "webdataset", "zarr",
 )  # fmt: skip
 _NO_LINK = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EACCES)
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+_GONE = (
+    "gone while the stage ran; was the work store (paths.work) deleted, or pruned? Nothing unfinished was published, "
+    "and earlier outputs are as they were: run the same command again, it makes what is lost anew"
+)
 _ABANDONED_S = 24 * 3600  # an unfinished piece of another host is given up after a day
 
 
@@ -67,28 +70,6 @@ def piece_key(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Receipt:
-    """What a finished piece says about itself.
-
-    Attributes:
-        key: see :func:`piece_key`.
-        sizes: bytes of each file by its path inside the piece.
-        facts: what the stage wants to know when it puts pieces together; JSON.
-        is_flawed: a damaged raw file was left out; such a piece is rebuilt by the next run.
-    """
-
-    key: str
-    sizes: dict[str, int]
-    facts: dict[str, Any]
-    is_flawed: bool
-
-    @property
-    def size(self) -> int:
-        """Bytes of all files."""
-        return sum(self.sizes.values())
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkStore:
     """Folders of finished pieces, one per key. A piece appears complete or not at all and is never written again.
 
@@ -103,17 +84,8 @@ class WorkStore:
         return self.root / stage / key[:2] / key
 
     def find(self, stage: str, key: str) -> Receipt | None:
-        """Receipt of a finished piece; None if there is none, or its files are not as long as they were written."""
-        folder = self.folder(stage, key)
-        try:
-            stored = json.loads((folder / RECEIPT_NAME).read_bytes())
-            receipt = Receipt(
-                key=key, sizes=stored["sizes"], facts=stored["facts"], is_flawed=bool(stored["is_flawed"])
-            )
-            whole = all((folder / name).stat().st_size == size for name, size in receipt.sizes.items())
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
-        return receipt if whole else None
+        """Receipt of a finished piece; None if there is none, or its files are not as they were written."""
+        return read_receipt(self.folder(stage, key), key)
 
     @contextmanager
     def make(self, stage: str, key: str) -> Iterator[PieceDraft]:
@@ -156,7 +128,21 @@ class WorkStore:
             self.folder(stage, key).rename(doomed)
         except FileNotFoundError:
             return
-        shutil.rmtree(doomed, ignore_errors=True)
+        if doomed.is_dir() and not doomed.is_symlink():
+            shutil.rmtree(doomed, ignore_errors=True)
+        else:  # whatever stood in the place of a piece
+            doomed.unlink(missing_ok=True)
+
+    def require(self, stage: str, key: str) -> Receipt:
+        """Receipt of a piece that was there a moment ago.
+
+        Raises:
+            StoreError: if it is not any more.
+        """
+        receipt = self.find(stage, key)
+        if receipt is None:
+            raise StoreError(f"{self.folder(stage, key)}: {_GONE}")
+        return receipt
 
     def link(self, stage: str, receipt: Receipt, folder: Path, *, below: str = "") -> None:
         """Hard-link a piece's files into a folder, or copy them where links cannot be.
@@ -166,6 +152,9 @@ class WorkStore:
             receipt: of the piece.
             folder: an existing folder on any filesystem.
             below: only files below this folder of the piece, named from there.
+
+        Raises:
+            StoreError: if the piece is gone meanwhile.
         """
         source = self.folder(stage, receipt.key)
         made: set[Path] = set()
@@ -175,13 +164,11 @@ class WorkStore:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 made.add(target.parent)
             try:
-                os.link(source / name, target)
+                _link_or_copy(source / name, target)
             except OSError as problem:
-                if problem.errno not in _NO_LINK:
+                if (source / name).is_file():
                     raise
-                partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-                shutil.copyfile(source / name, partial)
-                partial.replace(target)
+                raise StoreError(f"{problem.filename or source}: {_GONE}") from None
 
     def unlinked(self, stage: str) -> Iterator[Receipt]:
         """Pieces of which no file has another name: no output, and no cache of DVC's, shares their disk space."""
@@ -195,12 +182,11 @@ class WorkStore:
         count = 0
         for place in sorted((self.root / "tmp").glob("*-*")):
             host, _, rest = place.name.partition("-")[2].partition("-")[2].rpartition("-")[0].rpartition("-")
-            dead = host == socket.gethostname() and not is_alive(rest)
             try:
                 old = time.time() - place.stat().st_mtime > _ABANDONED_S
             except FileNotFoundError:
                 continue
-            if dead or old:
+            if not is_alive(rest) if host == socket.gethostname() else old:
                 shutil.rmtree(place, ignore_errors=True)
                 count += 1
         return count
@@ -222,23 +208,32 @@ class PieceDraft:
 
     def seal(self) -> None:
         """Write the receipt and make sure that everything is on the disk, read-only."""
-        files = sorted(path for path in self.folder.rglob("*") if path.is_file())
-        sizes = {path.relative_to(self.folder).as_posix(): path.stat().st_size for path in files}
-        content = {"facts": self.facts, "is_flawed": self.is_flawed, "sizes": sizes}
-        receipt = self.folder / RECEIPT_NAME
-        receipt.write_text(json.dumps(content, sort_keys=True), encoding="utf-8")
-        for path in [*files, receipt]:
+        receipt = write_receipt(self.folder, self.facts, is_flawed=self.is_flawed)
+        for path in [*sorted(path for path in self.folder.rglob("*") if path.is_file()), receipt]:
             path.chmod(0o444)
             flush_to_disk(path)
         flush_to_disk(self.folder)
 
 
+def _link_or_copy(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError as problem:
+        if problem.errno not in _NO_LINK:
+            raise
+        partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+        shutil.copyfile(source, partial)
+        partial.replace(target)
+
+
 def _told(problem: OSError, root: Path) -> Exception:
     """An error of the store in the user's words; any other as it came."""
-    inside = problem.filename is not None and str(problem.filename).startswith(str(root))
-    if problem.errno not in _NO_ROOM or not (inside or problem.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)):
+    is_inside = str(root) in str(problem)  # pyarrow has the name in its text alone
+    if not is_inside and problem.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
         return problem
+    if problem.errno in (errno.ENOENT, errno.ESTALE):
+        return StoreError(f"{problem.filename or root}: {_GONE}")
     return StoreError(
-        f"{problem.filename or root}: {problem.strerror}; the work store (paths.work) must be writable and have room. "
-        "Finished pieces are kept: correct it and run the same command again"
+        f"{problem.filename or root}: {problem.strerror or problem}; the work store (paths.work) must be writable and "
+        "have room. Finished pieces are kept: correct it and run the same command again"
     )

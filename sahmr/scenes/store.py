@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,9 +15,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sahmr.errors import StoreError
+from sahmr.scenes.limits import DIMENSIONS, read_group, require_array, require_extent, require_grid
 from schemas.version import VersionError, readable_minor
 
 STORE_VERSION = "1.1"  # 1.1: arrays say what their axes are called and their unit
+_REBUILD = "rebuild with: dvc repro scenes"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,16 +42,20 @@ class Scene:
 
 def left_out_scenes(store: Path) -> list[str]:
     """Keys of scenes the user agreed to do without. Errors as :func:`list_scenes`."""
-    return [str(key) for key in cast("list[str]", _open(store).attrs.get("left_out", []))]
+    left_out = _attributes(store).get("left_out", [])
+    if not isinstance(left_out, list):
+        raise StoreError(f"{store}: left_out is a {type(left_out).__name__}, expected a list; {_REBUILD}")
+    return [str(key) for key in left_out]
 
 
 def list_scenes(store: Path) -> list[str]:
     """Sorted keys of the scenes in a store.
 
     Raises:
-        StoreError: if there is no store, or another version wrote it.
+        StoreError: if there is no store, it is damaged, or another version wrote it.
     """
-    return sorted(_open(store).group_keys())
+    _attributes(store)
+    return sorted(path.parent.name for path in store.glob("*/zarr.json"))
 
 
 def voxel_pitch_m(store: Path) -> float:
@@ -57,7 +64,7 @@ def voxel_pitch_m(store: Path) -> float:
     Raises:
         StoreError: as :func:`list_scenes`, or if the store has no scene, or scenes of different pitch.
     """
-    found = {float(cast("float", group.attrs["voxel_pitch_m"])) for _, group in _open(store).groups()}
+    found = {float(_attributes(store, key)["voxel_pitch_m"]) for key in list_scenes(store)}
     if len(found) != 1:
         raise StoreError(
             f"{store}: its scenes have the voxel pitches {sorted(found)} m, expected exactly one; run: dvc repro scenes"
@@ -65,32 +72,39 @@ def voxel_pitch_m(store: Path) -> float:
     return found.pop()
 
 
-def _open(store: Path) -> zarr.Group:
+def _attributes(store: Path, scene_key: str = "") -> dict[str, Any]:
+    """What the store, or one of its scenes, says about itself."""
     if not (store / "zarr.json").is_file():
         raise StoreError(f"{store}: no scene store; make it with: dvc repro scenes")
     try:
-        group = zarr.open_group(str(store), mode="r", zarr_format=3)
-    except (ValueError, KeyError, OSError) as problem:
-        raise StoreError(f"{store}: damaged scene store ({problem}); rebuild with: dvc repro scenes") from None
-    try:
-        readable_minor(group.attrs.get("store_version"), STORE_VERSION, rebuild="dvc repro scenes")
+        attributes = read_group(store / scene_key, scene_key)
+        readable_minor(attributes.get("store_version"), STORE_VERSION, rebuild="dvc repro scenes")
     except VersionError as problem:
         raise StoreError(f"{store}: {problem}") from None
-    return group
+    except (ValueError, RecursionError, OSError) as problem:
+        place = f"{store}: scene {scene_key}" if scene_key else f"{store}"
+        raise StoreError(f"{place}: damaged scene store ({problem}); {_REBUILD}") from None
+    return attributes
 
 
 def _read_array(store: Path, scene_key: str, name: str) -> Float[Tensor, "..."]:
     """One array of a scene, checked for lost and damaged chunks."""
-    place = f"{store}: {scene_key}/{name}"
+    place, known = f"{store}: {scene_key}/{name}", list_scenes(store)
+    if scene_key not in known:
+        raise StoreError(f"{place}: not there; the store has {known}; run: dvc repro scenes")
+    attributes = _attributes(store, scene_key)
     try:
-        array = _open(store)[f"{scene_key}/{name}"]
-        values = np.asarray(array[...])  # type: ignore[index]  # an array by construction
-    except KeyError:
-        raise StoreError(f"{place}: not there; the store has {list_scenes(store)}; run: dvc repro scenes") from None
-    except (ValueError, RuntimeError, OSError) as problem:
-        raise StoreError(f"{place}: damaged ({problem}); rebuild with: dvc repro scenes") from None
+        require_array(store / scene_key / name, DIMENSIONS[name])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what zarr warns of is refused above, or harmless
+            array = zarr.open_array(str(store / scene_key / name), mode="r", zarr_format=3)
+            values = np.asarray(array[...])
+        if name == "points" and np.isfinite(values).all():
+            require_grid(values, attributes["voxel_pitch_m"])
+    except Exception as problem:  # zarr and its codecs raise many types for damaged bytes
+        raise StoreError(f"{place}: damaged ({str(problem)[:300] or type(problem).__name__}); {_REBUILD}") from None
     if not np.isfinite(values).all():
-        raise StoreError(f"{place}: a chunk is missing (its values read as NaN); rebuild with: dvc repro scenes")
+        raise StoreError(f"{place}: a chunk is missing (its values read as NaN), or damaged; {_REBUILD}")
     return torch.from_numpy(values)
 
 
@@ -108,7 +122,11 @@ def load_scene(store: Path, scene_key: str) -> Scene:
         StoreError: if store or scene are missing, damaged, or of another version.
     """
     sdf = _read_array(store, scene_key, "sdf")
-    attributes = dict(sorted(_open(store)[scene_key].attrs.asdict().items()))
+    attributes = dict(sorted(_attributes(store, scene_key).items()))
+    try:
+        require_extent(attributes, tuple(sdf.shape))
+    except ValueError as problem:
+        raise StoreError(f"{store}: scene {scene_key}: {problem}; {_REBUILD}") from None
     return Scene(
         points=load_points(store, scene_key),
         sdf=sdf,

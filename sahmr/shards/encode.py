@@ -16,8 +16,9 @@ from sahmr.datasets import find_card
 from sahmr.dimensions import NUM_VERTICES
 from sahmr.errors import RawDataError
 from sahmr.settings import Between, Quarantine, settings
-from sahmr.shards.crop import SIDE, ZOOM_RANGE, first_divisor, reduce, stored_region
+from sahmr.shards.crop import SIDE, ZOOM_RANGE
 from sahmr.shards.decode import MEMBER_VERSION, TEXT_FIELDS
+from sahmr.shards.region import first_divisor, reduce, stored_region
 from schemas.frame import FrameRecord
 
 

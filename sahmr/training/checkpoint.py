@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from sahmr.files import publish_file
 from sahmr.network.checkpoint_keys import compare_keys, is_dead, strip_prefix
 from sahmr.network.size import REFERENCE, Behaviour, ContactSampling, RootRegion, Vote
 from sahmr.sparse.kernel_map import Rounding
+from sahmr.training.container import ForbiddenError, require_sound
 
 RELEASED, METRO = "released", "metro"
 """What stands for the stage in checkpoints that the authors trained."""
@@ -55,6 +55,8 @@ _CHOICES: dict[str, tuple[object, ...]] = {
     "contact_sampling": get_args(ContactSampling),
 }
 _REGION = ("anchor_spacing", "roi_radius")  # metres
+_OURS = {f"{name}.pt": f"; rebuild with: dvc repro train_{name}" for name in ("rcnet", "sahmr")}
+_MOST_EPOCHS = 10**9
 # How the keys of each kind of file begin, the prefix ``net.`` aside.
 _AUTHORS = {RELEASED: ("rcnet.", "metro_enhanced."), METRO: ("backbone.", "trans_encoder.")}
 
@@ -126,8 +128,20 @@ def _read_authors(content: dict[str, Any], path: Path) -> Checkpoint:
 
 def _require_types(content: Mapping[str, object], path: Path) -> None:
     for name, kind in _TYPES.items():
-        if name in content and not isinstance(content[name], kind):
-            raise CheckpointError(f"{path}: '{name}' is {content[name]!r}, expected a value of type {kind.__name__}")
+        if name in content and type(content[name]) is not kind:
+            raise CheckpointError(
+                f"{path}: '{name}' is {_brief(content[name])}, expected a value of type {kind.__name__}"
+            )
+    if not 0 <= content.get("epoch", 0) <= _MOST_EPOCHS:  # type: ignore[operator]  # an int by the loop above
+        raise CheckpointError(f"{path}: 'epoch' is {_brief(content['epoch'])}, allowed are 0 to {_MOST_EPOCHS}")
+    if not all(type(name) is str for name in content.get("dropped", ())):  # type: ignore[attr-defined]  # a tuple
+        raise CheckpointError(f"{path}: 'dropped' holds something else than names")
+
+
+def _brief(value: object) -> str:
+    """A value from a file in few words: what is nested or long is not shown."""
+    is_short = isinstance(value, str | float | bool | None) or (isinstance(value, int) and abs(value) < 10**20)
+    return repr(value)[:60] if is_short else f"a {type(value).__name__}"
 
 
 def _tensors(state: object, path: Path) -> dict[str, Tensor]:
@@ -150,17 +164,17 @@ def behaviour_values(behaviour: Behaviour) -> dict[str, Any]:
 def _read_behaviour(values: object, path: Path) -> Behaviour:
     wanted = (*_CHOICES, *_REGION)
     if not isinstance(values, dict) or set(values) != set(wanted):
-        found = sorted(map(str, values)) if isinstance(values, dict) else repr(values)
+        found = sorted(map(str, values))[:8] if isinstance(values, dict) else _brief(values)
         raise CheckpointError(
             f"{path}: behaviour has {found}, expected {list(wanted)}; an older or newer version wrote it: "
             "train it again, or convert the authors' file again"
         )
     for name, allowed in _CHOICES.items():
-        if values[name] not in allowed:
-            raise CheckpointError(f"{path}: behaviour has {name} {values[name]!r}, allowed are {list(allowed)}")
+        if not isinstance(values[name], str | bool) or values[name] not in allowed:
+            raise CheckpointError(f"{path}: behaviour has {name} {_brief(values[name])}, allowed are {list(allowed)}")
     for name in _REGION:
         if not isinstance(values[name], float) or not 0 < values[name] < float("inf"):
-            raise CheckpointError(f"{path}: behaviour has {name} {values[name]!r}, expected metres above 0")
+            raise CheckpointError(f"{path}: behaviour has {name} {_brief(values[name])}, expected metres above 0")
     region = RootRegion(**{name: values[name] for name in _REGION})
     return Behaviour(**{name: values[name] for name in _CHOICES}, region=region)
 
@@ -198,37 +212,39 @@ def save_atomically(path: Path, content: Mapping[str, Any]) -> None:
         ) from error
 
 
-def load_plain(path: Path) -> dict[str, Any]:
-    """Read a ``torch.save`` file of plain content on the CPU; old (before torch 1.6) and new containers.
+def load_plain(path: Path, *, remedy: str | None = None) -> dict[str, Any]:
+    """Read a ``torch.save`` file of plain content on the CPU, once check sums and claims are compared with the file.
+
+    Old (before torch 1.6) and new containers; the old one has no check sums.
+
+    Args:
+        path: of the file.
+        remedy: what to do about a damaged file; default: train our own again, fetch any other again.
 
     Raises:
         CheckpointError: if the file is missing, damaged, or holds anything but tensors and plain values.
     """
     if not path.is_file():
-        found = "is a folder, expected a file" if path.is_dir() else "no such file"
-        raise CheckpointError(f"{path}: {found}; train it with dvc repro, or correct the path")
+        found = "no such file" if not path.exists() else f"is {'a folder' if path.is_dir() else 'no regular file'}"
+        raise CheckpointError(f"{path}: {found}, expected a file; train it with dvc repro, or correct the path")
+    remedy = _OURS.get(path.name, "; fetch it again") if remedy is None else remedy
     try:
+        require_sound(path)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Detected pickle protocol")  # reported below, if it is a problem
             content = torch.load(path, map_location="cpu", weights_only=True)
+    except ForbiddenError as error:
+        raise CheckpointError(
+            f"{path}: not a readable checkpoint: {error}; only tensors and plain values are read, nothing was run. "
+            "Fetch it again from its authors, or save its bare state dict"
+        ) from error
+    except PermissionError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror}); allow it") from error
     except Exception as error:  # torch raises many types for damaged or foreign files
-        raise CheckpointError(f"{path}: not a readable checkpoint: {_why_unreadable(path, error)}") from error
+        reason = str(error).split("\n")[0][:200]
+        raise CheckpointError(
+            f"{path}: not a readable checkpoint: {reason} ({path.stat().st_size} bytes){remedy}"
+        ) from error
     if not isinstance(content, dict):
         raise CheckpointError(f"{path}: holds a {type(content).__name__}, expected a dict of tensors and plain values")
     return content
-
-
-def _why_unreadable(path: Path, error: Exception) -> str:
-    """Torch's own text advises to switch the protection off; say what was found instead."""
-    if path.stat().st_size == 0:
-        return "the file is empty; fetch it again"
-    forbidden = re.search(r"GLOBAL (\S+)", str(error))
-    if forbidden:
-        return (
-            f"it wants to call '{forbidden[1]}'; only tensors and plain values are read, nothing was run. "
-            "Fetch it again from its authors, or save its bare state dict"
-        )
-    reason = "no file of torch.save" if "Weights only load failed" in str(error) else str(error).split("\n")[0][:200]
-    return (
-        f"{reason} ({type(error).__name__}, {path.stat().st_size} bytes); it is damaged or incomplete: fetch it again"
-    )

@@ -1,10 +1,8 @@
-"""From a checkpoint to the whole network it is for, and whether its file is sound."""
+"""From a checkpoint to the whole network it is for."""
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -77,16 +75,3 @@ def _empty_state(size: NetworkSize, behaviour: Behaviour) -> dict[str, Tensor]:
     )
     with torch.device("meta"):
         return dict(SahmrNet(size, behaviour, topology).state_dict())
-
-
-def check_sums(path: Path) -> None:
-    """Compare the content of a zip container with the check sums inside, which torch does not do; others have none.
-
-    Raises:
-        CheckpointError: naming the first damaged member.
-    """
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-        if damaged is not None:
-            raise CheckpointError(f"{path}: member '{damaged}' does not have its check sum; fetch the file again")

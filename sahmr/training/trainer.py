@@ -20,8 +20,9 @@ from sahmr.errors import SahmrError
 from sahmr.losses import weighted_sum
 from sahmr.network.sahmr import SahmrNet
 from sahmr.structures import Batch, move_to
-from sahmr.training.checkpoint import load_plain, save_atomically
+from sahmr.training.checkpoint import save_atomically
 from sahmr.training.optimizer import Plan, descend, make_average, make_optimizer, make_schedule
+from sahmr.training.resume import read_resume
 from sahmr.training.tasks import Task
 
 log = logging.getLogger("sahmr")
@@ -59,7 +60,7 @@ def train(
         plan: lengths and rates.
         data: batches on the CPU.
         resume_file: rewritten after every epoch, removed by the caller once the result is stored.
-        digest: identifies settings and data; a resume file with another one is ignored.
+        digest: identifies settings and data; a resume file with another one is ignored, a damaged one is set aside.
 
     Returns:
         One row per epoch: ``epoch``, ``lr``, ``train_loss`` and ``train_`` each loss term, ``val_loss`` and ``val_``
@@ -79,13 +80,13 @@ def train(
         average=make_average(module, plan.average_decay) if plan.average_decay else None,
         history=[],
     )
-    first = state.restore(resume_file, digest)
+    first = state.restore(resume_file, digest, plan, data.steps)
     for epoch in range(first, plan.epochs):
         row: Row = {"epoch": epoch + 1, **_train_epoch(network, task, plan.seed, data, epoch, state)}
         with _averaged(state):
             row |= validate(network, task, data.validation())
         state.history.append(row)
-        state.store(resume_file, digest)
+        save_atomically(resume_file, state.content(digest))
         log.info("%s: epoch %d/%d  %s", task.stage, epoch + 1, plan.epochs, _brief(row))
     if state.average is not None:
         module.load_state_dict(state.average.module.state_dict())
@@ -150,8 +151,8 @@ class _State:
             self.average.update_parameters(self.module)
         return rate
 
-    def store(self, path: Path, digest: str) -> None:
-        content: dict[str, Any] = {
+    def content(self, digest: str) -> dict[str, Any]:
+        return {
             "digest": digest,
             "module": self.module.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -159,15 +160,11 @@ class _State:
             "average": None if self.average is None else self.average.state_dict(),
             "history": self.history,
         }
-        save_atomically(path, content)
 
-    def restore(self, path: Path, digest: str) -> int:
-        """Take up a matching resume file; returns the number of epochs already done."""
-        if not path.is_file():
-            return 0
-        content = load_plain(path)
-        if content.get("digest") != digest:
-            log.info("%s belongs to other settings or data; training starts from the beginning", path)
+    def restore(self, path: Path, digest: str, plan: Plan, steps: int) -> int:
+        """Take up a sound and matching resume file; returns the number of epochs already done."""
+        content = read_resume(path, self.content(digest), self.schedule, epochs=plan.epochs, steps=steps)
+        if content is None:
             return 0
         self.module.load_state_dict(content["module"])
         self.optimizer.load_state_dict(content["optimizer"])

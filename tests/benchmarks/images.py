@@ -17,8 +17,8 @@ import numpy as np
 from PIL import Image
 
 from sahmr.readers.images import read_record_image
-from sahmr.shards.crop import reduce
 from sahmr.shards.encode import Shards, plan_crop
+from sahmr.shards.region import reduce
 from schemas.frame import FrameRecord
 from tests.benchmarks.figures import record
 

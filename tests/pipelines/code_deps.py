@@ -15,7 +15,9 @@ MODULES = imports.modules()
 # how settings are checked.
 EXEMPT = {
     *("pipelines.environment", "pipelines.stage", "sahmr.errors", "sahmr.files", "sahmr.settings"),
-    "sahmr.network.batch_check",  # only refuses
+    # These only refuse.
+    *("sahmr.network.batch_check", "sahmr.training.container", "sahmr.training.resume"),
+    *("sahmr.scenes.limits", "sahmr.shards.limits"),
 }
 EXEMPT_PACKAGES = ("pipelines.conversion.",)
 

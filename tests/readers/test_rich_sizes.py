@@ -16,8 +16,8 @@ from sahmr.readers.base import Measured, Tally
 from sahmr.readers.images import read_record_image
 from sahmr.readers.rich import RichReader
 from sahmr.readers.rich_listing import RichRules
-from sahmr.shards.crop import reduce
 from sahmr.shards.encode import Shards, plan_crop
+from sahmr.shards.region import reduce
 from schemas.frame import FrameRecord
 from tests.worlds.raw_trees import RULES, SEQUENCE, SIZE, image, write_rich
 

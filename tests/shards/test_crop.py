@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sahmr.shards import crop
+from sahmr.shards.region import reduce, stored_region
 
 
 def apply(affine: np.ndarray, point: tuple[float, float]) -> np.ndarray:
@@ -29,7 +30,7 @@ def test_area_reduction_and_its_map_agree() -> None:
     columns = np.arange(400, dtype=float)
     ramp = np.broadcast_to((columns / 2)[None, :, None], (200, 400, 3)).astype(np.uint8)
     region = (40, 20, 360, 180)
-    stored = crop.reduce(ramp[20:180, 40:360], 80)
+    stored = reduce(ramp[20:180, 40:360], 80)
     assert stored.shape == (40, 80, 3)
     image_from_stored = crop.invert(crop.stored_from_image(region, 80, 40))
     x = apply(image_from_stored, (30, 10))[0]
@@ -54,7 +55,7 @@ def test_every_training_crop_lies_in_the_stored_region_or_outside_the_image(cent
     person = np.concatenate([np.array(center) - np.array(side) / 2, np.array(center) + np.array(side) / 2])
     jitter = crop.max_jitter_px(640, 480)
     box = crop.crop_box(person, zoom_range=crop.ZOOM_RANGE, jitter_px=jitter, draws=np.array(draws))
-    left, top, right, bottom = crop.stored_region(person, 640, 480, 1.6)
+    left, top, right, bottom = stored_region(person, 640, 480, 1.6)
     assert left <= max(box[0], 0)
     assert top <= max(box[1], 0)
     assert right - 1 >= min(box[2], 639)
@@ -67,7 +68,7 @@ def test_every_training_crop_lies_in_the_stored_region_or_outside_the_image(cent
 )
 def test_stored_regions_lie_on_the_grid_of_quarter_size_images(center, side) -> None:
     person = np.concatenate([np.array(center) - np.array(side) / 2, np.array(center) + np.array(side) / 2])
-    region = crop.stored_region(person, 4112, 3008, 1.6)
+    region = stored_region(person, 4112, 3008, 1.6)
     assert all(edge % 4 == 0 for edge in region)
     width, height = (region[2] - region[0]) // 4, (region[3] - region[1]) // 4
     quarter = tuple(edge // 4 for edge in region)

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from pipelines.conversion import work_store
-from pipelines.conversion.work_store import RECEIPT_NAME, Receipt, WorkStore, piece_key
+from pipelines.conversion.piece_receipt import RECEIPT_NAME, Receipt
+from pipelines.conversion.work_store import WorkStore, piece_key
 from sahmr.errors import StoreError
 from tests.worlds.folders import FILES, contents, dead_pid, failing, write
 
