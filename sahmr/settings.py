@@ -6,11 +6,11 @@ from pathlib import Path
 from types import GenericAlias
 from typing import Any, TypeVar, cast, dataclass_transform
 
-import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as checked_dataclass
 
 from sahmr.errors import SettingsError
+from sahmr.yaml_text import load_yaml
 
 _T = TypeVar("_T")
 
@@ -44,8 +44,8 @@ def read_params(path: Path | None = None) -> dict[str, Any]:
     if not path.is_file():
         raise SettingsError(f"{path}: no such file in {Path.cwd()}; run the stage from the repository root")
     try:
-        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as problem:
+        loaded = load_yaml(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as problem:
         raise SettingsError(f"{path}: not a readable YAML file: {problem}") from None
     if not isinstance(loaded, dict):
         raise SettingsError(f"{path}: expected sections, found {type(loaded).__name__}")

@@ -6,6 +6,7 @@ from tests import imports
 
 LAYERS = (  # lowest first; modules on one line never import each other
     ("sahmr.files",),  # the standard library alone: schemas and catalog stand on it
+    ("sahmr.yaml_text",),
     ("schemas", "sahmr.dimensions", "sahmr.errors", "sahmr.structures", "sahmr.settings"),
     ("sahmr.datasets",),
     ("sahmr.raw",),
@@ -30,6 +31,7 @@ DOORS = {
     "zarr": "sahmr/scenes",
     "torchsparse": "sahmr/sparse/torchsparse_backend.py",
     "pydantic": "sahmr/settings.py",
+    "yaml": "sahmr/yaml_text.py",
     "embreex": "sahmr/demo",
 }
 MODULES = imports.modules()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sahmr.errors import RawDataError
 from sahmr.readers.base import IMAGE_SUFFIXES, SPLITS, list_names
-from sahmr.readers.calibration import read_json
+from sahmr.untrusted.texts import read_json, read_text
 
 TOOLKIT = "the RICH toolkit, https://github.com/paulchhuang/rich_toolkit"
 SITE = "https://rich.is.tue.mpg.de"
@@ -84,10 +84,7 @@ def read_split_table(path: Path, split: str) -> list[Track]:
     Raises:
         RawDataError: if it is no text; naming the line, if a column is missing or a value is not what it must be.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as problem:
-        raise RawDataError(f"{path}: not a text file ({problem}); fetch {TOOLKIT}") from None
+    text = read_text(path, remedy=f"fetch {TOOLKIT}")
     lines = [line.split("\t") for line in text.splitlines() if line.strip()]
     header = [name.strip() for name in lines[0]] if lines else []
     missing = [name for name in _COLUMNS if name not in header]

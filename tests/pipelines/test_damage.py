@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 
 from pipelines import frames, shards
 from pipelines.conversion import work_store
+from sahmr import settings
 from sahmr.errors import BodyModelError, QuarantineError, RawDataError
 from sahmr.files import folder_digest
 from sahmr.readers import bodies
@@ -41,7 +41,7 @@ def world(converted: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """The converted part of the demo, mended afterwards; what is the same for all cases is done once for all."""
     monkeypatch.chdir(converted.folder)
     monkeypatch.setattr(work_store, "version", cached_version)
-    monkeypatch.setattr(yaml, "safe_load", json.loads)  # params.yaml is JSON, which is YAML
+    monkeypatch.setattr(settings, "load_yaml", json.loads)  # params.yaml is JSON, which is YAML
     for stage in (frames, shards):
         monkeypatch.setattr(stage, "folder_digest", cached_digest)  # of the body models
     with converted.mended():
@@ -146,7 +146,7 @@ def test_a_link_to_nowhere(world: World) -> None:
     file, item, _ = target(world, "rich", "image")
     world.remove(world.raw("rich", file))
     world.raw("rich", file).symlink_to("gone.jpeg")
-    with pytest.raises(QuarantineError, match=r"not a readable image \(no such file"):
+    with pytest.raises(QuarantineError, match=r"no such file"):
         world.run("frames", "rich")
     assert [row.item for row in world.quarantined("frames", "rich")] == [item]
 
