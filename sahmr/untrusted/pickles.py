@@ -139,4 +139,6 @@ def load_npz_member(path: Path, key: str, *, error: type[RawDataError] = RawData
             raise error(f"{path}: no key '{key}', found {sorted(keys)}")
         with _told_as(error, f"{path}: key '{key}' is damaged"):
             content = archive.read(f"{key}.npy")  # never more than the member claims
+            if len(content) != (claimed := archive.getinfo(f"{key}.npy").file_size):
+                raise ValueError(f"{len(content)} bytes, it claims {claimed}")
     return _read_npy(content, f"{path}, key '{key}'", error)
