@@ -8,8 +8,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
-# Voxels of one scan. Real ones: rooms of 10^5..10^6, courtyards and streets of RICH (50 to 100 m) up to 10^7 at 2 cm.
-MOST_VOXELS = 100_000_000
+# Of one scan, as estimated below: 80 000 square metres at 2 cm. Real ones: rooms of PROX 10^5 to 10^6, courtyards and
+# streets of RICH, 50 to 100 m wide, some 10^7; twice the surface of 100 x 100 m with houses around it, 1.3 * 10^8.
+MOST_VOXELS = 200_000_000
 _RUN = 1 << 16  # triangles halved at once; bounds memory, cannot change the result
 _CANDIDATES = 1 << 18  # (triangle, voxel) pairs tested at once; bounds memory, cannot change the result
 _TOUCH = 1e-9  # a voxel's half side grows by this share, so that rounding loses no touching voxel

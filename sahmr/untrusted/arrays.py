@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 MOST_SIDES = 64  # numpy's own
 _LONGEST_SIDE = 1 << 48  # no product of 64 of them takes long
 _LARGEST_DENSE = 1 << 29  # bytes; the largest published array has 122 MB
+_WHOLE = (int, np.integer)
 _PLAIN = (bool, int, float, complex)
 
 
@@ -50,7 +51,7 @@ def check_shape(shape: Any) -> tuple[int, ...]:
         count = f" of {len(shape)} sides" if isinstance(shape, list | tuple) else ""
         raise ValueError(f"a shape that is a {type(shape).__name__}{count}; allowed: up to {MOST_SIDES} sides")
     for side in shape:
-        if not isinstance(side, int | np.integer) or not 0 <= side <= _LONGEST_SIDE:
-            found = f"{side!s:.40}" if isinstance(side, int | np.integer) else f"a {type(side).__name__}"
+        if not isinstance(side, _WHOLE) or not 0 <= side <= _LONGEST_SIDE:
+            found = f"{side!s:.40}" if isinstance(side, _WHOLE) else f"a {type(side).__name__}"
             raise ValueError(f"a shape with the side {found}")
     return tuple(int(side) for side in shape)

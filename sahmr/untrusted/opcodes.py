@@ -11,6 +11,7 @@ from sahmr.untrusted.names import LONGEST_NUMBER, checked_keys, filled
 from sahmr.untrusted.resolve import StandIn, brief
 
 _DEEPEST_MARKS = 1000  # started containers within each other
+_SMALL = {int, float, bool, type}
 _OPCODES: dict[int, Callable[[Any], None]] = pickle._Unpickler.dispatch
 
 
@@ -18,7 +19,10 @@ def _costing(code: bytes, count: int) -> Callable[[Any], None]:
     run = _OPCODES[code[0]]
 
     def load(unpickler: Any) -> None:
-        unpickler.budget.spend(count)
+        budget = unpickler.budget
+        budget.left -= count  # as Budget.spend, which would take longer than the opcode
+        if budget.left < 0:
+            raise budget.exceeded()
         run(unpickler)
 
     return load
@@ -26,13 +30,17 @@ def _costing(code: bytes, count: int) -> Callable[[Any], None]:
 
 def _calling(code: bytes) -> Callable[[Any], None]:
     """An opcode that makes an object: what it is made of may be copied."""
-    run = _OPCODES[code[0]]
+    run, is_marked = _OPCODES[code[0]], code in (pickle.OBJ, pickle.INST)
 
     def load(unpickler: Any) -> None:
-        args = unpickler.stack if code in (pickle.OBJ, pickle.INST) else unpickler.stack[-1]
-        if not isinstance(args, list if code in (pickle.OBJ, pickle.INST) else tuple):
+        args = unpickler.stack if is_marked else unpickler.stack[-1]
+        if not is_marked and type(args) is not tuple:
             raise RefusedError(f"a call with {brief(args)}")
-        unpickler.budget.spend(256 + sum(8 * len(arg) for arg in args if hasattr(arg, "__len__")))
+        count = 256
+        for arg in args:
+            if type(arg) not in _SMALL and hasattr(arg, "__len__"):
+                count += 8 * len(arg)
+        unpickler.budget.spend(count)
         run(unpickler)
 
     return load
@@ -130,12 +138,15 @@ def _with_keywords(_: Any) -> None:
 
 
 def _memoized(read_place: Callable[[Any], int]) -> Callable[[Any], None]:
-    """An opcode that remembers a value at a place, of which there are never more than bytes."""
+    """An opcode that remembers a value at a place, of which there are never more than bytes.
+
+    BINPUT stays as it is: it has 256 places.
+    """
 
     def load(unpickler: Any) -> None:
         unpickler.budget.spend(100)
         place = read_place(unpickler)
-        if not 0 <= place <= unpickler.budget.size + 255:
+        if not 0 <= place <= unpickler.budget.size:
             raise RefusedError(f"the place {place!s:.40} in a memo")
         unpickler.memo[place] = unpickler.stack[-1]
 
@@ -167,7 +178,6 @@ OPCODES: dict[int, Callable[[Any], None]] = {
     pickle.LONG4[0]: _long4,
     pickle.BYTEARRAY8[0]: _byte_array,
     pickle.PUT[0]: _memoized(lambda unpickler: int(_number_line(unpickler))),
-    pickle.BINPUT[0]: _memoized(lambda unpickler: unpickler.read(1)[0]),
     pickle.LONG_BINPUT[0]: _memoized(lambda unpickler: int.from_bytes(unpickler.read(4), "little")),
     pickle.MEMOIZE[0]: _memoized(lambda unpickler: len(unpickler.memo)),
     pickle.NEWOBJ_EX[0]: _with_keywords,

@@ -21,7 +21,11 @@ from sahmr.untrusted.budget import Budget, RefusedError
 _DEEPEST = 64  # levels of containers; published files have 5
 _REFERENCE = 16  # bytes a value counts for wherever it is referred to, besides its content
 _OPEN = (None, 0)  # being resolved
-_CONTAINERS = (dict, list, tuple, set, frozenset)
+_ARRAYS, _RAW, _FIXED = (
+    (np.ndarray, np.generic),
+    (bytes, bytearray, memoryview),
+    {int, float, bool, complex, type(None)},
+)
 
 
 class StandIn:
@@ -41,6 +45,9 @@ class StandIn:
         for part in parts:
             if isinstance(part, dict):
                 self.state.update({text_of(key): value for key, value in part.items()})
+
+
+_RESOLVED = (StandIn, dict, list, tuple, set, frozenset)
 
 
 class CscStandIn(StandIn):
@@ -129,7 +136,7 @@ class _Resolver:
 
     def counted(self, value: Any, depth: int) -> tuple[Any, int]:
         """What a value stands for, and its bytes as a tree."""
-        if not isinstance(value, (StandIn, *_CONTAINERS)):
+        if not isinstance(value, _RESOLVED):
             return value, _weight(value)
         known = self._done.get(id(value))
         if known is _OPEN:
@@ -230,10 +237,12 @@ class _Resolver:
 
 def _weight(value: Any) -> int:
     """Bytes of one value that is no container; text as wide as numpy makes it."""
-    if isinstance(value, np.ndarray | np.generic):
+    if type(value) in _FIXED:
+        return _REFERENCE
+    if isinstance(value, _ARRAYS):
         return _REFERENCE + value.nbytes
-    if sp.issparse(value):
-        return _REFERENCE + 2 * int(value.data.nbytes)
     if isinstance(value, str):
         return _REFERENCE + 4 * len(value)
-    return _REFERENCE + (len(value) if isinstance(value, bytes | bytearray | memoryview) else 0)
+    if isinstance(value, _RAW):
+        return _REFERENCE + len(value)
+    return _REFERENCE + (2 * int(value.data.nbytes) if sp.issparse(value) else 0)
