@@ -95,11 +95,11 @@ def _doubles(content: bytes, start: int) -> memoryview:
         space = _SPACE.search(content, min(start + _TEXT_RUN, len(content)))
         end = space.start() if space else len(content)
         words = content[start:end].split()
-        if content.find(b"_", start, end) >= 0:
-            raise ValueError("a word with an underscore")  # which Python alone takes for a number
         if max(map(len, words), default=0) > _LONGEST_WORD:
             raise ValueError(f"a word of more than {_LONGEST_WORD} characters")
         made += np.array(words, dtype="<f8").tobytes()
+        if content.find(b"_", start, end) >= 0:  # Python alone takes 1_0 for a number
+            raise ValueError("a word with an underscore")
         start = end
     return memoryview(made)
 

@@ -64,7 +64,7 @@ def load_pickle(path: Path, *, most_bytes: int = LARGEST, error: type[RawDataErr
 def _read_npy(content: bytes, where: str, error: type[RawDataError]) -> Any:
     """The bytes of an npy file; object arrays go through the restricted unpickler."""
     stream = io.BytesIO(content)
-    with _told_as(error, f"{where}: not a readable npy file"):
+    with _told_as(error, f"{where}: not a readable .npy file"):
         version = np.lib.format.read_magic(stream)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, fortran, dtype = read(stream)

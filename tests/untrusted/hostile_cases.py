@@ -56,7 +56,7 @@ ARRAYS = (
     Case("a negative side", "npy", lambda: npy("(-1,)", bytes(8)), "a shape with the side -1"),
     Case("a subarray of 2**27", "npy", lambda: npy("(1,)", bytes(8), "('<f8', (134217728,))"), "8 bytes of data"),
     Case("a header of 1 MB", "npy", lambda: npy("(" + " " * 10**6 + "1,)", bytes(8), version=2), "Header info length"),
-    Case("a deep header", "npy", lambda: npy("(" * 4_000 + ")" * 4_000, bytes(8)), "not a readable npy"),
+    Case("a deep header", "npy", lambda: npy("(" * 4_000 + ")" * 4_000, bytes(8)), "not a readable .npy"),
     Case("version 3, Fortran's order", "npy", lambda: npy("(2, 2)", bytes(32), version=3, order=True), None),
     Case("a structured array", "npy", lambda: npy("(1,)", bytes(16), "[('a', '<f8'), ('b', '<i8')]"), None),
     Case("a structured array of objects", "npy", lambda: npy("(1,)", pickle.dumps(1), "[('a', '|O')]"), "does not fit"),
@@ -72,7 +72,7 @@ ARRAYS = (
     Case("a member larger than it claims", "npz", npz(("a.npy", BOMB), claim=1_000), "key 'a' is damaged"),
     Case("a member smaller than it claims", "npz", npz(("a.npy", npy("(1,)", bytes(8))), claim=10**8), "key 'a'"),
     Case("an encrypted member", "npz", npz(("a.npy", b"x"), flags=1), "'a.npy' is encrypted"),
-    Case("an archive in an archive", "npz", npz(("a.npy", npz(("b.npy", b"x"))())), "not a readable npy"),
+    Case("an archive in an archive", "npz", npz(("a.npy", npz(("b.npy", b"x"))())), "not a readable .npy"),
     Case("an archive of other files", "npz", npz(("../a", b"x")), "allowed are .npy files only"),
 )
 

@@ -148,7 +148,7 @@ def test_missing_and_damaged_npy(tmp_path: Path) -> None:
     with pytest.raises(RawDataError, match="no such file"):
         load_npy(tmp_path / "none.npy")
     (tmp_path / "cut.npy").write_bytes(b"\x93NUMPY\x01\x00")
-    with pytest.raises(RawDataError, match="not a readable npy"):
+    with pytest.raises(RawDataError, match=r"not a readable \.npy"):
         load_npy(tmp_path / "cut.npy")
     (tmp_path / "bad.npz").write_bytes(b"PK nonsense")
     with pytest.raises(RawDataError, match="not an npz"):
