@@ -37,8 +37,8 @@ def read_hierarchy(path: Path) -> tuple[Index, Index]:
         BodyModelError: if ``D`` is not two vertex selections of these sizes.
     """
     down = load_npz_member(path, "D", error=BodyModelError)
-    if len(down) < 2:
-        raise BodyModelError(f"{path}: 'D' holds {len(down)} matrices, expected 2")
+    if np.ndim(down) != 1 or len(down) < 2:
+        raise BodyModelError(f"{path}: 'D' holds {np.size(down)} matrices, expected 2")
     middle = _selection(path, down[0], NUM_MIDDLE, NUM_VERTICES)
     coarse = _selection(path, down[1], NUM_COARSE, NUM_MIDDLE)
     return middle, middle[coarse]

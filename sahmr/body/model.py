@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from sahmr.body.clean import load_npz, save_npz
 from sahmr.errors import BodyModelError
+from sahmr.untrusted.arrays import to_array
 from sahmr.untrusted.pickles import load_npz_member, load_pickle, npz_keys
 
 Array = NDArray[np.float64]
@@ -84,11 +85,18 @@ def read_official(path: Path, kind: str, *, num_betas: int) -> dict[str, NDArray
     missing = [key for key in wanted if key not in raw and not key.startswith("dynamic_")]
     if missing:
         raise BodyModelError(f"{path}: lacks {missing}, found {sorted(map(str, present))}; is it a {kind} model?")
-    arrays = {key: value.toarray() if sp.issparse(value) else np.asarray(value) for key, value in raw.items()}
+    arrays = {key: _to_array(path, key, value) for key, value in raw.items()}
     arrays["shapedirs"] = _cut_shape_space(path, kind, arrays["shapedirs"], num_betas)
     arrays["posedirs"] = arrays["posedirs"].astype(np.float32)
     check_arrays(path, kind, arrays, num_betas)
     return arrays
+
+
+def _to_array(path: Path, key: str, value: Any) -> NDArray[Any]:
+    try:
+        return to_array(value)
+    except (TypeError, ValueError, OverflowError) as problem:
+        raise BodyModelError(f"{path}: '{key}' is no array of numbers ({problem}); fetch the file again") from None
 
 
 def _cut_shape_space(path: Path, kind: str, shapedirs: NDArray[Any], num_betas: int) -> NDArray[Any]:

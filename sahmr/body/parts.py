@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from sahmr.dimensions import NUM_COARSE, NUM_PARTS, NUM_VERTICES
 from sahmr.errors import BodyModelError
+from sahmr.untrusted.arrays import to_array
 from sahmr.untrusted.pickles import load_npy
 
 
@@ -34,7 +35,10 @@ def read_parts(path: Path) -> tuple[tuple[str, ...], NDArray[np.int64], NDArray[
 
 
 def _part_ids(path: Path, key: str, values: object, length: int) -> NDArray[np.int64]:
-    ids = np.asarray(values, dtype=np.float64)
+    try:
+        ids = to_array(values).astype(np.float64)
+    except (TypeError, ValueError, OverflowError) as problem:
+        raise BodyModelError(f"{path}: '{key}' is no array of numbers ({problem}); fetch it again") from None
     if ids.shape != (length,):
         raise BodyModelError(f"{path}: '{key}' has shape {ids.shape}, expected ({length},)")
     if not np.isin(ids, np.arange(NUM_PARTS)).all():

@@ -28,10 +28,10 @@ def read_transfer(path: Path) -> sp.csr_matrix:
     content = load_pickle(path, error=BodyModelError)
     if not isinstance(content, dict) or "mtx" not in content:
         raise BodyModelError(f"{path}: expected a dict with the key 'mtx'; fetch SMPL-X 'model correspondences' again")
-    matrix = sp.csr_matrix(content["mtx"]).astype(np.float64)
-    if matrix.shape not in ((NUM_SMPL, 2 * NUM_SMPLX), (NUM_SMPL, NUM_SMPLX)):
-        raise BodyModelError(f"{path}: 'mtx' has shape {matrix.shape}, expected {(NUM_SMPL, 2 * NUM_SMPLX)}")
-    matrix = sp.csr_matrix(matrix[:, :NUM_SMPLX])
+    found = getattr(content["mtx"], "shape", type(content["mtx"]).__name__)
+    if found not in ((NUM_SMPL, 2 * NUM_SMPLX), (NUM_SMPL, NUM_SMPLX)) or content["mtx"].dtype.kind not in "biuf":
+        raise BodyModelError(f"{path}: 'mtx' has shape {found}, expected numbers of {(NUM_SMPL, 2 * NUM_SMPLX)}")
+    matrix = sp.csr_matrix(sp.csr_matrix(content["mtx"]).astype(np.float64)[:, :NUM_SMPLX])
     matrix.sum_duplicates()
     matrix.eliminate_zeros()
     if not np.isfinite(matrix.data).all():

@@ -16,6 +16,7 @@ from sahmr.body.transfer import NUM_SMPLX, TRANSFER_FILE, load_transfer, to_smpl
 from sahmr.dimensions import NUM_VERTICES
 from sahmr.errors import BodyModelError, RawDataError
 from sahmr.readers.base import BodyUnusableError
+from sahmr.untrusted.arrays import to_array
 from sahmr.untrusted.meshes import read_ply
 from sahmr.untrusted.pickles import load_pickle
 
@@ -33,6 +34,7 @@ _SMPLH = {
 # Left over from the fits, of no use here.
 _IGNORED = {"pose_embedding", "camera_rotation", "camera_translation", "camera_center", "gender"}
 
+_MOST_BYTES = 1 << 25  # of a fit or contact file; published ones have up to 1 MB
 _LARGEST_M, _FARTHEST_M = 10.0, 1000.0  # a body, and its place in any of the frames it is given in
 
 
@@ -59,8 +61,8 @@ def _vectors(path: Path, content: Any) -> dict[str, Array]:
 
 def _numbers(path: Path, key: str, value: Any) -> NDArray[Any]:
     try:
-        array = np.asarray(value)
-    except (TypeError, ValueError) as problem:  # lists of unequal lengths
+        array = to_array(value)
+    except (TypeError, ValueError, OverflowError) as problem:  # lists of unequal lengths, of text
         raise RawDataError(f"{path}: '{key}' is no array of numbers ({problem}); fetch the file again") from None
     if array.dtype.kind not in "biuf":
         found = f"{type(value).__name__} of {array.dtype}"
@@ -82,7 +84,7 @@ def read_params(path: Path, *, nan_rule: str | None = None) -> tuple[str, BodyPa
         RawDataError: on unknown keys, missing keys, other sizes, or NaN.
         BodyUnusableError: on NaN, if ``nan_rule`` is given.
     """
-    vectors = _vectors(path, load_pickle(path))
+    vectors = _vectors(path, load_pickle(path, most_bytes=_MOST_BYTES))
     kind = "smplh" if "left_hand_pose" in vectors and vectors["left_hand_pose"].size == 45 else "smplx"
     sizes: dict[str, Any] = _SMPLH if kind == "smplh" else _SMPLX
     missing = [key for key in sizes if key not in vectors]
@@ -160,7 +162,7 @@ def read_contact(path: Path) -> NDArray[np.bool_]:
     Raises:
         RawDataError: if the key is missing, has another length, or holds anything but 0 and 1.
     """
-    content = load_pickle(path)
+    content = load_pickle(path, most_bytes=_MOST_BYTES)
     if not isinstance(content, dict) or "contact" not in content:
         found = sorted(map(str, content)) if isinstance(content, dict) else type(content).__name__
         raise RawDataError(f"{path}: expected a dict with 'contact', found {found}")

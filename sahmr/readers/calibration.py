@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sahmr.errors import RawDataError
+from sahmr.untrusted.texts import read_json, read_xml
 
 Array = NDArray[np.float64]
 _LARGEST = 1e6  # metres or pixels in a calibration: far beyond any, and too small to overflow
@@ -62,14 +61,7 @@ def read_rich_calibration(path: Path) -> Calibration:
     Raises:
         RawDataError: if nodes are missing, R is no rotation, or K is not fx = fy without skew.
     """
-    if not path.is_file():
-        raise RawDataError(f"{path}: no such file")
-    try:
-        root = ElementTree.fromstring(path.read_bytes())
-    except OSError as problem:  # the file may well be sound
-        raise RawDataError(f"{path}: cannot be read ({problem.strerror}); allow it, or mend the disk") from None
-    except Exception as problem:  # the parser, of damaged text; an unknown encoding is a LookupError
-        raise RawDataError(f"{path}: not an XML file ({problem}); fetch it again") from None
+    root = read_xml(path)
     extrinsics = np.concatenate([_xml_matrix(path, root, "CameraMatrix", (3, 4)), [[0.0, 0.0, 0.0, 1.0]]])
     check_rigid(f"{path}, CameraMatrix", extrinsics)
     intrinsics = _xml_matrix(path, root, "Intrinsics", (3, 3))
@@ -86,18 +78,6 @@ def check_first_camera(path: Path, calibration: Calibration) -> None:
     off = float(np.abs(np.array(calibration.camera_from_world).reshape(4, 4) - np.eye(4)).max())
     if off > 1e-4:
         raise RawDataError(f"{path}: camera 0 defines the capture's frame and must be identity, it is {off:.2g} off")
-
-
-def read_json(path: Path) -> Any:
-    """A JSON file, or RawDataError."""
-    if not path.is_file():
-        raise RawDataError(f"{path}: no such file")
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as problem:  # the file may well be sound
-        raise RawDataError(f"{path}: cannot be read ({problem.strerror}); allow it, or mend the disk") from None
-    except (ValueError, RecursionError) as problem:
-        raise RawDataError(f"{path}: not a JSON file ({problem}); fetch it again") from None
 
 
 def read_json_transform(path: Path) -> Array:

@@ -15,15 +15,15 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from sahmr.errors import RawDataError
 from sahmr.readers.jpeg import first_rows
+from sahmr.untrusted.regular import open_regular, read_regular
 from schemas.frame import FrameRecord
 
 Region = tuple[int, int, int, int]  # left, top, right, bottom; right and bottom exclusive
 _FORMATS = ("JPEG", "PNG", "BMP")
+_MOST_BYTES = 1 << 29  # twice what as many pixels as Pillow takes have uncompressed
 _PNG = b"\x89PNG"
 _MODES = ("RGB", "L")  # 8 bits per channel
 _EXIF_ORIENTATION = 0x0112
-# What Pillow raises for broken files; SyntaxError for a PNG.
-_PILLOW_ERRORS = (OSError, ValueError, SyntaxError, EOFError, Warning, Image.DecompressionBombError)
 # A principal point lies near the middle of its image; RICH's worst is 7 % off (formats a.5). Farther off means that
 # image and calibration have different sizes or orientations.
 PRINCIPAL_POINT_TOLERANCE = 0.15
@@ -36,13 +36,11 @@ def _told_as_ours(path: Path) -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             yield
+    except RawDataError:
+        raise
     except UnidentifiedImageError:
         raise RawDataError(f"{path}: not a readable image ({', '.join(_FORMATS)}); fetch it again") from None
-    except FileNotFoundError:
-        raise RawDataError(f"{path}: not a readable image (no such file); fetch it again") from None
-    except _PILLOW_ERRORS as problem:
-        if isinstance(problem, OSError) and problem.errno is not None:  # the system's: the file may well be sound
-            raise RawDataError(f"{path}: cannot be read ({problem.strerror}); allow it, or mend the disk") from None
+    except Exception as problem:  # Pillow, of broken files: a SyntaxError for a PNG, a struct.error for an EXIF
         raise RawDataError(f"{path}: damaged image ({problem}); fetch it again") from None
 
 
@@ -60,7 +58,11 @@ def image_size(path: Path) -> tuple[int, int]:
     Raises:
         RawDataError: if the file is missing, not an image, not 8 bits per channel, or flagged as rotated.
     """
-    with _told_as_ours(path), Image.open(path, formats=_FORMATS) as image:
+    with (
+        _told_as_ours(path),
+        open_regular(path, most_bytes=_MOST_BYTES) as stream,
+        Image.open(stream, formats=_FORMATS) as image,
+    ):
         _check_header(path, image)
         return image.size
 
@@ -82,7 +84,7 @@ def decode_region(path: Path, region: Region, divisor: int) -> NDArray[np.uint8]
         RawDataError: as :func:`image_size`, and if the file is damaged or cut short, be it below the region.
     """
     with _told_as_ours(path):
-        content = path.read_bytes()
+        content = read_regular(path, most_bytes=_MOST_BYTES)
         if content.startswith(_PNG):
             with Image.open(io.BytesIO(content), formats=("PNG",)) as image:
                 image.verify()  # its checksums: decoding alone takes zeros for pixels

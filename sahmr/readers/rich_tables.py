@@ -8,8 +8,9 @@ from pathlib import Path
 
 from sahmr.errors import RawDataError
 from sahmr.readers.base import SPLITS
-from sahmr.readers.calibration import read_json
 from sahmr.readers.names import SPLIT_TABLE, TABLE_CAMERA, TABLE_NAME, TABLE_SUBJECT, Sieve, name_some
+from sahmr.untrusted.regular import read_regular
+from sahmr.untrusted.texts import MOST_TABLE_BYTES, read_json, read_text
 
 TOOLKIT = "the RICH toolkit, https://github.com/paulchhuang/rich_toolkit"
 _COLUMNS = ("sequence_name", "capture_name", "scan_name", "id", "gender", "view_id")
@@ -48,8 +49,8 @@ def split_tables(root: Path) -> dict[str, Path]:
 
 def _has_rows(path: Path) -> bool:
     try:
-        return len([line for line in path.read_bytes().splitlines() if line.strip()]) > 1
-    except OSError:
+        return len([line for line in read_regular(path, most_bytes=MOST_TABLE_BYTES).splitlines() if line.strip()]) > 1
+    except RawDataError:
         return True  # reading it says why
 
 
@@ -87,15 +88,7 @@ def read_split_table(path: Path, split: str) -> list[Track]:
 
 def _cells(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     """The header, and the other lines that are not blank with their numbers."""
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as problem:
-        raise RawDataError(f"{path}: not UTF-8 text ({problem}); save it as UTF-8, or fetch {TOOLKIT}") from None
-    except OSError as problem:
-        raise RawDataError(f"{path}: cannot be read ({problem.strerror}); allow it, or mend the disk") from None
-    if "\0" in text:
-        raise RawDataError(f"{path}: holds zero bytes, as UTF-16 text or a damaged file; save it as UTF-8, or fetch "
-                           f"{TOOLKIT}")  # fmt: skip
+    text = read_text(path, remedy=f"save it as UTF-8, or fetch {TOOLKIT}")
     every = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     rows = [(n, [c.strip() for c in line.split("\t")]) for n, line in enumerate(every, start=1) if line.strip()]
     header = _without_blank_end(rows[0][1]) if rows else []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,8 @@ from sahmr.scenes.store import STORE_VERSION
 from sahmr.scenes.voxels import occupied_voxels
 from sahmr.settings import Between, Quarantine, settings
 from sahmr.untrusted.meshes import read_ply
+from sahmr.untrusted.pickles import load_npy
+from sahmr.untrusted.texts import read_json
 from schemas.scene import SceneRecord
 
 _POINT_CHUNK, _SDF_CHUNK = 1 << 16, 64  # 768 kB and 1 MB of float32
@@ -88,8 +89,8 @@ def read_shipped_distance(values_file: Path, info_file: Path) -> DistanceGrid:
     Raises:
         RawDataError: if a file is missing or damaged, the length is not dim cubed, or a value is not finite.
     """
+    info = read_json(info_file)
     try:
-        info = json.loads(info_file.read_text(encoding="utf-8"))
         lower, upper = (np.array(info[key], dtype=np.float64) for key in ("min", "max"))
         side = int(info["dim"])
     except Exception as problem:  # of a few bytes of JSON, none of them ours
@@ -97,10 +98,7 @@ def read_shipped_distance(values_file: Path, info_file: Path) -> DistanceGrid:
         raise RawDataError(f"{info_file}: not a readable JSON with min, max, dim ({reason}); fetch it again") from None
     if lower.shape != (3,) or upper.shape != (3,) or not np.isfinite(upper - lower).all() or not (upper > lower).all():
         raise RawDataError(f"{info_file}: min {lower.tolist()} and max {upper.tolist()} must be 3 numbers, min < max")
-    try:
-        values = np.load(values_file, mmap_mode="r", allow_pickle=False)  # mapped: its header may promise any length
-    except Exception as problem:  # numpy raises whatever the damaged header provokes
-        raise RawDataError(f"{values_file}: not a readable .npy of numbers ({problem}); fetch it again") from None
+    values = load_npy(values_file)
     if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiu":
         found = getattr(values, "dtype", type(values).__name__)
         raise RawDataError(f"{values_file}: must be a .npy of real numbers, found {found}; fetch it again")
@@ -136,10 +134,15 @@ def write_scene(record: SceneRecord, *, store: Path, raw_root: Path, settings: S
     Same scan and settings, same bytes. Scenes of one store may be written side by side.
 
     Raises:
-        RawDataError: as :func:`read_scan` and :func:`read_shipped_distance`.
+        RawDataError: as :func:`read_scan` and :func:`read_shipped_distance`; or if there are far too many voxels, or
+            no surface to measure distances to.
     """
     triangles = read_scan(raw_root / record.scan_file)
-    points = occupied_voxels(triangles, settings.voxel_pitch_m)
+    try:
+        points = occupied_voxels(triangles, settings.voxel_pitch_m)
+    except ValueError as problem:
+        scan = raw_root / record.scan_file
+        raise RawDataError(f"{scan}: {problem}; repair the scan, or raise scenes.voxel_pitch_m") from None
     if record.sdf_file is not None and record.sdf_info_file is not None:
         grid = read_shipped_distance(raw_root / record.sdf_file, raw_root / record.sdf_info_file)
     else:
@@ -148,7 +151,7 @@ def write_scene(record: SceneRecord, *, store: Path, raw_root: Path, settings: S
         try:
             grid = signed_distance_grid(triangles, spacing_m=spacing, margin_m=settings.sdf_margin_m)
         except ValueError as problem:
-            raise RawDataError(f"{raw_root / record.scan_file}: {problem}; fetch it again") from None
+            raise RawDataError(f"{raw_root / record.scan_file}: {problem}; repair the scan") from None
     attributes = {
         "dataset": record.dataset,
         "frame": "world",

@@ -13,6 +13,7 @@ from sahmr.scenes.voxels import cross, dot, sorted_unique, subdivide
 
 _CORNERS_ASKED = 6  # nearest corners fetched at first; a point that needs more gets four times as many, and again
 _PIECE_EDGES = 1.25  # halve edges longer than this many times the root mean square of the faces' longest ones
+_MOST_FACES = 1000  # that meet at a corner; decimated scans have up to a hundred. Time and memory grow with it
 _POINTS, _PAIRS, _ENTRIES = 1 << 13, 1 << 14, 1 << 20  # treated at once; bound memory, cannot change the result
 _ROUNDING = 1e-9  # of the reach, many times what float64 loses
 _TIE_M = 1e-9  # faces as near as that are equally near
@@ -68,7 +69,11 @@ class FaceFinder:
     """
 
     def __init__(self, triangles: Float[ndarray, "faces 3 3"], longest_m: float) -> None:
-        """Prepare faces that have an area each; ``longest_m`` bounds the edges and decides speed alone."""
+        """Prepare faces that have an area each; ``longest_m`` bounds the edges and decides speed alone.
+
+        Raises:
+            ValueError: if more than a thousand faces meet at a corner.
+        """
         edges = np.roll(triangles, -1, axis=1) - triangles
         squared = (edges * edges).sum(axis=2).max(axis=1)  # [faces]
         longest_m = min(longest_m, _PIECE_EDGES * float(np.sqrt(squared.mean())))
@@ -82,6 +87,9 @@ class FaceFinder:
         fans = sorted_unique(corner * len(faces) + face)  # [pairs]; compressed sparse rows: a row of faces per corner
         self._fan_faces = fans % len(faces)
         self._fan_starts = np.searchsorted(fans // len(faces), np.arange(len(self.corners) + 1))
+        crowd = int(np.diff(self._fan_starts).max())
+        if crowd > _MOST_FACES:
+            raise ValueError(f"{crowd} faces meet at one corner; allowed: {_MOST_FACES}")
         self._features, self._normals, self._is_rim, self.edges = _features(
             corner[: 3 * len(faces)].reshape(-1, 3), edges
         )

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from sahmr.scenes.nearest_face import FaceFinder, MeshEdges, Nearest
-from sahmr.scenes.voxels import cross, dot
+from sahmr.scenes.voxels import check_voxels, cross, dot
 
 EXACT_WITHIN_M = 0.2
 SIGN_CONVENTION = "negative inside or behind the surface"
@@ -114,13 +114,14 @@ def signed_distance_grid(triangles: Float[ndarray, "faces 3 3"], *, spacing_m: f
         margin_m: how far the grid reaches beyond the mesh, metres.
 
     Raises:
-        ValueError: if no triangle has an area.
+        ValueError: if no triangle has an area, too many meet at a corner, or the surface is far too large.
     """
     normal = cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0])  # [faces, 3]
     has_area = dot(normal, normal) > 0
     if not has_area.any():
         raise ValueError("no triangle has an area; a distance field needs a surface")
     triangles = triangles[has_area]
+    check_voxels(triangles, spacing_m)
     corners = triangles.reshape(-1, 3)
     lower, shape = corners.min(axis=0) - margin_m, _grid_shape(np.ptp(corners, axis=0), spacing_m, margin_m)
     frame = _Frame(lower=lower, spacing_m=spacing_m, shape=tuple(shape.tolist()))

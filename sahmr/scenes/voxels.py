@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
+# Of one scan, as estimated below: 80 000 square metres at 2 cm. Real ones: rooms of PROX 10^5 to 10^6, courtyards and
+# streets of RICH, 50 to 100 m wide, some 10^7; twice the surface of 100 x 100 m with houses around it, 1.3 * 10^8.
+MOST_VOXELS = 200_000_000
+_RUN = 1 << 16  # triangles halved at once; bounds memory, cannot change the result
 _CANDIDATES = 1 << 18  # (triangle, voxel) pairs tested at once; bounds memory, cannot change the result
 _TOUCH = 1e-9  # a voxel's half side grows by this share, so that rounding loses no touching voxel
 _MORTON_BITS = 21  # per axis; 3 x 21 fit into 63 bits
@@ -26,21 +32,57 @@ def subdivide(
     parent = np.arange(len(triangles))
     done, done_parent = [], []
     while len(triangles):
-        edges = np.roll(triangles, -1, axis=1) - triangles  # [n, 3, 3]; edge k runs from corner k to corner k + 1
-        squared = (edges * edges).sum(axis=2)  # [n, 3]
-        longest = squared.argmax(axis=1)
-        is_small = squared[np.arange(len(triangles)), longest] <= longest_m * longest_m
+        is_small, halves = _halved(triangles, longest_m)
         done.append(triangles[is_small])
         done_parent.append(parent[is_small])
-        big, first = triangles[~is_small], longest[~is_small]
-        row = np.arange(len(big))
-        a, b, c = big[row, first], big[row, (first + 1) % 3], big[row, (first + 2) % 3]
-        middle = (a + b) / 2  # [big, 3]
-        triangles = np.concatenate([np.stack([a, middle, c], axis=1), np.stack([middle, b, c], axis=1)])
-        parent = np.tile(parent[~is_small], 2)
+        triangles, parent = halves, np.tile(parent[~is_small], 2)
     if not done:
         return np.zeros((0, 3, 3)), np.zeros(0, dtype=np.int64)
     return np.concatenate(done), np.concatenate(done_parent)
+
+
+def _halved(
+    triangles: Float[ndarray, "n 3 3"], longest_m: float
+) -> tuple[Bool[ndarray, " n"], Float[ndarray, "halves 3 3"]]:
+    """Which triangles have no edge longer than asked; the first and then the second halves of the others."""
+    edges = np.roll(triangles, -1, axis=1) - triangles  # [n, 3, 3]; edge k runs from corner k to corner k + 1
+    squared = (edges * edges).sum(axis=2)  # [n, 3]
+    longest = squared.argmax(axis=1)
+    is_small: Bool[ndarray, " n"] = squared[np.arange(len(triangles)), longest] <= longest_m * longest_m
+    big, first = triangles[~is_small], longest[~is_small]
+    row = np.arange(len(big))
+    a, b, c = big[row, first], big[row, (first + 1) % 3], big[row, (first + 2) % 3]
+    middle = (a + b) / 2  # [big, 3]
+    return is_small, np.concatenate([np.stack([a, middle, c], axis=1), np.stack([middle, b, c], axis=1)])
+
+
+def count_voxels(triangles: Float[ndarray, "n 3 3"], pitch_m: float) -> tuple[float, int]:
+    """Estimate, within a small factor, how many voxels triangles pass through: by areas, lengths and number.
+
+    Returns:
+        The estimate, and the triangle with the largest share of it.
+    """
+    edges = np.roll(triangles, -1, axis=1) - triangles  # [n, 3, 3]
+    normal = cross(edges[:, 0], edges[:, 1])
+    area = np.sqrt(dot(normal, normal)) / 2
+    longest = np.sqrt((edges * edges).sum(axis=2).max(axis=1))
+    count = area / pitch_m**2 + longest / pitch_m + 1  # [n]
+    return float(count.sum()), int(count.argmax())
+
+
+def check_voxels(triangles: Float[ndarray, "n 3 3"], pitch_m: float) -> None:
+    """Refuse, before any work, a surface with more voxels than any real scan has.
+
+    Raises:
+        ValueError: naming the estimated number and the triangle with the largest share.
+    """
+    count, largest = count_voxels(triangles, pitch_m)
+    if not count <= MOST_VOXELS:
+        size = float(np.ptp(triangles[largest], axis=0).max())
+        raise ValueError(
+            f"about {count:.2g} voxels of {pitch_m:g} m in {len(triangles)} triangles, of which number {largest} is "
+            f"{size:.3g} m wide; allowed: {MOST_VOXELS:.2g} voxels"
+        )
 
 
 def occupied_voxels(triangles: Float[ndarray, "n 3 3"], pitch_m: float) -> Float[ndarray, "voxels 3"]:
@@ -55,22 +97,42 @@ def occupied_voxels(triangles: Float[ndarray, "n 3 3"], pitch_m: float) -> Float
 
     Returns:
         Centres, world frame, metres, float32, sorted by Morton code.
+
+    Raises:
+        ValueError: if there are far too many voxels, or they lie too far apart for their codes.
     """
-    pieces, _ = subdivide(triangles, 4 * pitch_m)  # small pieces have few candidate voxels
-    pieces = pieces / pitch_m
-    first = np.floor(pieces.min(axis=1)).astype(np.int64)  # [pieces, 3]; the lowest voxel of each piece's box
-    size = np.floor(pieces.max(axis=1)).astype(np.int64) - first + 1
-    count = size.prod(axis=1)  # [pieces]; voxels of each box
-    origin = first.min(axis=0)
-    bounds = np.searchsorted(count.cumsum(), np.arange(0, count.sum() + _CANDIDATES, _CANDIDATES))
+    check_voxels(triangles, pitch_m)
+    origin = np.floor(triangles.min(axis=(0, 1)) / pitch_m).astype(np.int64)  # no piece reaches lower
     codes = [
-        sorted_unique(morton_code(_met_voxels(pieces[a:b], first[a:b], size[a:b]) - origin))
-        for a, b in zip(bounds, [*bounds[1:], len(pieces)], strict=True)
-        if b > a
+        sorted_unique(code)
+        for pieces in _small_pieces(triangles, 4 * pitch_m)  # small pieces have few candidate voxels
+        for code in _codes(pieces / pitch_m, origin)
     ]
     index = _morton_index(sorted_unique(np.concatenate(codes))) + origin
     centers: Float[ndarray, "voxels 3"] = ((index + 0.5) * pitch_m).astype(np.float32)
     return centers
+
+
+def _small_pieces(triangles: Float[ndarray, "n 3 3"], longest_m: float) -> Iterator[Float[ndarray, "m 3 3"]]:
+    """The pieces of :func:`subdivide` in runs, of which few are held at a time."""
+    waiting = [triangles[start : start + _RUN] for start in range(0, len(triangles), _RUN)]
+    while waiting:
+        run = waiting.pop()
+        is_small, halves = _halved(run, longest_m)
+        waiting += [halves[start : start + _RUN] for start in range(0, len(halves), _RUN)]
+        if is_small.any():
+            yield run[is_small]
+
+
+def _codes(pieces: Float[ndarray, "n 3 3"], origin: Int[ndarray, "3"]) -> Iterator[Int[ndarray, " m"]]:
+    """Morton codes of the voxels the pieces meet, in runs; lengths in voxels."""
+    first = np.floor(pieces.min(axis=1)).astype(np.int64)  # [pieces, 3]; the lowest voxel of each piece's box
+    size = np.floor(pieces.max(axis=1)).astype(np.int64) - first + 1
+    count = size.prod(axis=1)  # [pieces]; voxels of each box
+    bounds = np.searchsorted(count.cumsum(), np.arange(0, count.sum() + _CANDIDATES, _CANDIDATES))
+    for a, b in zip(bounds, [*bounds[1:], len(pieces)], strict=True):
+        if b > a:
+            yield morton_code(_met_voxels(pieces[a:b], first[a:b], size[a:b]) - origin)
 
 
 def _met_voxels(

@@ -12,14 +12,21 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 
 from sahmr.errors import RawDataError
+from sahmr.untrusted.regular import open_regular, read_regular
 
 _TYPES = {
     "char": "i1", "int8": "i1", "uchar": "u1", "uint8": "u1", "short": "i2", "int16": "i2", "ushort": "u2",
     "uint16": "u2", "int": "i4", "int32": "i4", "uint": "u4", "uint32": "u4", "float": "f4", "float32": "f4",
     "double": "f8", "float64": "f8",
 }  # fmt: skip
+_SPACE = re.compile(rb"\s")
 _ORDERS = {"binary_little_endian": "<", "binary_big_endian": ">", "ascii": ""}
 _INDICES = ("vertex_indices", "vertex_index")  # both are in use for the corners of a face
+_LONGEST_HEADER = 1 << 20  # bytes, nearly all of them comments; published ones have 400
+_MOST_PROPERTIES = 1000  # of all elements; published files have 5
+_TEXT_RUN = 1 << 20  # bytes of text split into words at once: words take some twenty times their size
+_LONGEST_WORD = 400  # characters of a number; the longest a double can need is 330
+_LONGEST_LINE = 1 << 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,8 +64,8 @@ def read_ply(path: Path) -> PlyMesh:
     is_text, elements, start = _header(path, content)
     try:
         # Text becomes what a binary file of doubles holds, so that one way of reading serves both.
-        words = np.array(content[start:].split(), dtype="<f8") if is_text else None
-        tables = _tables(elements, memoryview(content)[start:] if words is None else memoryview(words.tobytes()))
+        data = _doubles(content, start) if is_text else memoryview(content)[start:]
+        tables = _tables(elements, data)
         faces = _fans(tables)
     except (ValueError, OverflowError) as problem:
         promised = ", ".join(f"{element.count} {element.name} rows" for element in elements)
@@ -71,25 +78,41 @@ def read_ply(path: Path) -> PlyMesh:
 
 
 def _content(path: Path) -> bytes:
-    if not path.is_file():
-        raise RawDataError(f"{path}: no such file")
-    try:
-        content = path.read_bytes()
-    except OSError as problem:
-        raise RawDataError(f"{path}: cannot be read ({problem.strerror}); allow it, or fetch it again") from None
+    content = read_regular(path)
     if not content:
         raise RawDataError(f"{path}: is empty, not a PLY file; fetch it again")
     return content
 
 
+def _doubles(content: bytes, start: int) -> memoryview:
+    """The words of a text as the bytes of doubles, eight for each.
+
+    Raises:
+        ValueError: if a word is no number.
+    """
+    made = bytearray()
+    while start < len(content):
+        space = _SPACE.search(content, min(start + _TEXT_RUN, len(content)))
+        end = space.start() if space else len(content)
+        words = content[start:end].split()
+        if max(map(len, words), default=0) > _LONGEST_WORD:
+            raise ValueError(f"a word of more than {_LONGEST_WORD} characters")
+        made += np.array(words, dtype="<f8").tobytes()
+        if content.find(b"_", start, end) >= 0:  # Python alone takes 1_0 for a number
+            raise ValueError("a word with an underscore")
+        start = end
+    return memoryview(made)
+
+
 def _header(path: Path, content: bytes) -> tuple[bool, list[_Element], int]:
     """Whether the data are text; the elements, one of them vertices with x, y, z; where the data start."""
-    end = re.search(rb"^end_header[ \t\r]*\n", content, re.MULTILINE)  # a line of its own: comments may name it too
+    # A line of its own: comments may name it too.
+    end = re.compile(rb"^end_header[ \t\r]*\n", re.MULTILINE).search(content, 0, _LONGEST_HEADER)
     if not content.startswith(b"ply") or end is None:
         raise RawDataError(f"{path}: not a PLY file; fetch it again")
     order, elements, line = "?", list[_Element](), ""
     try:
-        for line in content[: end.start()].decode("latin1").splitlines():
+        for line in content[: end.start()].decode("latin1").split("\n"):
             match line.split():
                 case ["format", name, *_]:
                     order = _ORDERS[name]
@@ -105,6 +128,10 @@ def _header(path: Path, content: bytes) -> tuple[bool, list[_Element], int]:
                     raise ValueError
     except (IndexError, KeyError, ValueError):
         raise RawDataError(f"{path}: PLY header line {line[:80]!r} makes no sense; fetch it again") from None
+    if len(elements) + sum(len(element.properties) for element in elements) > _MOST_PROPERTIES:
+        raise RawDataError(f"{path}: the PLY header names over {_MOST_PROPERTIES} properties; fetch it again")
+    if twice := sorted({e.name for e in elements if [other.name for other in elements].count(e.name) > 1}):
+        raise RawDataError(f"{path}: the PLY header names the elements {twice[:3]} twice; fetch it again")
     vertex = [{name for name, *kinds in e.properties if len(kinds) == 1} for e in elements if e.name == "vertex"]
     if order == "?" or len(vertex) != 1 or not {"x", "y", "z"} <= vertex[0]:
         raise RawDataError(f"{path}: the PLY header must name a format and one element 'vertex' with x, y, z")
@@ -172,22 +199,23 @@ def _fans(tables: dict[str, ndarray]) -> Int[ndarray, "faces 3"]:
         whole = found.astype(np.int64)
     if found.dtype.kind == "f" and (whole != found).any():
         raise ValueError("a face names a vertex by a number that is not whole")
-    fans = np.stack([whole[:, [0, k, k + 1]] for k in range(1, whole.shape[1] - 1)], axis=1)  # [polygons, triangles, 3]
-    return fans.reshape(-1, 3)
+    first = np.broadcast_to(whole[:, :1], (len(whole), whole.shape[1] - 2))  # [polygons, triangles]
+    return np.stack([first, whole[:, 1:-1], whole[:, 2:]], axis=2).reshape(-1, 3)
 
 
 def obj_has_colors(path: Path) -> bool:
     """Whether the first vertex line of a text OBJ reads ``v x y z r g b``.
 
     Raises:
-        RawDataError: if the file has no vertex line.
+        RawDataError: if the file cannot be read, or has no vertex line.
     """
-    try:
-        with path.open("rb") as stream:
-            for line in stream:
-                words = line.split()
-                if words[:1] == [b"v"]:
-                    return len(words) >= 7
-    except OSError as problem:
-        raise RawDataError(f"{path}: cannot be read ({problem.strerror}); allow it, or fetch it again") from None
+    with open_regular(path) as stream:
+        while line := stream.readline(_LONGEST_LINE):
+            words = line.split()
+            if words[:1] == [b"v"]:
+                return len(words) >= 7
+            if len(line) == _LONGEST_LINE:
+                raise RawDataError(
+                    f"{path}: a line of {_LONGEST_LINE:,} bytes or more, not an OBJ file; fetch it again"
+                )
     raise RawDataError(f"{path}: no vertex in this OBJ file; fetch it again")

@@ -8,19 +8,27 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
 from sahmr.errors import RawDataError
-from sahmr.untrusted.unpickler import ALLOWED, RefusedError, RestrictedUnpickler, plain
+from sahmr.untrusted import unpickler
+from sahmr.untrusted.arrays import check_shape
+from sahmr.untrusted.budget import ALLOWED, RefusedError
+from sahmr.untrusted.regular import LARGEST, open_regular, read_regular
+
+_LARGEST_MEMBER = 1 << 29  # bytes, inflated; the largest published one, SMPL-X's pose directions, has 122 MB
+_LARGEST_ARCHIVE = 1 << 31  # all members together; the largest published archive has 300 MB
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # numpy's
+_ENCRYPTED = 1  # flag of a member
 
 
-def read_pickle(stream: BinaryIO | io.BytesIO, where: str, *, error: type[RawDataError] = RawDataError) -> Any:
-    """Read one pickle from a stream; ``where`` names it in the error message."""
+def read_pickle(content: bytes, where: str, *, error: type[RawDataError] = RawDataError) -> Any:
+    """Read one pickle from memory; ``where`` names it in the error message."""
     with _told_as(error, f"{where}: damaged or not a pickle"):
         try:
-            return plain(RestrictedUnpickler(stream, encoding="latin1").load())
+            return unpickler.read(content)
         except RefusedError as problem:
             raise error(f"{where}: not read, found {problem}; allowed in a pickle: {ALLOWED}") from None
 
@@ -41,43 +49,33 @@ def _told_as(error: type[RawDataError], what: str) -> Iterator[None]:
         raise error(f"{what} ({reason}); fetch it again") from None
 
 
-@contextmanager
-def _opened(path: Path, error: type[RawDataError]) -> Iterator[BinaryIO]:
-    """A file that is there and may be read."""
-    if not path.is_file():
-        raise error(f"{path}: no such file")
-    try:
-        stream = path.open("rb")
-    except OSError as problem:
-        raise error(f"{path}: cannot be read ({problem.strerror}); allow it, or fetch it again") from None
-    with stream:
-        yield stream
-
-
-def load_pickle(path: Path, *, error: type[RawDataError] = RawDataError) -> Any:
+def load_pickle(path: Path, *, most_bytes: int = LARGEST, error: type[RawDataError] = RawDataError) -> Any:
     """Read a pickle file of Python 2 or 3 (latin1) without running code from it.
 
     Chumpy objects come back as numpy arrays, whatever else is not plain data raises.
 
     Raises:
-        RawDataError: (or ``error``) if the file is missing, damaged, or holds a class that is not allowed.
+        RawDataError: (or ``error``) if the file is missing, damaged, larger than ``most_bytes``, holds a class that is
+            not allowed, or makes more of its bytes than honest ones need: :class:`sahmr.untrusted.budget.Budget`.
     """
-    with _opened(path, error) as stream:
-        return read_pickle(stream, str(path), error=error)
+    return read_pickle(read_regular(path, most_bytes=most_bytes, error=error), str(path), error=error)
 
 
 def _read_npy(content: bytes, where: str, error: type[RawDataError]) -> Any:
     """The bytes of an npy file; object arrays go through the restricted unpickler."""
     stream = io.BytesIO(content)
-    with _told_as(error, f"{where}: not a readable npy file"):
+    with _told_as(error, f"{where}: not a readable .npy file"):
         version = np.lib.format.read_magic(stream)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, fortran, dtype = read(stream)
+        count, found = math.prod(check_shape(shape)), len(content) - stream.tell()
         if not dtype.hasobject:
+            if count * dtype.itemsize != found or not dtype.itemsize:  # numpy sets the space aside before it reads
+                raise ValueError(f"{found} bytes of data, its header promises {count} of {dtype}"[:160])
             stream.seek(0)
             return np.lib.format.read_array(stream, allow_pickle=False)
-    array = read_pickle(stream, where, error=error)
-    if not isinstance(array, np.ndarray) or array.size != math.prod(shape):
+    array = read_pickle(content[stream.tell() :], where, error=error)
+    if not isinstance(array, np.ndarray) or array.size != count:
         raise error(f"{where}: its content does not fit its header {shape}; fetch it again")
     return array.reshape(shape, order="F" if fortran else "C")
 
@@ -88,21 +86,36 @@ def load_npy(path: Path, *, error: type[RawDataError] = RawDataError) -> Any:
     Raises:
         RawDataError: (or ``error``) if it is missing, damaged, or its pickle holds a forbidden class.
     """
-    with _opened(path, error) as stream:
-        array = _read_npy(stream.read(), str(path), error)
+    array = _read_npy(read_regular(path, error=error), str(path), error)
     return array.item() if array.dtype == object and array.ndim == 0 else array
 
 
 @contextmanager
 def _archive(path: Path, error: type[RawDataError]) -> Iterator[tuple[zipfile.ZipFile, tuple[str, ...]]]:
     """An ``.npz`` and the names of its arrays."""
-    with _opened(path, error) as stream:
+    with open_regular(path, error=error) as stream:
         with _told_as(error, f"{path}: not an npz archive"):
             archive = zipfile.ZipFile(stream)
             names = archive.namelist()
+            _check_members(archive.infolist())
         if odd := [name for name in names if not name.endswith(".npy")]:
             raise error(f"{path}: not an npz archive (it holds {odd[:3]}, allowed are .npy files only); fetch it again")
         yield archive, tuple(name.removesuffix(".npy") for name in names)
+
+
+def _check_members(members: list[zipfile.ZipInfo]) -> None:
+    """Insist that an archive can be read, is not larger than any published one, and says each thing once."""
+    names = set[str]()
+    for member in members:
+        if member.filename in names:
+            raise ValueError(f"{member.filename[:40]!r} is in it twice")
+        names.add(member.filename)
+        if member.flag_bits & _ENCRYPTED or member.compress_type not in _METHODS:
+            raise ValueError(f"{member.filename[:40]!r} is encrypted or packed in another way than numpy does")
+        if member.file_size > _LARGEST_MEMBER:
+            raise ValueError(f"{member.filename[:40]!r} claims {member.file_size:,} bytes, at most {_LARGEST_MEMBER:,}")
+    if (total := sum(member.file_size for member in members)) > _LARGEST_ARCHIVE:
+        raise ValueError(f"its members claim {total:,} bytes, at most {_LARGEST_ARCHIVE:,}")
 
 
 def npz_keys(path: Path, *, error: type[RawDataError] = RawDataError) -> tuple[str, ...]:
@@ -125,5 +138,7 @@ def load_npz_member(path: Path, key: str, *, error: type[RawDataError] = RawData
         if key not in keys:
             raise error(f"{path}: no key '{key}', found {sorted(keys)}")
         with _told_as(error, f"{path}: key '{key}' is damaged"):
-            content = archive.read(f"{key}.npy")
+            content = archive.read(f"{key}.npy")  # never more than the member claims
+            if len(content) != (claimed := archive.getinfo(f"{key}.npy").file_size):
+                raise ValueError(f"{len(content)} bytes, it claims {claimed}")
     return _read_npy(content, f"{path}, key '{key}'", error)

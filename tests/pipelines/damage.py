@@ -161,16 +161,22 @@ def _link(source: str, target: str) -> None:
 @contextmanager
 def refused(path: Path, code: int) -> Iterator[None]:
     """A file that nobody can open; patched, since tests may run as root, who has every right."""
-    whole = builtins.open
+    whole, bare = builtins.open, os.open
 
     def opened(file: Any, *args: Any, **named: Any) -> Any:
         if str(file) == str(path):
             raise OSError(code, os.strerror(code), str(file))
         return whole(file, *args, **named)
 
+    def opened_bare(file: Any, *args: Any, **named: Any) -> int:
+        if str(file) == str(path):
+            raise OSError(code, os.strerror(code), str(file))
+        return bare(file, *args, **named)
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(builtins, "open", opened)
         patch.setattr(io, "open", opened)
+        patch.setattr(os, "open", opened_bare)
         yield
 
 

@@ -144,7 +144,7 @@ def test_a_link_to_nowhere(world: World) -> None:
     file, item, _ = target(world, "rich", "image")
     world.remove(world.raw("rich", file))
     world.raw("rich", file).symlink_to("gone.jpeg")
-    with pytest.raises(QuarantineError, match=r"not a readable image \(no such file"):
+    with pytest.raises(QuarantineError, match=r"no such file"):
         world.run("frames", "rich")
     assert [row.item for row in world.quarantined("frames", "rich")] == [item]
 
@@ -247,7 +247,7 @@ SHARED = (
     ("rich", "resource/gender.json", d.cut(0.5), "not a JSON file"),
     ("prox", COLOR, d.always(""), "not a JSON file"),
     ("prox", COLOR, d.edited_json(f=[0.0, 0.0]), "expected 'f': .fx, fy."),
-    ("prox", COLOR, d.edited_json(f=[1e400, 1.0]), "expected 'f': .fx, fy."),
+    ("prox", COLOR, d.edited_json(f=[1e400, 1.0]), "Infinity is no number of JSON"),
     ("prox", POSE, d.cut(0.5), "not a JSON file"),
     ("prox", POSE, d.always("[" * 100_000), "not a JSON file"),
     ("prox", POSE, d.always("[[1, 0], [0, 1]]"), "expected a 4x4 matrix as nested lists, found shape .2, 2."),

@@ -47,7 +47,7 @@ def test_an_array_by_hand(tmp_path: Path) -> None:
     ("shape", "dtype", "content", "says"),
     [
         (b"J\x40\x42\x0f\x00\x85", OBJECTS, b"](K\x05e", r"object array of shape \(1000000,\)"),
-        (b"J\xff\xff\xff\xff\x85", FLOATS, b"U\x08" + bytes(8), r"array of shape \(-1,\) with 1 numbers"),
+        (b"J\xff\xff\xff\xff\x85", FLOATS, b"U\x08" + bytes(8), "a shape with the side -1"),
         (b"\x8a\x06\x00\x00\x00\x00\x00\x01\x85", FLOATS, b"U\x08" + bytes(8), "with 1 numbers"),
         (b"K\x02\x85", FLOATS, b"U\x08" + bytes(8), r"array of shape \(2,\) with 1 numbers"),
         (b"K\x01\x85", OBJECTS.replace(b"NNN", b"NU\x01aN"), b"](K\x05e", "a structured dtype"),
