@@ -6,7 +6,7 @@ from tests import imports
 
 LAYERS = (  # lowest first; modules on one line never import each other
     ("sahmr.files",),  # the standard library alone: schemas and catalog stand on it
-    ("schemas", "sahmr.dimensions", "sahmr.errors", "sahmr.structures", "sahmr.settings"),
+    ("schemas", "sahmr.dimensions", "sahmr.errors", "sahmr.structures", "sahmr.settings", "sahmr.units"),
     ("sahmr.datasets",),
     ("sahmr.raw",),
     ("sahmr.geometry", "sahmr.untrusted"),
