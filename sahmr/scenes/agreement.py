@@ -18,6 +18,7 @@ from numpy import ndarray
 
 from sahmr.geometry.distance_field import sample_distance
 from sahmr.scenes.signed_distance import DistanceGrid
+from sahmr.scenes.store import Scene
 from sahmr.scenes.voxels import cross, dot
 from sahmr.settings import settings
 from sahmr.units import METRES
@@ -217,6 +218,42 @@ def _shift(grid: DistanceGrid, surface: Surface) -> Float[ndarray, "3"]:
         normal = np.einsum("ni,nj->ij", slope[kept], slope[kept]) + 1e-6 * np.eye(3)
         shift = shift + np.linalg.solve(normal, np.einsum("ni,n->i", slope[kept], off[kept]))
     return np.round(shift, 3)
+
+
+def compare_stored(scene: Scene, limits: FieldLimits) -> str | None:
+    """Compare a stored field with the voxels beside it; None if they agree. A wrong sign cannot be seen here.
+
+    Args:
+        scene: as the store has it.
+        limits: how far they may differ.
+
+    Returns:
+        What is found, and what the field looks like.
+    """
+    grid = DistanceGrid(
+        values=scene.sdf.numpy(),
+        lower=scene.sdf_min.numpy().astype(np.float64),
+        upper=scene.sdf_max.numpy().astype(np.float64),
+    )
+    some = scene.points[:: max(1, len(scene.points) // _GUESS_SAMPLES)].numpy().astype(np.float64)
+    ends = [np.eye(3)[axis] * grid.spacing_m for axis in range(3)]
+    slope = np.stack([distance_at(grid, some + end) - distance_at(grid, some - end) for end in ends], 1) / (
+        2 * grid.spacing_m
+    )  # [voxels, 3]; stands in for the faces' normals, which the store does not have
+    length = np.sqrt(dot(slope, slope))
+    kept = length > 0
+    surface = Surface(
+        voxels=some,
+        pitch_m=float(scene.attributes["voxel_pitch_m"]),
+        centers=some[kept],
+        normals=slope[kept] / length[kept, None],
+    )
+    limits = replace(limits, front_share=0.0)
+    fit = compare(grid, surface)
+    if fit.agrees(limits):
+        return None
+    looks = guess(grid, surface, limits)
+    return f"{describe(fit, grid, surface, limits)}{'; ' if looks else ''}{looks or ''}"
 
 
 def _corner(point: Float[ndarray, "3"]) -> str:
