@@ -47,13 +47,14 @@ def run(dataset: str, settings: Verify, paths: Paths, parallel: Parallel) -> Non
     scans = from_table(read_table(paths.frames / f"{dataset}_scenes.parquet", SCENE_SCHEMA), SceneRecord)
     by_scene = {scan.scene_key: scan for scan in scans}
     placed = placement_problems(found.places, settings.placement, records=by_key, scenes=by_scene)
-    problems = [*found.problems, *placed, *shared_poses(records)]
+    contradictions = [*found.contradictions, *placed, *shared_poses(records)]
     report = {
         "contact_labels": found.with_contact,
+        "contradictions": contradictions,
         "dataset": dataset,
         "left_out": {"damaged": len(left_out), "without_scene": len(entries) - len(useful)},
         "empty_frustum": found.empty_frustum,
-        "problems": problems,
+        "problems": found.problems,
         "samples": found.samples,
         "scenes": sorted({entry.scene_key for entry in entries}),
         "shards": len(shards),
@@ -61,18 +62,23 @@ def run(dataset: str, settings: Verify, paths: Paths, parallel: Parallel) -> Non
         "without_body": found.without_body,
     }
     publish_text(paths.reports / f"verify_{dataset}.json", json.dumps(report, indent=2, sort_keys=True) + "\n")
-    _insist(dataset, problems)
+    _insist(dataset, found.problems, contradictions)
     log.info(
         "verify %s: %d samples in %d shards are sound; %d have no body, %d have contact labels, %d see no scene point",
         dataset, found.samples, len(shards), found.without_body, found.with_contact, found.empty_frustum,
     )  # fmt: skip
 
 
-def _insist(dataset: str, problems: Sequence[str]) -> None:
-    """Turn problems, if there are any, into one ShardError that names all of them."""
+def _insist(dataset: str, problems: Sequence[str], contradictions: Sequence[str] = ()) -> None:
+    """Turn problems, if there are any, into one ShardError that names all of them, what must be rebuilt first."""
+    lines = []
     if problems:
-        heading = f"{dataset}: {len(problems)} problems in the shards; rebuild with: dvc repro shards"
-        raise ShardError("\n".join([heading, *problems]))
+        lines += [f"{dataset}: {len(problems)} problems in the shards; rebuild with: dvc repro shards", *problems]
+    if contradictions:
+        what = "raw files contradict each other; correct them, or the limits, and run dvc repro"
+        lines += [f"{dataset}: {len(contradictions)} findings where {what}", *contradictions]
+    if lines:
+        raise ShardError("\n".join(lines))
 
 
 @stage

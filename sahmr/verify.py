@@ -51,7 +51,8 @@ class Findings:
     """What one shard's samples showed.
 
     Attributes:
-        problems: one line each; empty if all is well.
+        problems: of the shards, one line each; empty if all is well.
+        contradictions: between sources, which no rebuilding mends.
         samples: how many were read without a problem.
         without_body: of these, how many have no ground truth; of them, only picture, camera and scene are checked.
         with_contact: of these, how many have contact labels.
@@ -61,6 +62,7 @@ class Findings:
     """
 
     problems: tuple[str, ...]
+    contradictions: tuple[str, ...] = ()
     samples: int = 0
     without_body: int = 0
     with_contact: int = 0
@@ -72,9 +74,10 @@ class Findings:
 def add_findings(findings: Iterable[Findings]) -> Findings:
     """All problems, in order, each once, the sum of every count, and all places."""
     findings = list(findings)
-    counts = [one.name for one in fields(Findings) if one.name not in ("problems", "places")]
+    counts = [one.name for one in fields(Findings) if one.name not in ("problems", "contradictions", "places")]
     return Findings(
         problems=tuple(dict.fromkeys(line for one in findings for line in one.problems)),
+        contradictions=tuple(dict.fromkeys(line for one in findings for line in one.contradictions)),
         places=add_places(one.places for one in findings),
         **{name: sum(getattr(one, name) for one in findings) for name in counts},
     )
@@ -201,7 +204,7 @@ def _verify_sample(stored: StoredSample, problems: list[str], where: str, scenes
     if stored.vertices_world is not None:
         problems += _body_problems(stored, stored.vertices_world, where, settings.box_tolerance)
     if field_problem := _field_problem(scenes, stored.scene_key, settings.agreement):
-        return Findings(problems=(*problems, field_problem))
+        return Findings(problems=tuple(problems), contradictions=(field_problem,))
     scene = load_scene(scenes, stored.scene_key)
     camera = invert_rigid(stored.camera_from_world)[:3, 3]
     points = np.concatenate([vertices, camera[None]])

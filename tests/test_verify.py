@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from sahmr import verify
-from sahmr.placement import PlacementLimits, placement_problems
+from sahmr.placement import placement_problems
 from sahmr.scenes.visible import block_points
 from sahmr.shards.reader import read_index
 from sahmr.shards.write import write_shard
-from sahmr.verify import Verify, verify_index, verify_shard
+from sahmr.verify import verify_index, verify_shard
 from tests.worlds import small
 
 
@@ -21,7 +21,7 @@ def shard(world: Path, folder: Path, rows, members=None):
         "folder": folder,
         "scenes": world / "scenes/rich.zarr",
         "records": {row.key: row for row in rows},
-        "settings": Verify(box_tolerance=0.02),
+        "settings": small.VERIFY,
     }
 
 
@@ -104,9 +104,8 @@ def test_camera_behind_a_wall_is_found(small_world: Path, tmp_path: Path) -> Non
     row = replace(small.record(0), camera_from_world=tuple(pose.ravel().tolist()))
     entries, more = shard(small_world, tmp_path, [row])
     found = verify_shard(entries, **more)
-    assert found.problems == ()
     scenes, records = {"Room_scan": small.scene_record()}, {row.key: row}
-    (told,) = placement_problems(found.places, PlacementLimits(), records=records, scenes=scenes)
+    (told,) = placement_problems(found.places, small.VERIFY.placement, records=records, scenes=scenes)
     assert told.startswith("scene Room_scan: scan room.ply contradicts cameras")
     assert "the camera stands 0.20 m behind its surface" in told
 

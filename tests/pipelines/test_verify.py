@@ -5,13 +5,12 @@ import pytest
 
 from pipelines import verify
 from sahmr.errors import ShardError
-from sahmr.verify import Verify
 from schemas.fields import SchemaError
 from tests.worlds import small
 
 
 def run(folder: Path) -> None:
-    verify.run("rich", Verify(box_tolerance=0.02), small.paths_of(folder), small.PARALLEL)
+    verify.run("rich", small.VERIFY, small.paths_of(folder), small.PARALLEL)
 
 
 def test_report_and_damage(tmp_path: Path) -> None:
