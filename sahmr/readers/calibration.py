@@ -15,6 +15,7 @@ from sahmr.errors import RawDataError
 
 Array = NDArray[np.float64]
 _LARGEST = 1e6  # metres or pixels in a calibration: far beyond any, and too small to overflow
+_SAME_PX = 0.5  # that two statements of one camera may differ by
 _RIGID_TOLERANCE = 1e-3  # of R R^T against identity; published matrices are rounded to about 1e-5
 
 
@@ -120,7 +121,24 @@ def read_prox_intrinsics(path: Path) -> Array:
     if len(flat) != 4 or not all(isinstance(v, int | float) and 0 < v < _LARGEST for v in flat):
         raise RawDataError(f"{path}: expected 'f': [fx, fy] and 'c': [cx, cy] in pixels, found {values}")
     fx, fy, cx, cy = map(float, flat)
-    return np.array([[fx, 0.0, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]])
+    intrinsics = np.array([[fx, 0.0, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]])
+    _check_same(path, content.get("camera_mtx"), intrinsics)
+    return intrinsics
+
+
+def _check_same(path: Path, stated: Any, intrinsics: Array) -> None:
+    """``camera_mtx``, where it is there, says the same as ``f`` and ``c``."""
+    if stated is None:
+        return
+    try:
+        matrix = np.array(stated, dtype=np.float64)
+    except (ValueError, TypeError, OverflowError):
+        matrix = np.zeros(0)
+    if matrix.shape != (3, 3) or not (np.abs(matrix - intrinsics)[:2] <= _SAME_PX).all():
+        raise RawDataError(
+            f"{path}: 'camera_mtx' is {str(stated)[:120]}, but 'f' and 'c' say {intrinsics.tolist()}; they must be the "
+            "same within half a pixel; correct the wrong one"
+        )
 
 
 def _flat(matrix: Array) -> tuple[float, ...]:
