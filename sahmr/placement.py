@@ -181,7 +181,7 @@ _RULES = (
         is_bad=lambda facts, limits: facts[:, _CAMERA_OFF] > limits.camera_m,
         says=lambda facts, limits: (
             f"the camera is {_median(facts, _CAMERA_OFF):.4g} m away from the scan's box"
-            f"{as_if(_median(facts, _CAMERA_OFF), 0.1, 20)} (allowed {limits.camera_m:g} m)"
+            f"{as_if(_median(facts, _CAMERA_OFF), 1, 20)} (allowed {limits.camera_m:g} m)"
         ),
         allowed=lambda _: 0.0,
     ),

@@ -12,9 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sahmr.errors import RawDataError
+from sahmr.units import as_if
 
 Array = NDArray[np.float64]
 _LARGEST = 1e6  # metres or pixels in a calibration: far beyond any, and too small to overflow
+_FARTHEST_CAMERA_M = 100.0  # from the first of its capture; RICH's farthest is 14 m away (formats a.5)
 _SAME_PX = 0.5  # that two statements of one camera may differ by
 _RIGID_TOLERANCE = 1e-3  # of R R^T against identity; published matrices are rounded to about 1e-5
 
@@ -71,6 +73,7 @@ def read_rich_calibration(path: Path) -> Calibration:
         raise RawDataError(f"{path}: not an XML file ({problem}); fetch it again") from None
     extrinsics = np.concatenate([_xml_matrix(path, root, "CameraMatrix", (3, 4)), [[0.0, 0.0, 0.0, 1.0]]])
     check_rigid(f"{path}, CameraMatrix", extrinsics)
+    _check_distance(path, extrinsics)
     intrinsics = _xml_matrix(path, root, "Intrinsics", (3, 3))
     fx, fy, skew = intrinsics[0, 0], intrinsics[1, 1], intrinsics[0, 1]
     if not (
@@ -78,6 +81,16 @@ def read_rich_calibration(path: Path) -> Calibration:
     ):
         raise RawDataError(f"{path}: Intrinsics must be fx = fy > 0 without skew; found {intrinsics.tolist()}")
     return Calibration(intrinsics=_flat(intrinsics), camera_from_world=_flat(extrinsics))
+
+
+def _check_distance(path: Path, extrinsics: Array) -> None:
+    """In another unit a camera sees nobody, and its frames would only be counted as dropped."""
+    far = float(np.sqrt((extrinsics[:3, 3] ** 2).sum()))
+    if far > _FARTHEST_CAMERA_M:
+        raise RawDataError(
+            f"{path}, CameraMatrix: the camera is {far:.4g} m from the capture's first{as_if(far, 1, 30)}; allowed: "
+            f"{_FARTHEST_CAMERA_M:g} m; translations are in metres: convert them, or fetch it again"
+        )
 
 
 def check_first_camera(path: Path, calibration: Calibration) -> None:
