@@ -24,12 +24,14 @@ VERSION = 2  # of a piece's bytes
 _GROUP = "scene"
 
 
-def convert_scene(record: SceneRecord, folder: Path, *, raw_root: Path, settings: Scenes) -> Made:
+def convert_scene(
+    record: SceneRecord, folder: Path, *, raw_root: Path, settings: Scenes, others: Sequence[SceneRecord]
+) -> Made:
     """Write one scan as a Zarr group; one task of the stage."""
     store = folder / "store"
     try:
         create_store(store, record.dataset)
-        receipt = write_scene(record, store=store, raw_root=raw_root, settings=settings)
+        receipt = write_scene(record, store=store, raw_root=raw_root, settings=settings, others=others)
     except RawDataError as error:
         named = (
             ("scan", record.scan_file),
@@ -62,7 +64,8 @@ def run(dataset: str, settings: Scenes, paths: Paths, parallel: Parallel, *, raw
     root = raw.resolve()
     work = Conversion("scenes", VERSION, dataset, settings, paths, reads=(root,), workers=parallel.workers)
     planned = [Planned(item=record, inputs=asdict(record)) for record in records]
-    receipts = work.run(planned, partial(convert_scene, raw_root=root, settings=settings), unit="scene")
+    make = partial(convert_scene, raw_root=root, settings=settings, others=records)
+    receipts = work.run(planned, make, unit="scene")
     made = {record.scene_key: receipt for record, receipt in zip(records, receipts, strict=True) if receipt is not None}
     with publish_folder(paths.scenes / f"{dataset}.zarr") as store:
         create_store(store, dataset, left_out={record.scene_key for record in records} - set(made))

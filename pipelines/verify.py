@@ -11,6 +11,7 @@ from pipelines.conversion.parallel import Parallel, map_ordered
 from pipelines.stage import log, parse_dataset, stage
 from sahmr.errors import ShardError
 from sahmr.files import publish_text
+from sahmr.placement import placement_problems, shared_poses
 from sahmr.scenes.store import left_out_scenes, list_scenes
 from sahmr.settings import Paths, load_section
 from sahmr.shards.left_out import read_left_out
@@ -18,6 +19,7 @@ from sahmr.shards.reader import read_index
 from sahmr.verify import Verify, add_findings, verify_index, verify_shard
 from schemas.fields import from_table, read_table
 from schemas.frame import FRAME_SCHEMA, FrameRecord
+from schemas.scene import SCENE_SCHEMA, SceneRecord
 
 
 def run(dataset: str, settings: Verify, paths: Paths, parallel: Parallel) -> None:
@@ -40,10 +42,15 @@ def run(dataset: str, settings: Verify, paths: Paths, parallel: Parallel) -> Non
     useful = sorted((e for e in entries if e.scene_key not in without), key=lambda e: (e.shard, e.offset))
     shards = [tuple(rows) for _, rows in groupby(useful, key=lambda entry: entry.shard)]
     by_key = {record.key: record for record in records}
-    check = partial(verify_shard, folder=folder, scenes=scenes, records=by_key, tolerance=settings.box_tolerance)
+    check = partial(verify_shard, folder=folder, scenes=scenes, records=by_key, settings=settings)
     found = add_findings(map_ordered(check, shards, workers=parallel.workers, label=f"verify {dataset}", unit="shard"))
+    scans = from_table(read_table(paths.frames / f"{dataset}_scenes.parquet", SCENE_SCHEMA), SceneRecord)
+    by_scene = {scan.scene_key: scan for scan in scans}
+    placed = placement_problems(found.places, settings.placement, records=by_key, scenes=by_scene)
+    contradictions = [*found.contradictions, *placed, *shared_poses(records)]
     report = {
         "contact_labels": found.with_contact,
+        "contradictions": contradictions,
         "dataset": dataset,
         "left_out": {"damaged": len(left_out), "without_scene": len(entries) - len(useful)},
         "empty_frustum": found.empty_frustum,
@@ -55,18 +62,23 @@ def run(dataset: str, settings: Verify, paths: Paths, parallel: Parallel) -> Non
         "without_body": found.without_body,
     }
     publish_text(paths.reports / f"verify_{dataset}.json", json.dumps(report, indent=2, sort_keys=True) + "\n")
-    _insist(dataset, found.problems)
+    _insist(dataset, found.problems, contradictions)
     log.info(
         "verify %s: %d samples in %d shards are sound; %d have no body, %d have contact labels, %d see no scene point",
         dataset, found.samples, len(shards), found.without_body, found.with_contact, found.empty_frustum,
     )  # fmt: skip
 
 
-def _insist(dataset: str, problems: Sequence[str]) -> None:
-    """Turn problems, if there are any, into one ShardError that names all of them."""
+def _insist(dataset: str, problems: Sequence[str], contradictions: Sequence[str] = ()) -> None:
+    """Turn problems, if there are any, into one ShardError that names all of them, what must be rebuilt first."""
+    lines = []
     if problems:
-        heading = f"{dataset}: {len(problems)} problems in the shards; rebuild with: dvc repro shards"
-        raise ShardError("\n".join([heading, *problems]))
+        lines += [f"{dataset}: {len(problems)} problems in the shards; rebuild with: dvc repro shards", *problems]
+    if contradictions:
+        what = "raw files contradict each other; correct them, or the limits, and run dvc repro"
+        lines += [f"{dataset}: {len(contradictions)} findings where {what}", *contradictions]
+    if lines:
+        raise ShardError("\n".join(lines))
 
 
 @stage

@@ -154,12 +154,21 @@ def _check_model_file(path: Path) -> Path:
     return path
 
 
+def _check_ends(ends: tuple[float, float]) -> tuple[float, float]:
+    if not ends[0] < ends[1]:
+        raise _error("two numbers, the smaller one first")
+    return ends
+
+
 Seed = Annotated[int, Between(0, 2**32 - 1)]
 Flag = Annotated[bool, BeforeValidator(_check_bool)]
 Text = Annotated[str, BeforeValidator(_check_text)]
 Dataset = Annotated[str, BeforeValidator(_check_dataset)]
 Split = Literal["train", "val", "test"]
 Weight = Annotated[float, Between(0, 1000)]  # of a loss; 0 leaves it out
+Share = Annotated[float, Between(0, 1)]
+Extent = Annotated[float, Between(0.001, 10_000)]  # metres, or metres a metre
+Ends = Annotated[tuple[Extent, Extent], Listed(least=2, most=2), AfterValidator(_check_ends)]
 Quarantine = Annotated[int, Between(0, 1_000_000)]
 AnyPath = Annotated[Path, BeforeValidator(_check_path)]
 RawRoots = Annotated[dict[str, AnyPath], AfterValidator(_check_roots)]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Set
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,8 @@ from numpy import ndarray
 from sahmr.errors import ShardError
 from sahmr.geometry.distance_field import sample_distance
 from sahmr.geometry.rigid_numpy import apply_rigid, invert_rigid, project
+from sahmr.placement import PlacementLimits, Places, add_places, place
+from sahmr.scenes.agreement import FieldLimits, compare_stored
 from sahmr.scenes.store import load_scene
 from sahmr.scenes.visible import load_blocks, visible_points
 from sahmr.settings import Between, settings
@@ -35,9 +38,13 @@ class Verify:
     Attributes:
         box_tolerance: how far the box of the projected vertices may be from the person box, as a share of that box's
             larger side.
+        agreement: how far a stored distance field may differ from the scene's own voxels.
+        placement: where cameras and people may be.
     """
 
     box_tolerance: Annotated[float, Between(0.0001, 0.5)]
+    agreement: FieldLimits = field(default_factory=FieldLimits)
+    placement: PlacementLimits = field(default_factory=PlacementLimits)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,28 +52,34 @@ class Findings:
     """What one shard's samples showed.
 
     Attributes:
-        problems: one line each; empty if all is well.
+        problems: of the shards, one line each; empty if all is well.
+        contradictions: between sources, which no rebuilding mends.
         samples: how many were read without a problem.
         without_body: of these, how many have no ground truth; of them, only picture, camera and scene are checked.
         with_contact: of these, how many have contact labels.
         empty_frustum: of these, how many see no scene point between the near and far plane.
         vertices_behind: their vertices with a negative scene distance.
+        places: where they are, of scenes whose field is sound.
     """
 
     problems: tuple[str, ...]
+    contradictions: tuple[str, ...] = ()
     samples: int = 0
     without_body: int = 0
     with_contact: int = 0
     empty_frustum: int = 0
     vertices_behind: int = 0
+    places: Places = field(default_factory=dict)
 
 
 def add_findings(findings: Iterable[Findings]) -> Findings:
-    """All problems, in order, and the sum of every count."""
+    """All problems, in order, each once, the sum of every count, and all places."""
     findings = list(findings)
-    counts = [field.name for field in fields(Findings) if field.name != "problems"]
+    counts = [one.name for one in fields(Findings) if one.name not in ("problems", "contradictions", "places")]
     return Findings(
-        problems=tuple(line for one in findings for line in one.problems),
+        problems=tuple(dict.fromkeys(line for one in findings for line in one.problems)),
+        contradictions=tuple(dict.fromkeys(line for one in findings for line in one.contradictions)),
+        places=add_places(one.places for one in findings),
         **{name: sum(getattr(one, name) for one in findings) for name in counts},
     )
 
@@ -104,7 +117,12 @@ def verify_index(
 
 
 def verify_shard(
-    entries: tuple[ShardEntry, ...], *, folder: Path, scenes: Path, records: Mapping[str, FrameRecord], tolerance: float
+    entries: tuple[ShardEntry, ...],
+    *,
+    folder: Path,
+    scenes: Path,
+    records: Mapping[str, FrameRecord],
+    settings: Verify,
 ) -> Findings:
     """Read every sample of one shard and compare it with index, frame table and scene.
 
@@ -113,7 +131,7 @@ def verify_shard(
         folder: the shard folder.
         scenes: the scene store.
         records: rows of the frame table by key.
-        tolerance: see ``Verify.box_tolerance``.
+        settings: section ``verify``.
     """
     reader = ShardReader(folder)
     findings = [Findings(problems=tuple(_layout_problems(folder / entries[0].shard, entries)))]
@@ -123,9 +141,9 @@ def verify_shard(
         except ShardError as problem:
             findings.append(Findings(problems=(str(problem),)))
             continue
-        place = f"{folder / entry.shard}: sample {entry.key}"
-        problems = _record_problems(stored, entry, records.get(entry.key), place)
-        findings.append(_verify_sample(stored, problems, place, scenes, tolerance))
+        where = f"{folder / entry.shard}: sample {entry.key}"
+        problems = _record_problems(stored, entry, records.get(entry.key), where)
+        findings.append(_verify_sample(stored, problems, where, scenes, settings))
     return add_findings(findings)
 
 
@@ -164,7 +182,18 @@ def _record_problems(stored: StoredSample, entry: ShardEntry, record: FrameRecor
     return problems
 
 
-def _verify_sample(stored: StoredSample, problems: list[str], place: str, scenes: Path, tolerance: float) -> Findings:
+@lru_cache(maxsize=32)
+def _field_problem(scenes: Path, scene_key: str, limits: FieldLimits) -> str | None:
+    """Whether a stored field and the voxels beside it are of one surface; asked once per process."""
+    scene = load_scene(scenes, scene_key)
+    found = compare_stored(scene, limits)
+    return found and (
+        f"{scenes}: {scene_key}/sdf ({scene.attributes.get('sdf_source', 'of unknown source')}) contradicts "
+        f"{scene_key}/points, the scan's voxels: {found}; correct or remove the raw field and run: dvc repro scenes"
+    )
+
+
+def _verify_sample(stored: StoredSample, problems: list[str], where: str, scenes: Path, settings: Verify) -> Findings:
     """Compare a sample with its scene, and its body, if it has one, with its box.
 
     Args:
@@ -172,17 +201,15 @@ def _verify_sample(stored: StoredSample, problems: list[str], place: str, scenes
     """
     vertices = np.zeros((0, 3)) if stored.vertices_world is None else stored.vertices_world
     if not np.isfinite(vertices).all():
-        return Findings(problems=(*problems, f"{place}: vertices are not finite"))
+        return Findings(problems=(*problems, f"{where}: vertices are not finite"))
     if stored.vertices_world is not None:
-        problems += _body_problems(stored, stored.vertices_world, place, tolerance)
+        problems += _body_problems(stored, stored.vertices_world, where, settings.box_tolerance)
+    if field_problem := _field_problem(scenes, stored.scene_key, settings.agreement):
+        return Findings(problems=tuple(problems), contradictions=(field_problem,))
     scene = load_scene(scenes, stored.scene_key)
-    points = np.concatenate([vertices, invert_rigid(stored.camera_from_world)[None, :3, 3]])
+    camera = invert_rigid(stored.camera_from_world)[:3, 3]
+    points = np.concatenate([vertices, camera[None]])
     distance = sample_distance(scene.sdf, scene.sdf_min, scene.sdf_max, torch.from_numpy(points).float())
-    if not distance[-1] > 0:
-        problems.append(
-            f"{place}: the camera stands {-distance[-1]:.2f} m behind the surface of {stored.scene_key}; "
-            "pose and scan do not belong together, or the scan's faces are inside out"
-        )
     box = torch.from_numpy(crop_box(stored.person_box)).float()
     intrinsics, transform = (torch.from_numpy(m).float() for m in (stored.intrinsics, stored.camera_from_world))
     visible = visible_points(load_blocks(scenes, stored.scene_key), intrinsics, transform, box)
@@ -193,6 +220,7 @@ def _verify_sample(stored: StoredSample, problems: list[str], place: str, scenes
         with_contact=int(stored.contact is not None),
         empty_frustum=int(len(visible) == 0),
         vertices_behind=int((distance[:-1] < 0).sum()),
+        places={(stored.scene_key, stored.sequence): place(stored, scenes, camera, distance.numpy(), len(visible))},
     )
 
 

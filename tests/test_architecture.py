@@ -6,13 +6,21 @@ from tests import imports
 
 LAYERS = (  # lowest first; modules on one line never import each other
     ("sahmr.files", "sahmr.errors"),  # the standard library alone: schemas and catalog stand on the first
-    ("schemas", "sahmr.dimensions", "sahmr.structures", "sahmr.datasets"),
+    ("schemas", "sahmr.dimensions", "sahmr.units", "sahmr.structures", "sahmr.datasets"),
     ("sahmr.params_file",),
     ("sahmr.settings",),
     ("sahmr.raw",),
     ("sahmr.geometry", "sahmr.untrusted"),
     ("sahmr.body", "sahmr.sparse", "sahmr.scenes", "sahmr.shards"),
-    ("sahmr.readers", "sahmr.batches", "sahmr.network", "sahmr.losses", "sahmr.metrics", "sahmr.targets"),
+    (
+        "sahmr.readers",
+        "sahmr.batches",
+        "sahmr.network",
+        "sahmr.losses",
+        "sahmr.metrics",
+        "sahmr.targets",
+        "sahmr.placement",
+    ),
     ("sahmr.demo", "sahmr.training", "sahmr.baseline", "sahmr.verify", "sahmr.overlay"),
     ("sahmr.inference", "sahmr.evaluation"),
     ("catalog",),

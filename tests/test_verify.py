@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from sahmr import verify
+from sahmr.placement import placement_problems
 from sahmr.scenes.visible import block_points
 from sahmr.shards.reader import read_index
 from sahmr.shards.write import write_shard
@@ -20,7 +21,7 @@ def shard(world: Path, folder: Path, rows, members=None):
         "folder": folder,
         "scenes": world / "scenes/rich.zarr",
         "records": {row.key: row for row in rows},
-        "tolerance": 0.02,
+        "settings": small.VERIFY,
     }
 
 
@@ -102,7 +103,11 @@ def test_camera_behind_a_wall_is_found(small_world: Path, tmp_path: Path) -> Non
     pose[2, 3] = 2.2  # the room ends 2 m behind its middle
     row = replace(small.record(0), camera_from_world=tuple(pose.ravel().tolist()))
     entries, more = shard(small_world, tmp_path, [row])
-    assert "behind the surface of Room_scan" in " ".join(verify_shard(entries, **more).problems)
+    found = verify_shard(entries, **more)
+    scenes, records = {"Room_scan": small.scene_record()}, {row.key: row}
+    (told,) = placement_problems(found.places, small.VERIFY.placement, records=records, scenes=scenes)
+    assert told.startswith("scene Room_scan: scan room.ply contradicts cameras")
+    assert "the camera stands 0.20 m behind its surface" in told
 
 
 def test_index_is_compared_with_the_frame_table(small_world: Path) -> None:

@@ -30,6 +30,7 @@ class BodyParams:
         left_hand_pose, right_hand_pose: fewer than 45 numbers: PCA coefficients about the *mean* hand (RICH, PROX);
             45 numbers: axis-angles of the 15 joints about the *flat* hand (SMPL-H re-fits). None: the mean hand
             of SMPL-X, the flat hand of SMPL-H.
+        flat_hand: what given hand poses are about, flat (True) or mean hand; None: as their lengths say, see above.
         jaw_pose, leye_pose, reye_pose: [3], SMPL-X only.
         expression: [10], SMPL-X only.
     """
@@ -40,6 +41,7 @@ class BodyParams:
     body_pose: Array
     left_hand_pose: Array | None = None
     right_hand_pose: Array | None = None
+    flat_hand: bool | None = None
     jaw_pose: Array | None = None
     leye_pose: Array | None = None
     reye_pose: Array | None = None
@@ -65,17 +67,17 @@ def rotation_matrix(axis_angle: Array) -> Array:
     )
 
 
-def _hand(model: BodyModel, side: int, pose: Array | None) -> Array:
-    """[45] axis-angles of one hand; see :class:`BodyParams` for the two conventions."""
+def _hand(model: BodyModel, side: int, pose: Array | None, flat_hand: bool | None) -> Array:
+    """[45] axis-angles of one hand; see :class:`BodyParams` for the conventions."""
     assert model.hand_components is not None and model.hand_means is not None
     if pose is None:
         return model.hand_means[side] if model.kind == "smplx" else np.zeros(_HAND_JOINTS * 3)
-    if len(pose) == _HAND_JOINTS * 3:
-        return pose
     if len(pose) > _HAND_JOINTS * 3:
         raise BodyModelError(f"a hand pose has {len(pose)} numbers; allowed: at most {_HAND_JOINTS * 3}")
-    offset: Array = np.einsum("i,ij->j", pose, model.hand_components[side][: len(pose)])
-    return model.hand_means[side] + offset
+    is_full = len(pose) == _HAND_JOINTS * 3
+    offset: Array = pose if is_full else np.einsum("i,ij->j", pose, model.hand_components[side][: len(pose)])
+    is_flat = is_full if flat_hand is None else flat_hand
+    return offset if is_flat else model.hand_means[side] + offset
 
 
 def _full_pose(model: BodyModel, params: BodyParams) -> Array:
@@ -85,7 +87,10 @@ def _full_pose(model: BodyModel, params: BodyParams) -> Array:
     if model.kind == "smplx":
         parts += [zero if part is None else part for part in (params.jaw_pose, params.leye_pose, params.reye_pose)]
     if model.kind != "smpl":
-        parts += [_hand(model, 0, params.left_hand_pose), _hand(model, 1, params.right_hand_pose)]
+        parts += [
+            _hand(model, 0, params.left_hand_pose, params.flat_hand),
+            _hand(model, 1, params.right_hand_pose, params.flat_hand),
+        ]
     pose = np.concatenate(parts)
     if pose.size != len(model.parents) * 3:
         raise BodyModelError(

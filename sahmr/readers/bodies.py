@@ -15,27 +15,17 @@ from sahmr.body.skinning import BodyParams, pose_body
 from sahmr.body.transfer import NUM_SMPLX, TRANSFER_FILE, load_transfer, to_smpl_vertices
 from sahmr.dimensions import NUM_VERTICES
 from sahmr.errors import BodyModelError, RawDataError
-from sahmr.readers.base import BodyUnusableError
-from sahmr.untrusted.arrays import to_array
+from sahmr.readers.fits import MOST_BYTES, numbers, read_params
+from sahmr.units import as_if
 from sahmr.untrusted.meshes import read_ply
 from sahmr.untrusted.pickles import load_pickle
 
 Array = NDArray[np.float64]
 
-# Sizes of the parameters by schema (formats a.1, b, c). RICH and PROX: SMPL-X with 12 hand PCA coefficients;
-# SA-HMR's re-fits: SMPL-H with full hands, 1-D arrays.
-_SMPLX = {
-    "betas": 10, "global_orient": 3, "transl": 3, "body_pose": 63, "left_hand_pose": 12, "right_hand_pose": 12,
-    "jaw_pose": 3, "leye_pose": 3, "reye_pose": 3, "expression": 10,
-}  # fmt: skip
-_SMPLH = {
-    "betas": (10, 16), "global_orient": 3, "transl": 3, "body_pose": 63, "left_hand_pose": 45, "right_hand_pose": 45,
-}  # fmt: skip
-# Left over from the fits, of no use here.
-_IGNORED = {"pose_embedding", "camera_rotation", "camera_translation", "camera_center", "gender"}
-
-_MOST_BYTES = 1 << 25  # of a fit or contact file; published ones have up to 1 MB
-_LARGEST_M, _FARTHEST_M = 10.0, 1000.0  # a body, and its place in any of the frames it is given in
+# A body, and its place in any of the frames it is given in. A crouching person is 1 m large, 3.3 m if in feet; one who
+# stands with arms raised 2.5 m.
+_SMALLEST_M, _LARGEST_M, _FARTHEST_M = 0.3, 3.2, 1000.0
+_TYPICAL_M = (0.6, 2.5)
 
 
 @lru_cache(maxsize=4)
@@ -46,59 +36,6 @@ def _model(path: Path) -> BodyModel:
 @lru_cache(maxsize=1)
 def _transfer(path: Path) -> sp.csr_matrix:
     return load_transfer(path)
-
-
-def _vectors(path: Path, content: Any) -> dict[str, Array]:
-    """Parameters as float64 vectors under their usual names; ``beta`` is an alias of ``betas``."""
-    if not isinstance(content, dict):
-        raise RawDataError(f"{path}: expected a dict of body parameters, found {type(content).__name__}")
-    named = {("betas" if key == "beta" else str(key)): value for key, value in content.items()}
-    unknown = sorted(set(named) - set(_SMPLX) - _IGNORED)
-    if unknown:
-        raise RawDataError(f"{path}: unknown body parameters {unknown}; allowed: {sorted({*_SMPLX, *_IGNORED})}")
-    return {key: _numbers(path, key, named[key]).astype(np.float64).ravel() for key in _SMPLX if key in named}
-
-
-def _numbers(path: Path, key: str, value: Any) -> NDArray[Any]:
-    try:
-        array = to_array(value)
-    except (TypeError, ValueError, OverflowError) as problem:  # lists of unequal lengths, of text
-        raise RawDataError(f"{path}: '{key}' is no array of numbers ({problem}); fetch the file again") from None
-    if array.dtype.kind not in "biuf":
-        found = f"{type(value).__name__} of {array.dtype}"
-        raise RawDataError(f"{path}: '{key}' must hold real numbers, found {found}; fetch the file again")
-    return array
-
-
-def read_params(path: Path, *, nan_rule: str | None = None) -> tuple[str, BodyParams]:
-    """Read body parameters; keys and sizes decide the schema, never the folder's name.
-
-    Args:
-        path: pickle of the publisher.
-        nan_rule: drop rule for fits with NaN, where the publisher is known to ship some.
-
-    Returns:
-        Model kind (smplx | smplh) and the parameters.
-
-    Raises:
-        RawDataError: on unknown keys, missing keys, other sizes, or NaN.
-        BodyUnusableError: on NaN, if ``nan_rule`` is given.
-    """
-    vectors = _vectors(path, load_pickle(path, most_bytes=_MOST_BYTES))
-    kind = "smplh" if "left_hand_pose" in vectors and vectors["left_hand_pose"].size == 45 else "smplx"
-    sizes: dict[str, Any] = _SMPLH if kind == "smplh" else _SMPLX
-    missing = [key for key in sizes if key not in vectors]
-    if missing:
-        raise RawDataError(f"{path}: lacks {missing} of the {kind} parameters; found {sorted(vectors)}")
-    for key, size in sizes.items():
-        found = vectors[key].size
-        if found not in (size if isinstance(size, tuple) else (size,)):
-            raise RawDataError(f"{path}: '{key}' has {found} numbers, {kind} parameters of this dataset have {size}")
-    broken = [key for key in sizes if not np.isfinite(vectors[key]).all()]
-    if broken:
-        message = f"{path}: NaN or infinite values in {broken}; fetch the file again"
-        raise BodyUnusableError(nan_rule, message) if nan_rule else RawDataError(message)
-    return kind, BodyParams(**{key: vectors[key] for key in sizes})
 
 
 def smpl_vertices_of_mesh(path: Path, bodies: Path) -> Array:
@@ -127,7 +64,7 @@ def smpl_vertices_of_params(path: Path, bodies: Path, gender: str, *, nan_rule: 
         RawDataError: as :func:`read_params`.
         BodyModelError: if the model for this kind and gender is not there: that concerns more than one file.
     """
-    kind, params = read_params(path, nan_rule=nan_rule)
+    kind, params = read_params(path, gender=gender, nan_rule=nan_rule)
     model_file = clean_path(bodies, kind, gender)
     if not model_file.is_file():
         raise BodyModelError(
@@ -135,9 +72,20 @@ def smpl_vertices_of_params(path: Path, bodies: Path, gender: str, *, nan_rule: 
             f"{kind.upper()} model to bodies.raw and run: dvc repro bodies"
         )
     with np.errstate(over="ignore", invalid="ignore"):  # of wild parameters; reported below
-        vertices = pose_body(_model(model_file), params)
+        vertices = pose_body(_fitting_model(path, model_file, params), params)
     _check_size(path, vertices)
     return vertices if len(vertices) == NUM_VERTICES else to_smpl_vertices(_transfer(bodies / TRANSFER_FILE), vertices)
+
+
+def _fitting_model(path: Path, model_file: Path, params: BodyParams) -> BodyModel:
+    """The model of a fit, if it keeps as many shape directions as the fit uses."""
+    model = _model(model_file)
+    if len(params.betas) > model.num_betas:
+        raise BodyModelError(
+            f"{path}: has {len(params.betas)} betas, {model_file} keeps {model.num_betas} shape directions; set "
+            f"bodies.num_betas of params.yaml to {len(params.betas)} and run: dvc repro bodies"
+        )
+    return model
 
 
 def _check_size(path: Path, vertices: Array) -> None:
@@ -149,10 +97,17 @@ def _check_size(path: Path, vertices: Array) -> None:
     columns = np.ascontiguousarray(vertices.T)  # several times faster to search than [n, 3]
     low, high = columns.min(axis=1), columns.max(axis=1)
     size, far = float((high - low).max()), float(np.maximum(-low, high).max())
-    if not (size <= _LARGEST_M and far <= _FARTHEST_M):
+    if not _SMALLEST_M <= size <= _LARGEST_M:
+        looks = as_if(size, *_TYPICAL_M)
         raise RawDataError(
-            f"{path}: gives a body {size:.3g} m large, up to {far:.3g} m from the origin; allowed: {_LARGEST_M:g} m "
-            f"and {_FARTHEST_M:g} m; fetch it again"
+            f"{path}: gives a body {size:.3g} m large{looks}; allowed: {_SMALLEST_M:g} to {_LARGEST_M:g} m; "
+            + ("convert it to metres" if looks else "fetch it again")
+        )
+    if far > _FARTHEST_M:
+        raise RawDataError(
+            f"{path}: gives a body {far:.6g} m from the origin; allowed: {_FARTHEST_M:g} m; if that is a surveyor's "
+            "offset, subtract it from scan, cameras and bodies; if its place is in millimetres, convert it; else fetch "
+            "it again"
         )
 
 
@@ -162,11 +117,11 @@ def read_contact(path: Path) -> NDArray[np.bool_]:
     Raises:
         RawDataError: if the key is missing, has another length, or holds anything but 0 and 1.
     """
-    content = load_pickle(path, most_bytes=_MOST_BYTES)
+    content = load_pickle(path, most_bytes=MOST_BYTES)
     if not isinstance(content, dict) or "contact" not in content:
         found = sorted(map(str, content)) if isinstance(content, dict) else type(content).__name__
         raise RawDataError(f"{path}: expected a dict with 'contact', found {found}")
-    labels = _numbers(path, "contact", content["contact"])
+    labels = numbers(path, "contact", content["contact"])
     if labels.shape != (NUM_VERTICES,) or labels.dtype.kind not in "biuf" or not _is_binary(labels):
         found = f"{labels.dtype} {labels.shape}"
         raise RawDataError(f"{path}: 'contact' must be {NUM_VERTICES} zeros and ones, found {found}")

@@ -5,15 +5,19 @@ from __future__ import annotations
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sahmr.errors import RawDataError
+from sahmr.units import as_if
 from sahmr.untrusted.texts import read_json, read_xml
 
 Array = NDArray[np.float64]
 _LARGEST = 1e6  # metres or pixels in a calibration: far beyond any, and too small to overflow
+_FARTHEST_CAMERA_M = 100.0  # from the first of its capture; RICH's farthest is 14 m away (formats a.5)
+_SAME_PX = 0.5  # that two statements of one camera may differ by
 _RIGID_TOLERANCE = 1e-3  # of R R^T against identity; published matrices are rounded to about 1e-5
 
 
@@ -64,6 +68,7 @@ def read_rich_calibration(path: Path) -> Calibration:
     root = read_xml(path)
     extrinsics = np.concatenate([_xml_matrix(path, root, "CameraMatrix", (3, 4)), [[0.0, 0.0, 0.0, 1.0]]])
     check_rigid(f"{path}, CameraMatrix", extrinsics)
+    _check_distance(path, extrinsics)
     intrinsics = _xml_matrix(path, root, "Intrinsics", (3, 3))
     fx, fy, skew = intrinsics[0, 0], intrinsics[1, 1], intrinsics[0, 1]
     if not (
@@ -71,6 +76,16 @@ def read_rich_calibration(path: Path) -> Calibration:
     ):
         raise RawDataError(f"{path}: Intrinsics must be fx = fy > 0 without skew; found {intrinsics.tolist()}")
     return Calibration(intrinsics=_flat(intrinsics), camera_from_world=_flat(extrinsics))
+
+
+def _check_distance(path: Path, extrinsics: Array) -> None:
+    """In another unit a camera sees nobody, and its frames would only be counted as dropped."""
+    far = float(np.sqrt((extrinsics[:3, 3] ** 2).sum()))
+    if far > _FARTHEST_CAMERA_M:
+        raise RawDataError(
+            f"{path}, CameraMatrix: the camera is {far:.4g} m from the capture's first{as_if(far, 1, 30)}; allowed: "
+            f"{_FARTHEST_CAMERA_M:g} m; translations are in metres: convert them, or fetch it again"
+        )
 
 
 def check_first_camera(path: Path, calibration: Calibration) -> None:
@@ -104,7 +119,24 @@ def read_prox_intrinsics(path: Path) -> Array:
     if len(flat) != 4 or not all(isinstance(v, int | float) and 0 < v < _LARGEST for v in flat):
         raise RawDataError(f"{path}: expected 'f': [fx, fy] and 'c': [cx, cy] in pixels, found {values}")
     fx, fy, cx, cy = map(float, flat)
-    return np.array([[fx, 0.0, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]])
+    intrinsics = np.array([[fx, 0.0, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]])
+    _check_same(path, content.get("camera_mtx"), intrinsics)
+    return intrinsics
+
+
+def _check_same(path: Path, stated: Any, intrinsics: Array) -> None:
+    """``camera_mtx``, where it is there, says the same as ``f`` and ``c``."""
+    if stated is None:
+        return
+    try:
+        matrix = np.array(stated, dtype=np.float64)
+    except (ValueError, TypeError, OverflowError):
+        matrix = np.zeros(0)
+    if matrix.shape != (3, 3) or not (np.abs(matrix - intrinsics)[:2] <= _SAME_PX).all():
+        raise RawDataError(
+            f"{path}: 'camera_mtx' is {str(stated)[:120]}, but 'f' and 'c' say {intrinsics.tolist()}; they must be the "
+            "same within half a pixel; correct the wrong one"
+        )
 
 
 def _flat(matrix: Array) -> tuple[float, ...]:

@@ -14,6 +14,7 @@ from PIL import Image, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
 from sahmr.errors import RawDataError
+from sahmr.readers.image_headers import HEAD_BYTES, check_bits, other_format
 from sahmr.readers.jpeg import first_rows
 from sahmr.untrusted.regular import open_regular, read_regular
 from schemas.frame import FrameRecord
@@ -27,6 +28,8 @@ _EXIF_ORIENTATION = 0x0112
 # A principal point lies near the middle of its image; RICH's worst is 7 % off (formats a.5). Farther off means that
 # image and calibration have different sizes or orientations.
 PRINCIPAL_POINT_TOLERANCE = 0.15
+# Of the larger side: angles of view from 6 to 136 degrees; RICH's are 0.87 to 1.8. Millimetres are some 0.001.
+FOCAL_LENGTHS = (0.2, 10.0)
 
 
 @contextmanager
@@ -39,14 +42,27 @@ def _told_as_ours(path: Path) -> Iterator[None]:
     except RawDataError:
         raise
     except UnidentifiedImageError:
-        raise RawDataError(f"{path}: not a readable image ({', '.join(_FORMATS)}); fetch it again") from None
+        other = other_format(_head(path)) or "; fetch it again"
+        raise RawDataError(f"{path}: not a readable image ({', '.join(_FORMATS)}){other}") from None
     except Exception as problem:  # Pillow, of broken files: a SyntaxError for a PNG, a struct.error for an EXIF
         raise RawDataError(f"{path}: damaged image ({problem}); fetch it again") from None
 
 
+def _head(path: Path) -> bytes:
+    try:
+        with open_regular(path, most_bytes=_MOST_BYTES) as stream:
+            return stream.read(HEAD_BYTES)
+    except RawDataError:  # reported by who opens it to read pixels
+        return b""
+
+
 def _check_header(path: Path, image: Image.Image) -> None:
     if image.mode not in _MODES:
-        raise RawDataError(f"{path}: image mode is {image.mode}; allowed: {', '.join(_MODES)} with 8 bits per channel")
+        raise RawDataError(
+            f"{path}: image mode is {image.mode}; allowed: {', '.join(_MODES)} with 8 bits per channel; convert it"
+        )
+    if getattr(image, "n_frames", 1) != 1:
+        raise RawDataError(f"{path}: holds {image.n_frames} pictures ({image.format}); allowed: one per file")  # type: ignore[attr-defined]
     turned = Image.Image.getexif(image).get(_EXIF_ORIENTATION, 1)  # a PNG's own would decode the whole image
     if turned != 1:
         raise RawDataError(f"{path}: EXIF says the image is rotated ({turned}); store it upright, without that tag")
@@ -58,6 +74,7 @@ def image_size(path: Path) -> tuple[int, int]:
     Raises:
         RawDataError: if the file is missing, not an image, not 8 bits per channel, or flagged as rotated.
     """
+    check_bits(str(path), _head(path))
     with (
         _told_as_ours(path),
         open_regular(path, most_bytes=_MOST_BYTES) as stream,
@@ -85,6 +102,7 @@ def decode_region(path: Path, region: Region, divisor: int) -> NDArray[np.uint8]
     """
     with _told_as_ours(path):
         content = read_regular(path, most_bytes=_MOST_BYTES)
+        check_bits(str(path), content)
         if content.startswith(_PNG):
             with Image.open(io.BytesIO(content), formats=("PNG",)) as image:
                 image.verify()  # its checksums: decoding alone takes zeros for pixels
@@ -121,8 +139,16 @@ def check_fits_camera(path: Path, size: tuple[int, int], intrinsics: NDArray[np.
         divisor: how many times smaller the file is.
 
     Raises:
-        RawDataError: if the principal point is more than 15 % of a side away from the middle.
+        RawDataError: if the principal point is more than 15 % of a side away from the middle, or the focal length
+            belongs to no lens.
     """
+    focal = (float(intrinsics[0, 0]), float(intrinsics[1, 1]))
+    low, high = (share * max(size) for share in FOCAL_LENGTHS)
+    if not (low <= min(focal) and max(focal) <= high):
+        raise RawDataError(
+            f"{path}: image is {size[0]}x{size[1]} but its calibration has the focal length ({focal[0]:.4g}, "
+            f"{focal[1]:.4g}); allowed: {low:.4g} to {high:.4g} pixels; it must be in pixels of the full-size image"
+        )
     for axis, side in enumerate(size):
         center = float(intrinsics[axis, 2])
         if not abs(center - side / 2) <= PRINCIPAL_POINT_TOLERANCE * side:

@@ -73,7 +73,7 @@ IMAGES = (
     Case("image half as large", "image", d.image("JPEG", 0.5), "frames", "principal point"),
     Case("image of EXIF 6", "image", d.image("JPEG", exif=d.turned()), "frames", r"EXIF says.*rotated \(6\)"),
     Case("image with torn EXIF", "image", d.image("JPEG", exif=d.turned()[:20]), "frames", "damaged image.*EXIF"),
-    Case("16 bit png", "image", d.image("PNG", mode="I;16"), "frames", "mode is I;16; allowed: RGB, L"),
+    Case("16 bit png", "image", d.image("PNG", mode="I;16"), "frames", "states 16 bits per channel .grey.; allowed: 8"),
     Case("CMYK", "image", d.image("JPEG", mode="CMYK"), "frames", "mode is CMYK"),
     Case("palette", "image", d.image("PNG", mode="P"), "frames", "mode is P;"),
     Case("gif", "image", d.image("GIF", mode="P"), "frames", "not a readable image .JPEG, PNG, BMP."),

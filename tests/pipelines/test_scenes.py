@@ -10,7 +10,6 @@ from pipelines import scenes, verify
 from sahmr.batches.dataset import SampleDataset
 from sahmr.errors import QuarantineError, ShardError
 from sahmr.scenes.store import left_out_scenes, list_scenes
-from sahmr.verify import Verify
 from schemas.fields import SchemaError, to_table, write_table
 from schemas.scene import SCENE_SCHEMA
 from tests.worlds import small
@@ -63,7 +62,7 @@ def test_an_accepted_damaged_scan_is_left_out_with_its_samples(tmp_path: Path) -
     assert (list_scenes(store), left_out_scenes(store)) == ([], ["Room_scan"])
     with pytest.raises(ShardError, match="no samples"):
         SampleDataset(world / "shards/rich", store, "train")
-    verify.run("rich", Verify(box_tolerance=0.02), small.paths_of(world), small.PARALLEL)
+    verify.run("rich", small.VERIFY, small.paths_of(world), small.PARALLEL)
     report = json.loads((world / "reports/verify_rich.json").read_text())
     assert (report["samples"], report["left_out"]) == (0, {"damaged": 0, "without_scene": 9})
 

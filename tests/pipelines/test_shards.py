@@ -16,7 +16,6 @@ from sahmr.readers.prox import ProxRules
 from sahmr.readers.registry import open_reader
 from sahmr.shards.reader import read_index
 from sahmr.shards.write import ShardPlan
-from sahmr.verify import Verify
 from schemas.fields import SchemaError, from_table, read_table, to_table, write_table
 from schemas.frame import FRAME_SCHEMA, FrameRecord
 from schemas.quarantine import QUARANTINE_SCHEMA, Quarantined
@@ -211,7 +210,7 @@ def test_frames_without_ground_truth_go_the_whole_way(world: Path, run: Callable
     assert counts(run()) == (4, 4, 0, 0)
     entries = read_index(world / "shards/rich")
     assert [entry.key for entry in entries if not entry.has_body] == ["Room_val_00009", "Room_val_00010"]
-    verify.run("rich", Verify(box_tolerance=0.02), small.paths_of(world), small.PARALLEL)
+    verify.run("rich", small.VERIFY, small.paths_of(world), small.PARALLEL)
     found = json.loads((world / "reports/verify_rich.json").read_text())
     assert (found["problems"], found["samples"], found["without_body"], found["contact_labels"]) == ([], 11, 2, 8)
     (batch,) = make_loader(SampleDataset(world / "shards/rich", world / "scenes/rich.zarr", "val"), batch_size=2)

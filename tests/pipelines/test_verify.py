@@ -1,17 +1,19 @@
 import json
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import zarr
 
 from pipelines import verify
 from sahmr.errors import ShardError
-from sahmr.verify import Verify
 from schemas.fields import SchemaError
 from tests.worlds import small
 
 
 def run(folder: Path) -> None:
-    verify.run("rich", Verify(box_tolerance=0.02), small.paths_of(folder), small.PARALLEL)
+    verify.run("rich", small.VERIFY, small.paths_of(folder), small.PARALLEL)
 
 
 def test_report_and_damage(tmp_path: Path) -> None:
@@ -33,3 +35,23 @@ def test_report_and_damage(tmp_path: Path) -> None:
 def test_missing_inputs_name_the_stage_that_makes_them(tmp_path: Path) -> None:
     with pytest.raises(SchemaError, match="dvc repro frames"):
         run(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "looks"),
+    [
+        (lambda sdf: sdf * 1000, "its distances are as if in millimetres"),
+        (lambda sdf: sdf / 1000, "its distances are as if in kilometres"),
+        (lambda sdf: np.roll(sdf, 7, axis=1), "of its zero (at least 80%)"),
+    ],
+)
+def test_a_stored_field_that_contradicts_its_voxels(tmp_path: Path, change: Any, looks: str) -> None:
+    """Of a store that an older version wrote without comparing the two: one finding, however many samples."""
+    world = tmp_path / "world"
+    small.write_world(world)
+    group = zarr.open_group(str(world / "scenes/rich.zarr"), mode="r+")["Room_scan"]
+    group["sdf"][...] = change(group["sdf"][...])
+    with pytest.raises(ShardError, match="1 findings where raw files contradict each other") as told:
+        run(world)
+    assert "Room_scan/sdf (computed from the scan) contradicts Room_scan/points" in str(told.value)
+    assert looks in str(told.value)

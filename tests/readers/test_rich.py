@@ -179,7 +179,7 @@ def test_check_without_tables_or_root(tmp_path: Path, bodies: Path) -> None:
         (smplx_params(surprise=np.zeros(3)), r"unknown body parameters \['surprise'\]"),
         (smplx_params(betas=np.full((1, 10), np.nan)), r"NaN or infinite values in \['betas'\]"),
         (smplx_params(betas=np.zeros((1, 11))), "'betas' has 11 numbers"),
-        (smplx_params(left_hand_pose=np.zeros(45), right_hand_pose=np.zeros(45)), "SMPLH parameters of a male body"),
+        (smplx_params(left_hand_pose=np.zeros(45), right_hand_pose=np.zeros(45)), "SMPL-X fit with 45 numbers a hand"),
         (pickle.dumps(Path("x")), "class 'pathlib"),
         (pickle.dumps([1]), "expected a dict of body parameters, found list"),
     ],

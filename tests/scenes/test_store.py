@@ -52,15 +52,17 @@ def test_same_scan_same_bytes(small_world: Path, tmp_path: Path) -> None:
 
 def test_shipped_distance_is_taken_as_it_is(tmp_path: Path) -> None:
     small.room().export(tmp_path / "room.ply")
-    values = np.random.default_rng(0).normal(size=5**3)
-    np.save(tmp_path / "sdf.npy", values)
-    (tmp_path / "sdf.json").write_text(json.dumps({"min": [-1, -2, -3], "max": [1, 2, 3], "dim": 5}))
+    axes = [np.linspace(-end, end, 15) for end in (2.5, 2, 3)]
+    walls = [half - np.abs(x) for half, x in zip((2, 1.25, 2), np.meshgrid(*axes, indexing="ij"), strict=True)]
+    values = np.min(walls, axis=0)
+    np.save(tmp_path / "sdf.npy", values.ravel())
+    (tmp_path / "sdf.json").write_text(json.dumps({"min": [-2.5, -2, -3], "max": [2.5, 2, 3], "dim": 15}))
     record = replace(small.scene_record(), sdf_file="sdf.npy", sdf_info_file="sdf.json")
     scene = load_scene(write(tmp_path, tmp_path, record), "Room_scan")
-    np.testing.assert_array_equal(scene.sdf.numpy(), values.reshape(5, 5, 5).astype(np.float32))
+    np.testing.assert_array_equal(scene.sdf.numpy(), values.astype(np.float32))
     assert scene.attributes["sdf_source"] == "shipped by the publisher"
-    assert scene.sdf_max.tolist() == [1, 2, 3]
-    assert scene.attributes["sdf_spacing_m"] == [0.5, 1, 1.5]
+    assert scene.sdf_max.tolist() == [2.5, 2, 3]
+    assert scene.attributes["sdf_spacing_m"] == [5 / 14, 4 / 14, 6 / 14]
     assert "sdf_exact_within_m" not in scene.attributes
 
 

@@ -12,16 +12,20 @@ import numpy as np
 import trimesh
 
 from pipelines.conversion.parallel import Parallel
+from sahmr.placement import PlacementLimits
 from sahmr.scenes.build import Scenes, create_store, write_scene
 from sahmr.settings import Paths
 from sahmr.shards.encode import Shards, encode_sample, plan_crop
 from sahmr.shards.left_out import write_left_out
 from sahmr.shards.write import plan_shards, write_index, write_shard
+from sahmr.verify import Verify
 from schemas.fields import to_table, write_table
 from schemas.frame import FRAME_SCHEMA, FrameRecord
 from schemas.scene import SCENE_SCHEMA, SceneRecord
 
 PARALLEL = Parallel(workers=0, loaders=0, threads=1)
+# Bodies and labels are random: labelled vertices are no nearer to a wall than the others.
+VERIFY = Verify(box_tolerance=0.02, placement=PlacementLimits(contact_m=5.0, contact_ratio=9.0))
 WIDTH, HEIGHT = 320, 240
 SCENES = Scenes(voxel_pitch_m=0.05, sdf_spacing_m=0.1, sdf_margin_m=0.3, sdf_max_samples=10**6)
 SHARDS = Shards(samples_per_shard=4, max_side_px=160, margin=1.6, jpeg_quality=92)
