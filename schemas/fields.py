@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sahmr.files import publish_file
+from schemas.table_check import DamagedTableError, check_columns, open_parquet, read_group
 from schemas.version import VersionError, readable_minor
 
-_IDENTITY = ("schema", "schema_version", "stage")  # keys of a schema's metadata, after "sahmr."
 _Record = TypeVar("_Record")
 
 
@@ -81,16 +81,49 @@ def to_table(records: Iterable[Any], target: pa.Schema) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=target).combine_chunks()
 
 
+class Rows(Sequence[_Record]):
+    """Rows of a table that stay columns: each becomes a dataclass record when it is asked for, lists become tuples.
+
+    Raises:
+        SchemaError: if the table lacks a field of the record.
+    """
+
+    def __init__(self, table: pa.Table, record: type[_Record]) -> None:
+        names = [field.name for field in fields(record)]  # type: ignore[arg-type]  # callers pass dataclasses
+        missing = sorted(set(names) - set(table.column_names))
+        if missing:
+            raise SchemaError(f"table lacks the columns {missing} of {record.__name__}")
+        self.table, self.record = table.select(names), record
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    def __iter__(self) -> Iterator[_Record]:
+        for batch in self.table.to_batches(max_chunksize=1024):
+            for row in batch.to_pylist():
+                yield self.record(**{k: tuple(v) if isinstance(v, list) else v for k, v in row.items()})
+
+    @overload
+    def __getitem__(self, place: int) -> _Record: ...
+    @overload
+    def __getitem__(self, place: slice) -> Rows[_Record]: ...
+    def __getitem__(self, place: int | slice) -> _Record | Rows[_Record]:
+        numbers = range(len(self))[place]
+        if isinstance(numbers, int):
+            return next(iter(Rows(self.table.slice(numbers, 1), self.record)))
+        return Rows(self.table.take(pa.array(numbers, pa.int64())), self.record)
+
+
 def from_table(table: pa.Table, record: type[_Record]) -> list[_Record]:
-    """Rows of a table as dataclass records; list columns become tuples."""
-    names = [field.name for field in fields(record)]  # type: ignore[arg-type]  # callers pass dataclasses
-    missing = sorted(set(names) - set(table.column_names))
-    if missing:
-        raise SchemaError(f"table lacks the columns {missing} of {record.__name__}")
-    return [
-        record(**{k: tuple(v) if isinstance(v, list) else v for k, v in row.items()})
-        for row in table.select(names).to_pylist()
-    ]
+    """Rows of a table as dataclass records, all at once; see :class:`Rows`."""
+    return list(Rows(table, record))
+
+
+PARQUET = {  # how every table is written: bytes depend on the content alone, pages have checksums
+    "compression": "zstd", "compression_level": 3, "version": "2.6", "data_page_version": "1.0",
+    "use_dictionary": False, "write_page_checksum": True,
+}  # fmt: skip
+ROWS_PER_GROUP = 4096
 
 
 def write_table(path: Path, table: pa.Table, *, extra: Mapping[str, str] | None = None) -> None:
@@ -98,55 +131,89 @@ def write_table(path: Path, table: pa.Table, *, extra: Mapping[str, str] | None 
 
     Page checksums are on; ``extra`` joins the schema metadata in sorted order.
     """
-    meta = {**(table.schema.metadata or {}), **{k.encode(): v.encode() for k, v in (extra or {}).items()}}
-    table = table.replace_schema_metadata(dict(sorted(meta.items()))).combine_chunks()
+    table = table.cast(written_schema(table.schema, extra)).combine_chunks()
     with publish_file(path) as partial:
-        pq.write_table(
-            table,
-            partial,
-            compression="zstd",
-            compression_level=3,
-            version="2.6",
-            data_page_version="1.0",
-            row_group_size=4096,
-            use_dictionary=False,
-            write_page_checksum=True,
-        )
+        pq.write_table(table, partial, row_group_size=ROWS_PER_GROUP, **PARQUET)
 
 
-def read_table(path: Path, target: pa.Schema) -> pa.Table:
-    """Read Parquet, verify page checksums, and insist on the schema's name, major version and columns.
+def written_schema(target: pa.Schema, extra: Mapping[str, str] | None) -> pa.Schema:
+    """A schema as it is written: with more metadata, sorted."""
+    meta = {**(target.metadata or {}), **{k.encode(): v.encode() for k, v in (extra or {}).items()}}
+    return target.with_metadata(dict(sorted(meta.items())))
+
+
+class TableFile:
+    """A Parquet file that says it is of a schema, opened to be read row group by row group.
 
     A table of an older minor version gets the columns added since, with their defaults.
 
+    Args:
+        path: where.
+        target: its schema.
+        columns: to be read, in the schema's order; default: all.
+
     Raises:
-        SchemaError: if there is no such file, or it is of another schema, another major or a newer minor version.
+        SchemaError: if there is no such file, it is damaged, of another schema, another major or a newer minor
+            version, or its columns are not those of the schema.
     """
-    name, version, stage = (target.metadata[f"sahmr.{key}".encode()].decode() for key in _IDENTITY)
-    if not path.is_file():
-        raise SchemaError(f"{path}: no such file; make it with: dvc repro {stage}")
-    table = pq.read_table(path, page_checksum_verification=True)
-    found = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
-    if found.get("sahmr.schema") != name:
-        raise SchemaError(
-            f"{path}: sahmr.schema is {found.get('sahmr.schema')}, expected {name}; rebuild with: dvc repro {stage}"
+
+    def __init__(self, path: Path, target: pa.Schema, columns: Sequence[str] | None = None) -> None:
+        self.path, self._stage = path, target.metadata[b"sahmr.stage"].decode()
+        if not path.exists():
+            raise SchemaError(f"{path}: no such file; make it with: dvc repro {self._stage}")
+        try:
+            self._file, found = open_parquet(path)
+            self.metadata: dict[bytes, bytes] = dict(found.metadata or {})
+            minor = self._minor(target)
+            self._added = [field for field in target if _minor_of(field) > minor]
+            stored = [field for field in target if field not in self._added]
+            check_columns(found, pa.schema(stored))
+        except DamagedTableError as problem:
+            raise self._damaged(problem) from None
+        self.schema = pa.schema(
+            [field for field in target if columns is None or field.name in columns],
+            metadata={**self.metadata, **target.metadata},
         )
-    try:
-        minor = readable_minor(found.get("sahmr.schema_version"), version, rebuild=f"dvc repro {stage}")
-    except VersionError as problem:
-        raise SchemaError(f"{path}: {problem}") from None
-    added = [field for field in target if _minor_of(field) > minor]
-    for field in added:
-        values = pa.array([json.loads(field.metadata[b"default"])] * len(table), field.type)
-        table = table.add_column(target.get_field_index(field.name), field, values)
-    if table.column_names != target.names:
-        raise SchemaError(
-            f"{path}: columns {table.column_names}, expected {target.names}; rebuild with: dvc repro {stage}"
-        )
-    if f"{minor}" == version.split(".")[1]:
-        return table
-    meta = {**(table.schema.metadata or {}), **target.metadata}
-    return table.cast(target).replace_schema_metadata(meta)
+        self._stored = [field.name for field in stored if field.name in self.schema.names]
+        footer = self._file.metadata
+        self.group_rows = [footer.row_group(number).num_rows for number in range(footer.num_row_groups)]
+
+    def _minor(self, target: pa.Schema) -> int:
+        name, version = (target.metadata[f"sahmr.{key}".encode()].decode() for key in ("schema", "schema_version"))
+        found = self.metadata.get(b"sahmr.schema", b"None").decode(errors="replace")
+        if found != name:
+            raise DamagedTableError(f"sahmr.schema is {found}, expected {name}")
+        said = self.metadata.get(b"sahmr.schema_version")
+        try:
+            text = None if said is None else said.decode(errors="replace")
+            return readable_minor(text, version, rebuild=f"dvc repro {self._stage}")
+        except VersionError as problem:
+            raise SchemaError(f"{self.path}: {problem}") from None
+
+    def _damaged(self, problem: DamagedTableError) -> SchemaError:
+        return SchemaError(f"{self.path}: {problem}; rebuild with: dvc repro {self._stage}")
+
+    def group(self, number: int) -> pa.Table:
+        """One row group. Raises SchemaError if it is damaged."""
+        try:
+            table = read_group(self._file, number, self._stored)
+        except DamagedTableError as problem:
+            raise self._damaged(problem) from None
+        columns = {name: table.column(name) for name in self._stored}
+        for field in self._added:
+            value = json.loads(field.metadata[b"default"])
+            columns[field.name] = pa.chunked_array([pa.array([value] * len(table), field.type)])
+        return pa.table([columns[name] for name in self.schema.names], schema=self.schema)
+
+    def read(self) -> pa.Table:
+        """All of it. Raises SchemaError if it is damaged."""
+        groups = [self.group(number) for number in range(len(self.group_rows))]
+        return pa.concat_tables(groups) if groups else self.schema.empty_table()
+
+
+def read_table(path: Path, target: pa.Schema, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read all of a table. Arguments and errors as :class:`TableFile`."""
+    return TableFile(path, target, columns).read()
 
 
 def _minor_of(field: pa.Field) -> int:

@@ -15,7 +15,7 @@ MODULES = imports.modules()
 # how settings are checked.
 EXEMPT = {
     *("pipelines.environment", "pipelines.stage", "sahmr.errors", "sahmr.files", "sahmr.settings"),
-    "sahmr.network.batch_check",  # only refuses
+    *("sahmr.network.batch_check", "schemas.table_check", "sahmr.shards.index_check"),  # only refuse
 }
 EXEMPT_PACKAGES = ("pipelines.conversion.",)
 
