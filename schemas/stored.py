@@ -105,7 +105,9 @@ def merge_tables(paths: Sequence[Path], target: pa.Schema, *, by: str) -> Iterat
     """
     sorts = [read_table(path, target, [by]) for path in paths]
     starts = np.cumsum([0, *map(len, sorts)])
-    order = pc.sort_indices(pa.concat_tables(sorts), sort_keys=[(by, "ascending")]).to_numpy() if sorts else starts[:0]
+    if not sorts:
+        return
+    order = pc.sort_indices(pa.concat_tables(sorts), sort_keys=[(by, "ascending")]).to_numpy().astype(np.int64)
     del sorts
     read = lru_cache(maxsize=_PIECES)(lambda number: read_table(paths[number], target))
     for start in range(0, len(order), ROWS_PER_GROUP):

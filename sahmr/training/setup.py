@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +17,7 @@ from sahmr.settings import Paths, settings
 from sahmr.structures import Batch
 from sahmr.training.optimizer import Plan
 from sahmr.training.trainer import TrainingData
+from schemas.shard import ShardEntry
 
 log = logging.getLogger("sahmr")
 
@@ -119,7 +120,7 @@ def decisive_data(source: Source) -> dict[str, Any]:
     scenes: set[str] = set()
     for split in SPLITS:
         try:
-            entries = SampleDataset(source.shards, source.scenes, split).entries
+            entries: Sequence[ShardEntry] = SampleDataset(source.shards, source.scenes, split).entries
         except ShardError:
             if split == "train":
                 raise

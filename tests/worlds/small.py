@@ -12,6 +12,7 @@ import numpy as np
 import trimesh
 
 from pipelines.conversion.parallel import Parallel
+from sahmr.files import write_manifest
 from sahmr.scenes.build import Scenes, create_store, write_scene
 from sahmr.settings import Paths
 from sahmr.shards.encode import Shards, encode_sample, plan_crop
@@ -175,6 +176,16 @@ def write_world(folder: Path, rows: Sequence[FrameRecord] | None = None) -> None
         entries += write_shard(shards, plan.name, [(row, members(row)) for row in plan.records])
     write_index(shards, entries)
     write_left_out(shards, [])
+    write_manifests(folder)
+
+
+def write_manifests(folder: Path) -> None:
+    """What the stages would have written last."""
+    write_manifest(folder / "bodies/manifest.json", stage="bodies", dataset=None)
+    tables = ["rich.parquet", "rich_scenes.parquet"]
+    write_manifest(folder / "frames/rich.manifest.json", tables, stage="frames", dataset="rich")
+    write_manifest(folder / "scenes/rich.manifest.json", ["rich.zarr"], stage="scenes", dataset="rich")
+    write_manifest(folder / "shards/rich/manifest.json", stage="shards", dataset="rich")
 
 
 def paths_of(folder: Path) -> Paths:
