@@ -31,5 +31,5 @@ def compare_manifests(dataset: str, paths: Paths) -> None:
     problems = [line for path, stage, of in manifests for line in check_manifest(path, stage=stage, dataset=of)]
     if problems:
         more = [f"... and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
-        heading = f"{dataset}: {len(problems)} files are not as they were published:"
+        heading = f"{dataset}: {len(problems)} problems, files are not as they were published:"
         raise ShardError("\n".join([heading, *problems[:_SHOWN], *more]))

@@ -12,14 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sahmr.files import publish_file
-from schemas.table_check import DamagedTableError, check_columns, open_parquet, read_group
-from schemas.version import VersionError, readable_minor
+from schemas.table_check import CheckedFile
+from schemas.table_check import SchemaError as SchemaError  # what every schema raises
 
 _Record = TypeVar("_Record")
-
-
-class SchemaError(ValueError):
-    """A record or file does not have the columns its schema asks for."""
 
 
 def column(
@@ -158,52 +154,23 @@ class TableFile:
     """
 
     def __init__(self, path: Path, target: pa.Schema, columns: Sequence[str] | None = None) -> None:
-        self.path, self._stage = path, target.metadata[b"sahmr.stage"].decode()
-        if not path.exists():
-            raise SchemaError(f"{path}: no such file; make it with: dvc repro {self._stage}")
-        try:
-            self._file, found = open_parquet(path)
-            self.metadata: dict[bytes, bytes] = dict(found.metadata or {})
-            minor = self._minor(target)
-            self._added = [field for field in target if _minor_of(field) > minor]
-            stored = [field for field in target if field not in self._added]
-            check_columns(found, pa.schema(stored))
-        except DamagedTableError as problem:
-            raise self._damaged(problem) from None
+        self._file = CheckedFile(path, target)
+        self.metadata, self.group_rows = self._file.metadata, self._file.group_rows
         self.schema = pa.schema(
             [field for field in target if columns is None or field.name in columns],
             metadata={**self.metadata, **target.metadata},
         )
-        self._stored = [field.name for field in stored if field.name in self.schema.names]
-        footer = self._file.metadata
-        self.group_rows = [footer.row_group(number).num_rows for number in range(footer.num_row_groups)]
-
-    def _minor(self, target: pa.Schema) -> int:
-        name, version = (target.metadata[f"sahmr.{key}".encode()].decode() for key in ("schema", "schema_version"))
-        found = self.metadata.get(b"sahmr.schema", b"None").decode(errors="replace")
-        if found != name:
-            raise DamagedTableError(f"sahmr.schema is {found}, expected {name}")
-        said = self.metadata.get(b"sahmr.schema_version")
-        try:
-            text = None if said is None else said.decode(errors="replace")
-            return readable_minor(text, version, rebuild=f"dvc repro {self._stage}")
-        except VersionError as problem:
-            raise SchemaError(f"{self.path}: {problem}") from None
-
-    def _damaged(self, problem: DamagedTableError) -> SchemaError:
-        return SchemaError(f"{self.path}: {problem}; rebuild with: dvc repro {self._stage}")
 
     def group(self, number: int) -> pa.Table:
         """One row group. Raises SchemaError if it is damaged."""
-        try:
-            table = read_group(self._file, number, self._stored)
-        except DamagedTableError as problem:
-            raise self._damaged(problem) from None
-        columns = {name: table.column(name) for name in self._stored}
-        for field in self._added:
-            value = json.loads(field.metadata[b"default"])
-            columns[field.name] = pa.chunked_array([pa.array([value] * len(table), field.type)])
-        return pa.table([columns[name] for name in self.schema.names], schema=self.schema)
+        table = self._file.group(number, [name for name in self.schema.names if name in self._file.columns])
+        columns = []
+        for field in self.schema:
+            if field.name in table.column_names:
+                columns.append(table.column(field.name))
+            else:
+                columns.append(pa.array([json.loads(field.metadata[b"default"])] * len(table), field.type))
+        return pa.table(columns, schema=self.schema)
 
     def read(self) -> pa.Table:
         """All of it. Raises SchemaError if it is damaged."""
@@ -214,8 +181,3 @@ class TableFile:
 def read_table(path: Path, target: pa.Schema, columns: Sequence[str] | None = None) -> pa.Table:
     """Read all of a table. Arguments and errors as :class:`TableFile`."""
     return TableFile(path, target, columns).read()
-
-
-def _minor_of(field: pa.Field) -> int:
-    """Minor version that added a column."""
-    return int((field.metadata or {}).get(b"since", b"0.0").split(b".")[1])

@@ -61,6 +61,13 @@ class StoredRows(Sequence[_Record]):
         self.path, self.numbers, self._target, self._record = path, numbers, target, record
         self._state = _state(path)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """A pickled schema forgets that elements of lists are never null; Arrow's own format does not."""
+        return {**self.__dict__, "_target": self._target.serialize().to_pybytes()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _target=pa.ipc.read_schema(pa.py_buffer(state["_target"])))
+
     def __len__(self) -> int:
         return len(self.numbers)
 

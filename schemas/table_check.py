@@ -20,8 +20,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from schemas.version import VersionError, readable_minor
+
 _SHOWN = 300  # characters of what a library says
 _FIXED = ("unit", "frame")  # what a column says of itself and must not be otherwise; notes may be reworded
+
+
+class SchemaError(ValueError):
+    """A record or file does not have the columns its schema asks for."""
 
 
 class DamagedTableError(ValueError):
@@ -63,6 +69,57 @@ def open_parquet(path: Path) -> tuple[pq.ParquetFile, pa.Schema]:
         schema = file.schema_arrow
         _ = schema.names  # decodes them
     return file, schema
+
+
+class CheckedFile:
+    """A file that is open, of a schema and a version of it that is read, and has its columns.
+
+    Raises:
+        SchemaError: naming the file, what was found and what to do; also later, if a row group is damaged.
+    """
+
+    def __init__(self, path: Path, target: pa.Schema) -> None:
+        self.path, self._stage = path, target.metadata[b"sahmr.stage"].decode()
+        try:
+            with one_error():
+                is_there = path.exists()
+            if not is_there:
+                raise SchemaError(f"{path}: no such file; make it with: dvc repro {self._stage}")
+            self._file, found = open_parquet(path)
+            self.metadata: dict[bytes, bytes] = dict(found.metadata or {})
+            minor = self._minor(target)
+            stored = pa.schema([field for field in target if _minor_of(field) <= minor])
+            check_columns(found, stored)
+        except DamagedTableError as problem:
+            raise self._damaged(problem) from None
+        footer, self.columns = self._file.metadata, stored.names
+        self.group_rows = [footer.row_group(number).num_rows for number in range(footer.num_row_groups)]
+
+    def _minor(self, target: pa.Schema) -> int:
+        name, version = (target.metadata[f"sahmr.{key}".encode()].decode() for key in ("schema", "schema_version"))
+        found = self.metadata.get(b"sahmr.schema", b"None").decode(errors="replace")
+        if found != name:
+            raise DamagedTableError(f"sahmr.schema is {found}, expected {name}")
+        said = self.metadata.get(b"sahmr.schema_version", b"None").decode(errors="replace")
+        try:
+            return readable_minor(said, version, rebuild=f"dvc repro {self._stage}")
+        except VersionError as problem:
+            raise SchemaError(f"{self.path}: {problem}") from None
+
+    def _damaged(self, problem: DamagedTableError) -> SchemaError:
+        return SchemaError(f"{self.path}: {problem}; rebuild with: dvc repro {self._stage}")
+
+    def group(self, number: int, columns: list[str]) -> pa.Table:
+        """Some columns of a row group."""
+        try:
+            return read_group(self._file, number, columns)
+        except DamagedTableError as problem:
+            raise self._damaged(problem) from None
+
+
+def _minor_of(field: pa.Field) -> int:
+    """Minor version that added a column."""
+    return int((field.metadata or {}).get(b"since", b"0.0").split(b".")[1])
 
 
 def _check_footer(footer: pq.FileMetaData, size: int) -> None:
