@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -29,11 +29,12 @@ from sahmr.shards.encode import ENCODED_FIELDS, Shards, encode_sample, plan_crop
 from sahmr.shards.left_out import write_left_out
 from sahmr.shards.reader import INDEX_NAME
 from sahmr.shards.write import PLAN_COLUMNS, ShardPlan, deal, write_shard
-from schemas.fields import read_table, write_table
+from schemas.fields import read_table
 from schemas.frame import FRAME_SCHEMA, FrameRecord
 from schemas.quarantine import Quarantined
 from schemas.shard import SHARD_INDEX_SCHEMA
 from schemas.stored import StoredRows
+from schemas.tables_write import table_writer
 
 VERSION = 4  # of a piece's bytes; 4: receipts say in columns where samples lie
 INDEX_COLUMNS = (*PLAN_COLUMNS, "scene_key", "body_file")
@@ -65,28 +66,37 @@ def piece_inputs(plan: ShardPlan) -> list[Any]:
     return [plan.name, hashlib.sha256(json.dumps(fields).encode()).hexdigest()]
 
 
-def index_rows(frames: pa.Table, rows: Int[ndarray, " rows"], name: str, facts: Mapping[str, Any]) -> pa.Table:
-    """Rows of the index for one shard.
+def index_table(frames: pa.Table, made: Iterable[tuple[str, Int[ndarray, " rows"], Mapping[str, Any]]]) -> pa.Table:
+    """The index, sorted by key: the rows of the frame table that lie in some shard, and where they lie.
 
     Args:
         frames: ``INDEX_COLUMNS`` of the frame table.
-        rows: those the shard was planned of.
-        name: of the shard.
-        facts: of its receipt.
+        made: of each shard its name, the rows it was planned of, and the facts of its receipt.
     """
-    found = frames.take(pa.array(rows))
-    left_out = pa.array([row["item"] for row in facts["quarantined"]], pa.string())
-    found = found.filter(pc.invert(pc.is_in(found.column("key"), value_set=left_out)))
-    ends, sha256 = np.array(facts["ends"], dtype=np.int64), facts["sha256"]
+    shard, offset, length = np.full(len(frames), -1, np.int32), *(np.zeros(len(frames), np.int64) for _ in range(2))
+    sha256 = np.zeros(len(frames), "S64")
+    names: list[str] = []
+    for name, planned, facts in made:
+        rows, ends = planned, np.array(facts["ends"], dtype=np.int64)
+        if facts["quarantined"]:
+            left_out = {row["item"] for row in facts["quarantined"]}
+            keys = frames.column("key").take(pa.array(planned)).to_pylist()
+            rows = planned[[key not in left_out for key in keys]]
+        shard[rows], offset[rows], length[rows] = len(names), ends - np.diff(ends, prepend=0), np.diff(ends, prepend=0)
+        sha256[rows] = np.frombuffer(facts["sha256"].encode(), "S64")
+        names.append(name)
     columns = {
-        "shard": pa.array([name] * len(ends), pa.string()),
-        "offset": pa.array(np.concatenate([[0], ends[:-1]])[: len(ends)], pa.int64()),
-        "length": pa.array(np.diff(ends, prepend=0), pa.int64()),
-        "sha256": pa.array([sha256[64 * row : 64 * row + 64] for row in range(len(ends))], pa.string()),
-        "has_body": pc.is_valid(found.column("body_file")),
+        **{column: frames.column(column) for column in ("key", "split", "sequence", "scene_key")},
+        "shard": pa.DictionaryArray.from_arrays(pa.array(shard, mask=shard < 0), pa.array(names, pa.string())),
+        "offset": offset,
+        "length": length,
+        "sha256": pa.array(sha256).cast(pa.string()),
+        "has_body": pc.is_valid(frames.column("body_file")),
     }
-    columns |= {column: found.column(column) for column in ("key", "split", "sequence", "scene_key")}
-    return pa.Table.from_pydict(columns, schema=SHARD_INDEX_SCHEMA)
+    there = pa.table([columns[name] for name in SHARD_INDEX_SCHEMA.names], SHARD_INDEX_SCHEMA.names)
+    found = there if (shard >= 0).all() else there.filter(pa.array(shard >= 0))
+    order = pc.sort_indices(found.column("key"))
+    return found if np.array_equal(order, np.arange(len(order))) else found.take(order)  # stage frames sorts them
 
 
 def _inputs(record: FrameRecord, root: Path) -> list[tuple[str, Path, str | None]]:
@@ -135,14 +145,13 @@ def run(dataset: str, settings: Shards, paths: Paths, parallel: Parallel, *, raw
     planned = [Planned(item=plan, inputs=[context, *piece_inputs(plan)]) for plan in plans]
     receipts = work.run(planned, partial(write_planned, reader=reader, settings=settings), unit="shard")
     made = [(*plan, receipt) for plan, receipt in zip(dealt, receipts, strict=True) if receipt is not None]
-    index = pa.concat_tables(
-        [SHARD_INDEX_SCHEMA.empty_table(), *(index_rows(frames, rows, name, got.facts) for name, rows, got in made)]
-    )
+    index = index_table(frames, ((name, rows, receipt.facts) for name, rows, receipt in made))
     left_out = [Quarantined(**row) for _, _, receipt in made for row in receipt.facts["quarantined"]]
     with publish_folder(paths.shards / dataset) as folder:
         for _, _, receipt in made:
             work.store.link("shards", receipt, folder)
-        write_table(folder / INDEX_NAME, index.sort_by("key"))
+        with table_writer(folder / INDEX_NAME, SHARD_INDEX_SCHEMA) as writer:
+            writer.write(index)
         write_left_out(folder, left_out)
         known = {name: receipt.facts["shard_sha256"] for name, _, receipt in made}
         write_manifest(folder / MANIFEST_NAME, stage="shards", dataset=dataset, known=known)

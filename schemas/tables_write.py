@@ -22,15 +22,14 @@ class TableWriter:
         self._groups = self.rows = 0
 
     def write(self, table: pa.Table) -> None:
-        """Add rows of the schema."""
-        self._waiting.append(table.cast(self._schema))
+        """Add rows of the schema, or of what can be cast to it."""
+        for start in range(0, len(table), self._length):
+            self._waiting.append(table.slice(start, self._length).cast(self._schema))
+            if sum(map(len, self._waiting)) >= self._length:
+                rows = pa.concat_tables(self._waiting)
+                self._waiting = [rows.slice(self._length)] if len(rows) > self._length else []
+                self._flush(rows.slice(0, self._length))
         self.rows += len(table)
-        if sum(map(len, self._waiting)) >= self._length:
-            rows = pa.concat_tables(self._waiting)
-            whole = len(rows) // self._length * self._length
-            for start in range(0, whole, self._length):
-                self._flush(rows.slice(start, self._length))
-            self._waiting = [rows.slice(whole)] if whole < len(rows) else []
 
     def finish(self) -> None:
         """Write what is left; a table without rows has one row group without rows."""
