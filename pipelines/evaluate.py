@@ -32,9 +32,8 @@ from sahmr.overlay import Tile, draw_sheet
 from sahmr.scenes.store import load_scene
 from sahmr.settings import Paths, load_section, settings
 from sahmr.structures import BodyTopology, Sample
-from schemas.fields import ROWS_PER_GROUP, to_table
 from schemas.metric import METRIC_SCHEMA, MetricRecord
-from schemas.tables_write import TableWriter, table_writer
+from schemas.tables_write import ROWS_PER_GROUP, TableWriter, table_writer, to_table
 
 
 @settings

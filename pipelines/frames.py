@@ -30,12 +30,12 @@ from sahmr.raw import raw_root
 from sahmr.readers.base import BodyTask, Measured, Reader, Selection, Tally, add_tallies, raise_problems
 from sahmr.readers.registry import open_reader, rules_class
 from sahmr.settings import Paths, load_section
-from schemas.fields import read_table, to_table, write_table
+from schemas.fields import read_table
 from schemas.frame import FRAME_SCHEMA
 from schemas.quarantine import Quarantined
 from schemas.scene import SCENE_SCHEMA
 from schemas.stored import merge_tables
-from schemas.tables_write import table_writer
+from schemas.tables_write import table_writer, to_table, write_table
 
 VERSION = 2  # of a piece's bytes
 _BODIES_PER_PIECE = 256  # of one sequence

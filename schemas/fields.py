@@ -1,17 +1,15 @@
-"""Arrow types for boxes, transforms and points, and the one way tables are written and read."""
+"""Arrow types for boxes, transforms and points, and the one way tables are read; :mod:`schemas.tables_write` writes."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from sahmr.files import publish_file
 from schemas.table_check import CheckedFile
 from schemas.table_check import SchemaError as SchemaError  # what every schema raises
 
@@ -62,27 +60,8 @@ def schema(name: str, columns: Iterable[pa.Field], *, version: str, stage: str) 
     return pa.schema(list(columns), metadata=meta)
 
 
-def to_table(records: Iterable[Any], target: pa.Schema) -> pa.Table:
-    """Dataclass records to a table, sorted as given; raises SchemaError when the keys do not match."""
-    rows = []
-    for record in records:
-        names = [field.name for field in fields(record)]
-        if set(names) != set(target.names):
-            odd = sorted(set(names) ^ set(target.names))
-            raise SchemaError(f"{type(record).__name__} and schema {target.metadata} disagree on {odd}")
-        rows.append({name: getattr(record, name) for name in names})
-    for field in target:
-        if not field.nullable and any(row[field.name] is None for row in rows):
-            raise SchemaError(f"column '{field.name}' must not be null")
-    return pa.Table.from_pylist(rows, schema=target).combine_chunks()
-
-
 class Rows(Sequence[_Record]):
-    """Rows of a table that stay columns: each becomes a dataclass record when it is asked for, lists become tuples.
-
-    Raises:
-        SchemaError: if the table lacks a field of the record.
-    """
+    """Rows of a table that stay columns: each becomes a dataclass record when it is asked for, lists become tuples."""
 
     def __init__(self, table: pa.Table, record: type[_Record]) -> None:
         names = [field.name for field in fields(record)]  # type: ignore[arg-type]  # callers pass dataclasses
@@ -115,33 +94,8 @@ def from_table(table: pa.Table, record: type[_Record]) -> list[_Record]:
     return list(Rows(table, record))
 
 
-PARQUET = {  # how every table is written: bytes depend on the content alone, pages have checksums
-    "compression": "zstd", "compression_level": 3, "version": "2.6", "data_page_version": "1.0",
-    "use_dictionary": False, "write_page_checksum": True,
-}  # fmt: skip
-ROWS_PER_GROUP = 4096
-
-
-def write_table(path: Path, table: pa.Table, *, extra: Mapping[str, str] | None = None) -> None:
-    """Write Parquet whose bytes depend on the content alone; appears under its name only when complete.
-
-    Page checksums are on; ``extra`` joins the schema metadata in sorted order.
-    """
-    table = table.cast(written_schema(table.schema, extra)).combine_chunks()
-    with publish_file(path) as partial:
-        pq.write_table(table, partial, row_group_size=ROWS_PER_GROUP, **PARQUET)
-
-
-def written_schema(target: pa.Schema, extra: Mapping[str, str] | None) -> pa.Schema:
-    """A schema as it is written: with more metadata, sorted."""
-    meta = {**(target.metadata or {}), **{k.encode(): v.encode() for k, v in (extra or {}).items()}}
-    return target.with_metadata(dict(sorted(meta.items())))
-
-
 class TableFile:
-    """A Parquet file that says it is of a schema, opened to be read row group by row group.
-
-    A table of an older minor version gets the columns added since, with their defaults.
+    """A Parquet file read row group by row group; an older minor version gets the columns added since, by default.
 
     Args:
         path: where.
@@ -164,13 +118,11 @@ class TableFile:
     def group(self, number: int) -> pa.Table:
         """One row group. Raises SchemaError if it is damaged."""
         table = self._file.group(number, [name for name in self.schema.names if name in self._file.columns])
-        columns = []
-        for field in self.schema:
-            if field.name in table.column_names:
-                columns.append(table.column(field.name))
-            else:
-                columns.append(pa.array([json.loads(field.metadata[b"default"])] * len(table), field.type))
-        return pa.table(columns, schema=self.schema)
+        for place, field in enumerate(self.schema):
+            if field.name not in self._file.columns:
+                values = pa.array([json.loads(field.metadata[b"default"])] * len(table), field.type)
+                table = table.add_column(place, field, values)
+        return pa.table(table.columns, schema=self.schema)
 
     def read(self) -> pa.Table:
         """All of it. Raises SchemaError if it is damaged."""

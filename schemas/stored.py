@@ -13,10 +13,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from schemas.fields import ROWS_PER_GROUP, Rows, SchemaError, TableFile, read_table
+from schemas.fields import Rows, SchemaError, TableFile, read_table
 
 _Record = TypeVar("_Record")
 _KEPT = 2  # row groups; rows are mostly asked for in their order
+_MERGED = 4096  # rows of many tables at a time
 _PIECES = 64  # tables that are open at once while many are merged
 
 
@@ -117,8 +118,8 @@ def merge_tables(paths: Sequence[Path], target: pa.Schema, *, by: str) -> Iterat
     order = pc.sort_indices(pa.concat_tables(sorts), sort_keys=[(by, "ascending")]).to_numpy().astype(np.int64)
     del sorts
     read = lru_cache(maxsize=_PIECES)(lambda number: read_table(paths[number], target))
-    for start in range(0, len(order), ROWS_PER_GROUP):
-        yield _gather(order[start : start + ROWS_PER_GROUP], starts, read)
+    for start in range(0, len(order), _MERGED):
+        yield _gather(order[start : start + _MERGED], starts, read)
 
 
 def _gather(numbers: NDArray[np.integer], ends: NDArray[np.integer], part: Any) -> pa.Table:

@@ -15,8 +15,8 @@ from sahmr.errors import ShardError
 from sahmr.evaluation import add_scores, check_keys, find_predictions, mean_scores, score, sequence_csv, summarise
 from sahmr.scenes.store import Scene
 from sahmr.shards.decode import StoredGeometry
-from schemas.fields import to_table
 from schemas.metric import METRIC_NAMES, METRIC_SCHEMA, MetricRecord
+from schemas.tables_write import to_table
 from tests.worlds import small
 from tests.worlds.networks import make_topology
 

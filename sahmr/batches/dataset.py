@@ -115,9 +115,8 @@ class SampleDataset(Dataset[Sample]):
         is_ours = pc.and_(pc.equal(splits, self.split), pc.invert(pc.is_in(scenes, value_set=without)))
         if not pc.any(is_ours).as_py():
             found = sorted(pc.unique(splits.cast(pa.string())).to_pylist())
-            raise ShardError(
-                f"{self.reader.folder}: no samples of split '{self.split}', the index has {found}; choose one of these"
-            )
+            place = f"{self.reader.folder}: no samples of split '{self.split}'"
+            raise ShardError(f"{place}, the index has {found}; choose one of these")
         return Rows(index.table.filter(is_ours).combine_chunks(), ShardEntry)
 
     def __getstate__(self) -> dict[str, Any]:

@@ -31,8 +31,7 @@ class ShardReader:
             verify: also compare the SHA-256.
 
         Raises:
-            ShardError: if the shard is missing, no file of the folder, too short, or (``verify``) not what the index
-                says.
+            ShardError: if the shard is missing, no file, too short, or (``verify``) not what the index says.
         """
         place = f"{self.folder / entry.shard}: sample {entry.key}"
         try:

@@ -16,9 +16,9 @@ from numpy import ndarray
 
 from sahmr.errors import ShardError
 from sahmr.shards.reader import INDEX_NAME
-from schemas.fields import to_table, write_table
 from schemas.frame import FrameRecord
 from schemas.shard import SHARD_INDEX_SCHEMA, ShardEntry
+from schemas.tables_write import to_table, write_table
 
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]")
 _GROUP_COLUMNS = ("dataset", "split", "sequence")

@@ -62,7 +62,7 @@ def frames_of(start: int, count: int) -> pa.Table:
 
 def fabricate(folder: Path) -> None:
     """Pieces of the frame table, two rows of scenes."""
-    from schemas.fields import write_table
+    from schemas.tables_write import write_table
 
     for start in range(0, ROWS, PIECE):
         write_table(folder / f"pieces/{start}", frames_of(start, PIECE))

@@ -11,8 +11,9 @@ from sahmr.batches.dataset import SampleDataset
 from sahmr.errors import QuarantineError, ShardError
 from sahmr.scenes.store import left_out_scenes, list_scenes
 from sahmr.verify import Verify
-from schemas.fields import SchemaError, to_table, write_table
+from schemas.fields import SchemaError
 from schemas.scene import SCENE_SCHEMA
+from schemas.tables_write import to_table, write_table
 from tests.worlds import small
 
 

@@ -17,9 +17,10 @@ from sahmr.readers.registry import open_reader
 from sahmr.shards.reader import read_index
 from sahmr.shards.write import ShardPlan
 from sahmr.verify import Verify
-from schemas.fields import SchemaError, from_table, read_table, to_table, write_table
+from schemas.fields import SchemaError, from_table, read_table
 from schemas.frame import FRAME_SCHEMA, FrameRecord
 from schemas.quarantine import QUARANTINE_SCHEMA, Quarantined
+from schemas.tables_write import to_table, write_table
 from tests.worlds import raw_trees, small
 
 TEST, TRAIN, SHORT = (

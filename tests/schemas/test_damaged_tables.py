@@ -12,13 +12,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from catalog.entries import CATALOG_SCHEMA, CatalogEntry
-from schemas.fields import PARQUET, SchemaError, read_table, to_table, write_table
+from schemas.fields import SchemaError, read_table
 from schemas.frame import FRAME_SCHEMA
 from schemas.metric import METRIC_NAMES, METRIC_SCHEMA, MetricRecord
 from schemas.prediction import PREDICTION_SCHEMA, prediction_table
 from schemas.quarantine import QUARANTINE_SCHEMA, Quarantined
 from schemas.scene import SCENE_SCHEMA
 from schemas.shard import SHARD_INDEX_SCHEMA, ShardEntry
+from schemas.tables_write import PARQUET, to_table, write_table
 from tests.schemas.mutations import mutations
 from tests.worlds import small
 

@@ -8,13 +8,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from catalog.entries import CATALOG_SCHEMA
-from schemas.fields import SchemaError, column, from_table, read_table, schema, to_table, write_table
+from schemas.fields import SchemaError, column, from_table, read_table, schema
 from schemas.frame import FRAME_SCHEMA, FrameRecord
 from schemas.metric import METRIC_NAMES, METRIC_SCHEMA
 from schemas.prediction import PREDICTION_SCHEMA
 from schemas.quarantine import QUARANTINE_SCHEMA
 from schemas.scene import SCENE_SCHEMA
 from schemas.shard import SHARD_INDEX_SCHEMA, ShardEntry
+from schemas.tables_write import to_table, write_table
 from schemas.version import VersionError, readable_minor
 
 GOLDEN = Path(__file__).parent / "golden"  # a change here is a change of format: raise the schema's version with it

@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from schemas.fields import Rows, SchemaError, read_table, to_table, write_table
+from schemas.fields import Rows, SchemaError, read_table
 from schemas.frame import FRAME_SCHEMA, FrameRecord
 from schemas.stored import StoredRows, StoredTable, merge_tables
-from schemas.tables_write import table_writer
+from schemas.tables_write import table_writer, to_table, write_table
 from tests.worlds import small
 
 RECORDS = [replace(small.record(number), key=f"k{number * 7 % 50:03d}") for number in range(50)]

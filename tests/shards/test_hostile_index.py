@@ -16,8 +16,8 @@ from sahmr.batches.dataset import SampleDataset
 from sahmr.errors import ShardError
 from sahmr.shards.reader import ShardReader, read_index
 from sahmr.shards.write import write_index
-from schemas.fields import to_table, write_table
 from schemas.shard import SHARD_INDEX_SCHEMA, ShardEntry
+from schemas.tables_write import to_table, write_table
 
 Change = Callable[[list[ShardEntry]], list[ShardEntry]]
 

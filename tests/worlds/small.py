@@ -18,9 +18,9 @@ from sahmr.settings import Paths
 from sahmr.shards.encode import Shards, encode_sample, plan_crop
 from sahmr.shards.left_out import write_left_out
 from sahmr.shards.write import plan_shards, write_index, write_shard
-from schemas.fields import to_table, write_table
 from schemas.frame import FRAME_SCHEMA, FrameRecord
 from schemas.scene import SCENE_SCHEMA, SceneRecord
+from schemas.tables_write import to_table, write_table
 
 PARALLEL = Parallel(workers=0, loaders=0, threads=1)
 WIDTH, HEIGHT = 320, 240
