@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
 from catalog.entries import CatalogEntry
 from sahmr.files import file_sha256, folder_digest
+from schemas.fields import SchemaError
+from schemas.table_check import DamagedTableError, open_parquet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +32,10 @@ def scan(artifacts: Iterable[Artifact]) -> Iterator[CatalogEntry]:
 
 def _describe(artifact: Artifact) -> CatalogEntry:
     files = _files(artifact.path)
-    name, rows = _count(artifact)
+    try:
+        name, rows = _count(artifact)
+    except (DamagedTableError, ValueError) as problem:
+        raise SchemaError(f"{artifact.path}: {problem}; rebuild with: dvc repro {artifact.stage}") from None
     return CatalogEntry(
         path=artifact.path.as_posix(),
         stage=artifact.stage,
@@ -66,12 +69,18 @@ def _count(artifact: Artifact) -> tuple[str | None, int | None]:
 def _table(path: Path) -> tuple[str | None, int | None]:
     if not path.is_file():
         return None, None
-    parquet = pq.read_metadata(path)
-    name = (parquet.metadata or {}).get(b"sahmr.schema")
-    return (name.decode() if name else None), parquet.num_rows
+    file, schema = open_parquet(path)
+    name = (schema.metadata or {}).get(b"sahmr.schema")
+    return (name.decode() if name else None), file.metadata.num_rows
 
 
 def _groups(store: Path) -> int:
     """Number of groups one level below the root of a Zarr v3 store."""
-    nodes = (json.loads(node.read_text()) for node in store.glob("*/zarr.json"))
-    return sum(node.get("node_type") == "group" for node in nodes)
+    return sum(_is_group(node) for node in store.glob("*/zarr.json"))
+
+
+def _is_group(node: Path) -> bool:
+    try:
+        return bool(json.loads(node.read_bytes())["node_type"] == "group")
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as problem:
+        raise ValueError(f"{node.parent.name}/{node.name} is damaged ({problem})") from None

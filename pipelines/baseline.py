@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipelines.conversion.parallel import Parallel
+from pipelines.manifests import manifest_beside
 from pipelines.stage import log, parse_dataset, stage
 from sahmr.baseline import Means, cameras_of, mean_body, middle_roots
 from sahmr.body.topology import load_topology
 from sahmr.errors import ShardError
+from sahmr.files import remove_manifest, write_manifest
 from sahmr.scenes.store import left_out_scenes
 from sahmr.settings import Paths, Split, load_section, settings
 from sahmr.shards.reader import ShardReader, read_index
 from sahmr.structures import Camera
-from schemas.fields import write_table
-from schemas.prediction import PREDICTION_SCHEMA, SPLIT, prediction_table
+from schemas.fields import Rows
+from schemas.prediction import PREDICTION_SCHEMA, ROWS_PER_GROUP, SPLIT, prediction_table
+from schemas.shard import ShardEntry
+from schemas.tables_write import table_writer
 
 
 @settings
@@ -50,23 +55,37 @@ def run(dataset: str, section: Baseline, paths: Paths, parallel: Parallel) -> No
     Raises:
         ShardError, StoreError: if shards or scenes are missing or damaged, or the split has no samples.
     """
-    folder, without = paths.shards / dataset, set(left_out_scenes(paths.scenes / f"{dataset}.zarr"))
-    entries = [entry for entry in read_index(folder) if entry.scene_key not in without]
-    chosen = [entry for entry in entries if entry.split == section.split]
+    folder, without = paths.shards / dataset, left_out_scenes(paths.scenes / f"{dataset}.zarr")
+    entries = read_index(folder).table
+    entries = entries.filter(pc.invert(pc.is_in(entries.column("scene_key"), value_set=pa.array(without, pa.string()))))
+    chosen, training = (_of_split(entries, split) for split in (section.split, "train"))
     if not chosen:
-        found = sorted({entry.split for entry in entries})
+        found = sorted(pc.unique(entries.column("split").cast(pa.string())).to_pylist())
         raise ShardError(f"{folder}: no samples of split '{section.split}', the index has {found}; choose one of these")
     reader = ShardReader(folder)
-    training = [entry for entry in entries if entry.split == "train"]
     means = mean_body(map(reader.geometry, training), load_topology(paths.bodies).joint_regressor)
-    table = PREDICTION_SCHEMA.empty_table()
-    if means is not None:
-        table = _predict(means, [entry.key for entry in chosen], cameras_of(map(reader.geometry, chosen)))
-    write_table(paths.predictions / dataset / "baseline.parquet", table, extra={SPLIT: section.split})
+    path = paths.predictions / dataset / "baseline.parquet"
+    extra = {SPLIT: section.split}
+    with table_writer(path, PREDICTION_SCHEMA, extra=extra, rows_per_group=ROWS_PER_GROUP) as writer:
+        for rows in _runs(chosen) if means is not None else ():
+            assert means is not None
+            writer.write(_predict(means, [entry.key for entry in rows], cameras_of(map(reader.geometry, rows))))
+        remove_manifest(manifest_beside(path))
+    write_manifest(manifest_beside(path), [path.name], stage="baseline", dataset=dataset)
     if means is None:
         log.info("baseline %s: no ground truth in split train, so there is no baseline", dataset)
     else:
         log.info("baseline %s: mean body of split train, for %d person-images", dataset, len(chosen))
+
+
+def _of_split(entries: pa.Table, split: str) -> Rows[ShardEntry]:
+    return Rows(entries.filter(pc.equal(entries.column("split"), split)).combine_chunks(), ShardEntry)
+
+
+def _runs(entries: Rows[ShardEntry]) -> Iterator[Rows[ShardEntry]]:
+    """As many at a time as a row group holds."""
+    for start in range(0, len(entries), ROWS_PER_GROUP):
+        yield entries[start : start + ROWS_PER_GROUP]
 
 
 def _predict(means: Means, keys: Sequence[str], camera: Camera) -> pa.Table:

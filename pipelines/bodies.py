@@ -12,6 +12,7 @@ from sahmr.body.build_topology import write_topology
 from sahmr.body.files import BodyFiles, find_body_files
 from sahmr.body.model import body_model, clean_path, read_official, write_clean
 from sahmr.body.transfer import TRANSFER_FILE, read_transfer, write_transfer
+from sahmr.files import MANIFEST_NAME, publish_folder, write_manifest
 from sahmr.settings import AnyPath, Between, Paths, load_section, settings
 
 
@@ -45,13 +46,15 @@ def run(settings: Bodies, paths: Paths) -> None:
         BodyModelError: listing missing files, or naming one that is not what it must be.
     """
     files = find_body_files(settings.raw)
-    count = write_models(files, paths.bodies, settings)
-    write_transfer(paths.bodies / TRANSFER_FILE, read_transfer(files.transfer))
-    arrays = read_official(files.smpl_neutral, "smpl", num_betas=settings.num_betas)
-    neutral = body_model(arrays, "smpl", settings.num_betas)
-    write_topology(
-        paths.bodies, neutral, regressor=files.joint_regressor, downsampling=files.downsampling, parts=files.parts
-    )
+    with publish_folder(paths.bodies) as folder:
+        count = write_models(files, folder, settings)
+        write_transfer(folder / TRANSFER_FILE, read_transfer(files.transfer))
+        arrays = read_official(files.smpl_neutral, "smpl", num_betas=settings.num_betas)
+        neutral = body_model(arrays, "smpl", settings.num_betas)
+        write_topology(
+            folder, neutral, regressor=files.joint_regressor, downsampling=files.downsampling, parts=files.parts
+        )
+        write_manifest(folder / MANIFEST_NAME, stage="bodies", dataset=None)
     log.info("bodies: %d models, transfer matrix and topology -> %s", count, paths.bodies)
 
 

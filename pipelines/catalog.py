@@ -13,7 +13,7 @@ from pipelines.stage import log, stage
 from sahmr.files import publish_text
 from sahmr.raw import load_raw_roots
 from sahmr.settings import Paths, load_section
-from schemas.fields import to_table, write_table
+from schemas.tables_write import to_table, write_table
 
 
 def artifacts(paths: Paths, datasets: Sequence[str]) -> list[Artifact]:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from tqdm import tqdm
 
 from pipelines.conversion.parallel import Parallel
+from pipelines.manifests import manifest_beside
 from pipelines.stage import log, parse_dataset, stage
 from sahmr.batches.dataset import SampleDataset
 from sahmr.body.topology import load_topology
 from sahmr.errors import ShardError
 from sahmr.evaluation import (
     Predictions,
-    check_keys,
+    add_scores,
     find_predictions,
     missing_truth,
     read_predictions,
@@ -25,13 +28,13 @@ from sahmr.evaluation import (
     sequence_csv,
     summarise,
 )
-from sahmr.files import publish_text
+from sahmr.files import publish_text, remove_manifest, write_manifest
 from sahmr.overlay import Tile, draw_sheet
 from sahmr.scenes.store import load_scene
 from sahmr.settings import Between, Paths, Split, load_section, settings
 from sahmr.structures import BodyTopology, Sample
-from schemas.fields import to_table, write_table
 from schemas.metric import METRIC_SCHEMA, MetricRecord
+from schemas.tables_write import ROWS_PER_GROUP, TableWriter, table_writer, to_table
 
 
 @settings
@@ -72,21 +75,24 @@ def run(dataset: str, section: Evaluate, paths: Paths, parallel: Parallel) -> No
     predictors = list(_read(samples, section, paths.predictions / dataset))
     if not predictors:
         raise ShardError(f"{paths.predictions / dataset}: no table has a row; make predictions with: dvc repro predict")
-    bodiless = [entry.key for entry in samples.entries if not entry.has_body]
-    if bodiless:
+    has_body = samples.entries.table.column("has_body")
+    if not pc.all(has_body).as_py():
+        bodiless = samples.entries.table.column("key").filter(pc.invert(has_body)).to_pylist()
         raise missing_truth(bodiless, source=str(paths.shards / dataset))
-    topology = load_topology(paths.bodies)
-    records = _score(samples, predictors, topology)
-    table = to_table(records, METRIC_SCHEMA)
-    summary = summarise(table)
-    first = predictors[0]
+    topology, first, scores = load_topology(paths.bodies), predictors[0], paths.scores / f"{dataset}.parquet"
     title = (
         f"{dataset.upper()}, split {section.split}: ground truth, prediction ({first.predictor}), both from the side"
     )
-    tiles = list(_tiles(samples, first, records[:: len(predictors)], section.sheet_frames))
-    draw_sheet(tiles, topology.faces.numpy(), paths.reports / f"{dataset}_sheet.png", title=title)
-    write_table(paths.scores / f"{dataset}.parquet", table)
-    publish_text(paths.reports / f"{dataset}_plot.csv", sequence_csv(table))
+    drawn = np.linspace(0, len(samples) - 1, min(section.sheet_frames, len(samples))).round().astype(int).tolist()
+    with table_writer(scores, METRIC_SCHEMA) as writer:
+        kept: dict[int, MetricRecord] = {}
+        sums = add_scores(_written(writer, _score(samples, predictors, topology), set(drawn), kept))
+        tiles = [_tile(samples[place], place, first, record) for place, record in kept.items()]
+        draw_sheet(tiles, topology.faces.numpy(), paths.reports / f"{dataset}_sheet.png", title=title)
+        remove_manifest(manifest_beside(scores))
+    write_manifest(manifest_beside(scores), [scores.name], stage="evaluate", dataset=dataset)
+    summary = summarise(sums)
+    publish_text(paths.reports / f"{dataset}_plot.csv", sequence_csv(sums))
     publish_text(paths.reports / f"{dataset}_metrics.json", json.dumps(summary, indent=2) + "\n")
     means = (f"{each.predictor} {summary[each.predictor]['global_mpjpe_mm']:.1f} mm" for each in predictors)
     log.info("evaluate %s: %d person-images; G-MPJPE: %s", dataset, len(samples), ", ".join(means))
@@ -95,34 +101,46 @@ def run(dataset: str, section: Evaluate, paths: Paths, parallel: Parallel) -> No
 def _read(samples: SampleDataset, section: Evaluate, folder: Path) -> Iterator[Predictions]:
     """The tables that have rows, each sure to cover the split."""
     for path in find_predictions(folder):
-        predictions = read_predictions(path, section.split)
-        if predictions.rows:
-            check_keys(predictions.rows, (entry.key for entry in samples.entries), source=str(path))
+        predictions = read_predictions(path, section.split, samples.entries.table.column("key"))
+        if predictions is not None:
             yield predictions
         else:
             log.info("evaluate: %s has no rows and is left out", path)
 
 
-def _score(samples: SampleDataset, predictors: Sequence[Predictions], topology: BodyTopology) -> list[MetricRecord]:
+def _score(
+    samples: SampleDataset, predictors: Sequence[Predictions], topology: BodyTopology
+) -> Iterator[list[MetricRecord]]:
     """Frame after frame, each predictor's row in the order of the predictors."""
-    records: list[MetricRecord] = []
-    for entry in tqdm(samples.entries, desc="evaluate", disable=None):
-        meshes = {each.predictor: each.mesh(entry.key) for each in predictors}
+    for number, entry in enumerate(tqdm(samples.entries, desc="evaluate", disable=None)):
+        meshes = {each.predictor: each.mesh(number) for each in predictors}
         frame, scene = samples.reader.geometry(entry), load_scene(samples.scenes, entry.scene_key)
-        records += score(meshes, frame, entry.sequence, scene, topology.joint_regressor)
-    return records
+        yield score(meshes, frame, entry.sequence, scene, topology.joint_regressor)
 
 
-def _tiles(
-    samples: SampleDataset, predictions: Predictions, records: Sequence[MetricRecord], number: int
-) -> Iterator[Tile]:
-    """What the picture shows: person-images spread evenly over the split, with one predictor's scores."""
-    places = np.linspace(0, len(samples) - 1, min(number, len(samples))).round().astype(int)
-    for place in dict.fromkeys(places.tolist()):
-        yield _tile(samples[place], predictions, records[place])
+def _written(
+    writer: TableWriter, frames: Iterator[list[MetricRecord]], drawn: Set[int], kept: dict[int, MetricRecord]
+) -> Iterator[pa.Table]:
+    """Write scores, some thousand rows at a time, and pass them on; of some frames the first predictor's are kept."""
+    waiting: list[MetricRecord] = []
+    for number, records in enumerate(frames):
+        if number in drawn:
+            kept[number] = records[0]
+        waiting += records
+        if len(waiting) >= ROWS_PER_GROUP:
+            yield _write(writer, waiting)
+            waiting = []
+    if waiting:
+        yield _write(writer, waiting)
 
 
-def _tile(sample: Sample, predictions: Predictions, scores: MetricRecord) -> Tile:
+def _write(writer: TableWriter, records: Sequence[MetricRecord]) -> pa.Table:
+    table = to_table(records, METRIC_SCHEMA)
+    writer.write(table)
+    return table
+
+
+def _tile(sample: Sample, number: int, predictions: Predictions, scores: MetricRecord) -> Tile:
     assert sample.vertices_camera is not None  # it was scored
     return Tile(
         caption=f"{sample.key}   G-MPJPE {scores.global_mpjpe_mm:.0f} mm, MPJPE {scores.mpjpe_mm:.0f} mm",
@@ -130,9 +148,9 @@ def _tile(sample: Sample, predictions: Predictions, scores: MetricRecord) -> Til
         intrinsics=sample.intrinsics.double().numpy(),
         crop_box=sample.crop_box.double().numpy(),
         true=sample.vertices_camera.double().numpy(),
-        predicted=predictions.mesh(sample.key).double().numpy(),
+        predicted=predictions.mesh(number).double().numpy(),
         scene=sample.scene_camera.double().numpy(),
-        contact=predictions.contacts(sample.key).double().numpy(),
+        contact=predictions.contacts(number).double().numpy(),
     )
 
 

@@ -4,28 +4,39 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from pipelines.conversion.lock import one_at_a_time
 from pipelines.conversion.parallel import Parallel
 from pipelines.conversion.pieces import Conversion, Made, Planned, quarantine
+from pipelines.manifests import manifest_beside
 from pipelines.stage import log, parse_dataset, stage
 from sahmr.errors import RawDataError
-from sahmr.files import file_sha256, folder_digest, publish_text
+from sahmr.files import (
+    MANIFEST_NAME,
+    file_sha256,
+    folder_digest,
+    publish_text,
+    remove_manifest,
+    write_manifest,
+)
 from sahmr.raw import raw_root
 from sahmr.readers.base import BodyTask, Listing, Measured, Reader, Selection, Tally, add_tallies, raise_problems
 from sahmr.readers.registry import open_reader, rules_class
 from sahmr.settings import Paths, load_section
-from schemas.fields import from_table, read_table, to_table, write_table
-from schemas.frame import FRAME_SCHEMA, FrameRecord
+from schemas.fields import read_table
+from schemas.frame import FRAME_SCHEMA
 from schemas.quarantine import Quarantined
 from schemas.scene import SCENE_SCHEMA
+from schemas.stored import merge_tables
+from schemas.tables_write import table_writer, to_table, write_table
 
 VERSION = 2  # of a piece's bytes
 _BODIES_PER_PIECE = 256  # of one sequence
@@ -33,14 +44,14 @@ _ROWS = "frames.parquet"
 
 
 def frame_report(
-    dataset: str, records: Sequence[FrameRecord], dropped: Iterable[Tally], notes: Iterable[Tally], listing: Listing
+    dataset: str, kept: Mapping[str, int], dropped: Iterable[Tally], notes: Iterable[Tally], listing: Listing
 ) -> dict[str, Any]:
     """What was kept per split, dropped per rule and split, and noted about kept frames; and what the listing says is
     absent, per rule and split, and is ignored, per kind of folder.
     """
     return {
         "dataset": dataset,
-        "kept": dict(sorted(Counter(record.split for record in records).items())),
+        "kept": dict(sorted(kept.items())),
         "dropped": _nested(dropped),
         "notes": _nested(notes),
         "absent": _nested(listing.absent),
@@ -63,7 +74,7 @@ def plan_pieces(reader: Reader, tasks: Sequence[BodyTask], bodies: Path) -> list
         tasks: in the order of their keys.
         bodies: output folder of the stage ``bodies``.
     """
-    context = folder_digest(bodies), [file_sha256(path) for path in reader.shared_files()]
+    context = folder_digest(bodies, without=MANIFEST_NAME), [file_sha256(path) for path in reader.shared_files()]
     by_sequence = sorted(tasks, key=lambda task: (task.split, task.sequence))
     planned = []
     for _, group in groupby(by_sequence, key=lambda task: (task.split, task.sequence)):
@@ -148,22 +159,39 @@ def run(dataset: str, rules: Selection, paths: Paths, parallel: Parallel, *, raw
     work = Conversion("frames", VERSION, dataset, rules, paths, reads=(root, bodies), workers=workers, section=section)
     listing, scenes = reader.list_bodies(), to_table(reader.scenes(), SCENE_SCHEMA)
     receipts = work.run(plan_pieces(reader, listing.tasks, bodies), partial(measure_piece, reader=reader), unit="run")
-    dropped, notes, records = list(listing.dropped), [], []
+    dropped, notes, pieces = list(listing.dropped), [], []
     for receipt in receipts:
         assert receipt is not None  # a run of bodies is always made, if need be without rows
-        rows = read_table(work.store.folder("frames", receipt.key) / _ROWS, FRAME_SCHEMA)
-        records += from_table(rows, FrameRecord)
+        pieces.append(work.store.folder("frames", receipt.key) / _ROWS)
         dropped += [Tally(**row) for row in receipt.facts["dropped"]]
         notes += [Tally(**row) for row in receipt.facts["notes"]]
-    report = frame_report(dataset, records, dropped, notes, listing)
-    if not records:
+    report = frame_report(dataset, count_splits(pieces), dropped, notes, listing)
+    if not report["kept"]:
         raise RawDataError(f"{raw}: no usable frame; dropped per rule and split: {report['dropped']}")
-    records.sort(key=lambda record: record.key)
-    write_table(paths.frames / f"{dataset}_scenes.parquet", scenes)
-    write_table(paths.frames / f"{dataset}.parquet", to_table(records, FRAME_SCHEMA))
+    publish(paths.frames / f"{dataset}.parquet", pieces, scenes, dataset)
     text = json.dumps(report, indent=2, sort_keys=True) + "\n"
     publish_text(paths.reports / f"frame_counts_{dataset}.json", text)
     log.info("frames %s: kept %s, dropped %s, notes %s", dataset, report["kept"], report["dropped"], report["notes"])
+
+
+def count_splits(pieces: Sequence[Path]) -> dict[str, int]:
+    """Rows per split of many tables."""
+    counts: dict[str, int] = {}
+    for path in pieces:
+        for row in read_table(path, FRAME_SCHEMA, ["split"]).column("split").value_counts().to_pylist():
+            counts[row["values"]] = counts.get(row["values"], 0) + row["counts"]
+    return counts
+
+
+def publish(final: Path, pieces: Sequence[Path], scenes: pa.Table, dataset: str) -> None:
+    """Write the table of all pieces' rows, sorted by key, the scenes beside it, and their manifest."""
+    manifest, beside = manifest_beside(final), final.with_name(f"{dataset}_scenes.parquet")
+    with table_writer(final, FRAME_SCHEMA) as writer:
+        for rows in merge_tables(pieces, FRAME_SCHEMA, by="key"):
+            writer.write(rows)
+        remove_manifest(manifest)
+        write_table(beside, scenes)
+    write_manifest(manifest, [final.name, beside.name], stage="frames", dataset=dataset)
 
 
 @stage

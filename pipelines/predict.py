@@ -5,23 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-import pyarrow as pa
+import pyarrow.compute as pc
 from tqdm import tqdm
 
 from pipelines.conversion.parallel import Parallel
+from pipelines.manifests import manifest_beside
 from pipelines.stage import log, parse_dataset, stage
 from sahmr.batches.dataset import SampleDataset
 from sahmr.batches.loader import make_loader
 from sahmr.body.topology import load_topology
-from sahmr.files import file_sha256
+from sahmr.files import file_sha256, remove_manifest, write_manifest
 from sahmr.inference import predict_tables
 from sahmr.network.precision import Precision
 from sahmr.settings import Between, ModelFile, Paths, Split, load_section, settings
 from sahmr.training.build import prepare_torch
 from sahmr.training.checkpoint import behaviour_values, read_checkpoint
 from sahmr.training.restore import network_of
-from schemas.fields import write_table
-from schemas.prediction import SPLIT
+from schemas.prediction import PREDICTION_SCHEMA, ROWS_PER_GROUP, SPLIT
+from schemas.tables_write import table_writer
 
 
 @settings
@@ -76,17 +77,22 @@ def run(dataset: str, section: Predict, paths: Paths, parallel: Parallel) -> Non
     samples = SampleDataset(paths.shards / dataset, paths.scenes / f"{dataset}.zarr", section.split)
     loader = make_loader(samples, batch_size=section.batch_size, num_workers=parallel.loaders)
     bar = tqdm(loader, desc=f"predict {dataset}", unit="batch", disable=None)
-    table = pa.concat_tables(predict_tables(network, bar, section.precision))
     extra = {
         SPLIT: section.split,
         "sahmr.checkpoint_sha256": file_sha256(file),
         "sahmr.precision": section.precision,
     }
-    write_table(paths.predictions / dataset / "sahmr.parquet", table, extra=extra)
-    counts = table.column("contact_count").to_pylist()
+    path, contacts, without = paths.predictions / dataset / "sahmr.parquet", 0, 0
+    with table_writer(path, PREDICTION_SCHEMA, extra=extra, rows_per_group=ROWS_PER_GROUP) as writer:
+        for table in predict_tables(network, bar, section.precision):
+            writer.write(table)
+            contacts += pc.sum(table.column("contact_count")).as_py()
+            without += pc.sum(pc.equal(table.column("contact_count"), 0)).as_py()
+        remove_manifest(manifest_beside(path))
+    write_manifest(manifest_beside(path), [path.name], stage="predict", dataset=dataset)
     log.info(
         "predict %s: %d person-images of split %s, %.1f contact points each, %d without any",
-        dataset, len(counts), section.split, sum(counts) / len(counts), counts.count(0),
+        dataset, writer.rows, section.split, contacts / writer.rows, without,
     )  # fmt: skip
 
 

@@ -11,9 +11,10 @@ from pathlib import Path
 from pipelines.conversion.lock import one_at_a_time
 from pipelines.conversion.parallel import Parallel
 from pipelines.conversion.pieces import Conversion, Made, Planned, quarantine
+from pipelines.manifests import manifest_beside
 from pipelines.stage import log, parse_dataset, stage
 from sahmr.errors import RawDataError
-from sahmr.files import publish_folder
+from sahmr.files import publish_folder, remove_manifest, write_manifest
 from sahmr.raw import raw_root
 from sahmr.scenes.build import Scenes, create_store, write_scene
 from sahmr.settings import Paths, load_section
@@ -67,10 +68,13 @@ def run(dataset: str, settings: Scenes, paths: Paths, parallel: Parallel, *, raw
     make = partial(convert_scene, raw_root=root, settings=settings, others=records)
     receipts = work.run(planned, make, unit="scene")
     made = {record.scene_key: receipt for record, receipt in zip(records, receipts, strict=True) if receipt is not None}
-    with publish_folder(paths.scenes / f"{dataset}.zarr") as store:
+    final = paths.scenes / f"{dataset}.zarr"
+    with publish_folder(final) as store:
         create_store(store, dataset, left_out={record.scene_key for record in records} - set(made))
         for key, receipt in made.items():
             work.store.link("scenes", receipt, store / key, below=_GROUP)
+        remove_manifest(manifest_beside(final))
+    write_manifest(manifest_beside(final), [final.name], stage="scenes", dataset=dataset)
     facts = [receipt.facts for receipt in made.values()]
     log.info(
         "scenes %s: %d scenes, %d points, %d distance samples, coarser grid than asked: %s, "

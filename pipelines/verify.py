@@ -8,6 +8,7 @@ from functools import partial
 from itertools import groupby
 
 from pipelines.conversion.parallel import Parallel, map_ordered
+from pipelines.manifests import compare_manifests
 from pipelines.stage import log, parse_dataset, stage
 from sahmr.errors import ShardError
 from sahmr.files import publish_text
@@ -32,6 +33,7 @@ def run(dataset: str, settings: Verify, paths: Paths, parallel: Parallel) -> Non
     Raises:
         SchemaError, ShardError, StoreError: if frame table, shards or scenes are missing or anything but sound.
     """
+    compare_manifests(dataset, paths)
     folder, scenes = paths.shards / dataset, paths.scenes / f"{dataset}.zarr"
     records = from_table(read_table(paths.frames / f"{dataset}.parquet", FRAME_SCHEMA), FrameRecord)
     entries, left_out, without = read_index(folder), read_left_out(folder), set(left_out_scenes(scenes))

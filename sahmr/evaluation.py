@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
 
@@ -26,32 +25,40 @@ from sahmr.geometry.rigid_numpy import invert_rigid
 from sahmr.metrics import mesh_errors, scene_errors
 from sahmr.scenes.store import Scene
 from sahmr.shards.decode import StoredGeometry
-from schemas.fields import read_table
+from schemas.fields import TableFile
 from schemas.metric import METRIC_NAMES, MetricRecord
 from schemas.prediction import PREDICTION_SCHEMA, SPLIT
+from schemas.stored import StoredTable
 
 BASELINE = "baseline"  # the predictor that the others are compared with
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 _SHOWN = 3  # keys that an error lists before it only counts
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Predictions:
-    """A predictions table, its rows found by key; camera frame, metres."""
+    """A predictions table on disk, its rows in the order of person-images; camera frame, metres.
 
-    predictor: str
-    rows: Mapping[str, int]
-    vertices: Float[ndarray, "rows 6890 3"]
-    contact_points: pa.ChunkedArray
+    Args:
+        predictor: whose.
+        table: the file; a row group at a time is in memory.
+        rows: number of the row of each person-image.
+    """
 
-    def mesh(self, key: str) -> Float[Tensor, "6890 3"]:
-        """Vertices predicted for a person-image."""
-        return torch.from_numpy(self.vertices[self.rows[key]].copy())
+    def __init__(self, predictor: str, table: StoredTable, rows: Int[ndarray, " images"]) -> None:
+        self.predictor, self._table, self._rows = predictor, table, rows
 
-    def contacts(self, key: str) -> Float[Tensor, "contacts 3"]:
+    def mesh(self, number: int) -> Float[Tensor, "6890 3"]:
+        """Vertices predicted for a person-image, by its place."""
+        return torch.from_numpy(self._flat(number, "vertices")).view(NUM_VERTICES, 3)
+
+    def contacts(self, number: int) -> Float[Tensor, "contacts 3"]:
         """Scene points that the predictor takes for touched."""
-        flat = self.contact_points[self.rows[key]].values.to_numpy(zero_copy_only=False)
-        return torch.from_numpy(flat.copy()).view(-1, 3)
+        return torch.from_numpy(self._flat(number, "contact_points")).view(-1, 3)
+
+    def _flat(self, number: int, column: str) -> Float[ndarray, " numbers"]:
+        row = self._table.take(self._rows[number : number + 1])
+        values: Float[ndarray, " numbers"] = row.column(column)[0].values.to_numpy(zero_copy_only=False).copy()
+        return values
 
 
 def find_predictions(folder: Path) -> list[Path]:
@@ -72,44 +79,47 @@ def find_predictions(folder: Path) -> list[Path]:
     return found
 
 
-def read_predictions(path: Path, split: str) -> Predictions:
-    """Read one predictor's table; it may have no rows.
+def read_predictions(path: Path, split: str, images: pa.ChunkedArray) -> Predictions | None:
+    """Open one predictor's table; None if it has no rows.
+
+    Args:
+        path: of the table.
+        split: that it must cover.
+        images: keys of all person-images of the split, in the order they are wanted.
 
     Raises:
         SchemaError: if it is no predictions table.
-        ShardError: if it covers another split, or has a key twice.
+        ShardError: if it covers another split, has a key twice, or lacks a key.
     """
-    table = read_table(path, PREDICTION_SCHEMA)
-    found = (table.schema.metadata or {}).get(SPLIT.encode(), b"").decode()
+    keys = TableFile(path, PREDICTION_SCHEMA, ["key"])
+    found = keys.metadata.get(SPLIT.encode(), b"").decode(errors="replace")
     if found != split:
         raise ShardError(
             f"{path}: predictions of split {found!r}, expected {split!r} (evaluate.split); predict that split or "
             "change params.yaml"
         )
-    keys = table.column("key").to_pylist()
-    rows = {key: row for row, key in enumerate(keys)}
-    if len(rows) < len(keys):
-        raise ShardError(f"{path}: {len(keys)} rows, but only {len(rows)} different keys; keep one row of each")
-    return Predictions(
-        predictor=path.stem,
-        rows=rows,
-        vertices=table.column("vertices").combine_chunks().flatten().to_numpy().reshape(-1, NUM_VERTICES, 3),
-        contact_points=table.column("contact_points"),
-    )
+    predicted = keys.read().column("key")
+    if len(predicted) == 0:
+        return None
+    if (different := len(pc.unique(predicted))) < len(predicted):
+        raise ShardError(f"{path}: {len(predicted)} rows, but only {different} different keys; keep one row of each")
+    check_keys(predicted, images, source=str(path))
+    rows = pc.index_in(images, value_set=predicted.combine_chunks()).to_numpy().astype(np.int64)
+    return Predictions(path.stem, StoredTable(path, PREDICTION_SCHEMA, ["vertices", "contact_points"]), rows)
 
 
-def check_keys(predicted: Iterable[str], known: Iterable[str], *, source: str) -> None:
+def check_keys(predicted: pa.ChunkedArray, known: pa.ChunkedArray, *, source: str) -> None:
     """Insist that every person-image of the split was predicted, and nothing else.
 
     Raises:
         ShardError: naming a key that only one side has.
     """
-    predicted, known = set(predicted), set(known)
-    for word, keys in (("lacks", known - predicted), ("has the unknown", predicted - known)):
-        if keys:
+    for word, ours, theirs in (("lacks", known, predicted), ("has the unknown", predicted, known)):
+        keys = ours.filter(pc.invert(pc.is_in(ours, value_set=theirs)))
+        if len(keys):
             raise ShardError(
-                f"{source}: {word} key {min(keys)!r} and {len(keys) - 1} more; predictions and shards are of "
-                "different data or splits: run dvc repro"
+                f"{source}: {word} key {pc.min(keys).as_py()!r} and {len(keys) - 1} more; predictions and shards are "
+                "of different data or splits: run dvc repro"
             )
 
 
@@ -167,18 +177,32 @@ def score(
     ]
 
 
-def mean_scores(scores: pa.Table, *by: str) -> pa.Table:
-    """Means of a score table per value of some of its columns, and the number of ``frames``; first come, first row."""
-    wanted = [([], "count_all"), *((name, "mean") for name in METRIC_NAMES)]
-    means = scores.group_by(list(by), use_threads=False).aggregate(wanted)
-    return means.select([*by, "count_all", *(f"{name}_mean" for name in METRIC_NAMES)]).rename_columns(
-        [*by, "frames", *METRIC_NAMES]
-    )
+def add_scores(parts: Iterable[pa.Table]) -> pa.Table:
+    """Sums of score tables per predictor and sequence, and the number of ``frames``; first come, first row."""
+    sums = [_sums(part, ("key", "count")) for part in parts]
+    return _sums(pa.concat_tables(sums), ("frames", "sum"))
 
 
-def summarise(scores: pa.Table) -> dict[str, dict[str, object]]:
+def _sums(scores: pa.Table, count: tuple[str, str]) -> pa.Table:
+    by = ["predictor", "sequence"]
+    found = scores.group_by(by, use_threads=False).aggregate([count, *((name, "sum") for name in METRIC_NAMES)])
+    wanted = [*by, "_".join(count), *(f"{name}_sum" for name in METRIC_NAMES)]
+    return found.select(wanted).rename_columns([*by, "frames", *METRIC_NAMES])
+
+
+def mean_scores(sums: pa.Table, *by: str) -> pa.Table:
+    """Means of :func:`add_scores` per value of some columns, and the number of ``frames``; first come, first row."""
+    names = ["frames", *METRIC_NAMES]
+    means = sums.group_by(list(by), use_threads=False).aggregate([(name, "sum") for name in names])
+    means = means.select([*by, *(f"{name}_sum" for name in names)]).rename_columns([*by, *names])
+    for place, name in enumerate(METRIC_NAMES, len(by) + 1):
+        means = means.set_column(place, name, pc.divide(means.column(name), means.column("frames").cast(pa.float64())))
+    return means
+
+
+def summarise(sums: pa.Table) -> dict[str, dict[str, object]]:
     """Means per predictor and, under ``improvement_percent``, how much better each is than the baseline, if there."""
-    rows = {str(row.pop("predictor")): row for row in mean_scores(scores, "predictor").to_pylist()}
+    rows = {str(row.pop("predictor")): row for row in mean_scores(sums, "predictor").to_pylist()}
     summary: dict[str, dict[str, object]] = {
         predictor: {name: round(value, 4) for name, value in row.items()} for predictor, row in rows.items()
     }
@@ -191,11 +215,9 @@ def summarise(scores: pa.Table) -> dict[str, dict[str, object]]:
     return summary
 
 
-def sequence_csv(scores: pa.Table) -> str:
+def sequence_csv(sums: pa.Table) -> str:
     """Means per predictor and sequence, sorted, to four digits, as CSV for ``dvc plots``."""
-    means = mean_scores(scores, "predictor", "sequence").sort_by(
-        [("predictor", "ascending"), ("sequence", "ascending")]
-    )
+    means = mean_scores(sums, "predictor", "sequence").sort_by([("predictor", "ascending"), ("sequence", "ascending")])
     for name in METRIC_NAMES:
         means = means.set_column(means.column_names.index(name), name, pc.round(means.column(name), 4))
     stream = io.BytesIO()

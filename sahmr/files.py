@@ -1,16 +1,26 @@
-"""Folders and files that appear under their final name only when complete, and digests of what they hold.
+"""Folders and files that appear under their final name only when complete, their digests and manifests.
 
 The standard library only: schemas and catalog stand on this module too, and start without torch.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
+import json
 import os
+import re
 import shutil
-from collections.abc import Iterator
+import stat
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+MANIFEST_NAME = "manifest.json"  # of a folder whose files it lists; beside a store or table: <name>.manifest.json
+_MANIFEST_LIMIT = 2**28  # bytes, a hundred times what 10^6 samples need
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @contextmanager
@@ -87,8 +97,166 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def folder_digest(folder: Path) -> str:
-    """SHA-256, hexadecimal, of the listing of a folder's files as ``sha256sum`` would print it."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
+def folder_digest(folder: Path, *, without: str = "") -> str:
+    """SHA-256, hexadecimal, of the listing of a folder's files as ``sha256sum`` would print it.
+
+    Args:
+        folder: with all below it.
+        without: name of a file in it that does not count, such as a manifest, which says the same over again.
+    """
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / without)
     lines = (f"{file_sha256(path)}  {path.relative_to(folder).as_posix()}\n" for path in files)
     return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+class ManifestError(ValueError):
+    """A manifest is missing, damaged, or not that of the stage it is asked for."""
+
+
+def open_regular(path: Path) -> int:
+    """Open a regular file for reading; follows no link and never waits. Whoever asks must close it.
+
+    Raises:
+        OSError: as ``os.open`` does, and if it is a link, a pipe, a device or a folder.
+    """
+    flags = (getattr(os, name, 0) for name in ("O_RDONLY", "O_CLOEXEC", "O_NOFOLLOW", "O_NONBLOCK"))
+    try:
+        handle = os.open(path, sum(flags))
+    except OSError as problem:
+        if problem.errno == errno.ELOOP:
+            raise OSError(errno.ELOOP, "is a link, expected the file itself", str(path)) from None
+        raise
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "is a pipe, a device or a folder, expected a file", str(path))
+    return handle
+
+
+def is_plain_name(name: str) -> bool:
+    """Whether a name stays in its folder: parts joined by ``/``, none of them empty, ``.`` or ``..``."""
+    return "\0" not in name and "\\" not in name and all(part not in ("", ".", "..") for part in name.split("/"))
+
+
+def remove_manifest(manifest: Path) -> None:
+    """Take a manifest away, for good, before what it lists is replaced."""
+    with contextlib.suppress(FileNotFoundError):
+        manifest.unlink()
+        flush_to_disk(manifest.parent)
+
+
+def write_manifest(
+    manifest: Path, outputs: Iterable[str] = (".",), *, stage: str, dataset: str | None, known: Mapping[str, str] = {}
+) -> None:
+    """List files with their lengths and SHA-256; comes last of all a stage publishes.
+
+    Args:
+        manifest: where; names are relative to its folder.
+        outputs: files, and folders whose files are all listed; default: all that lie beside the manifest.
+        stage, dataset: whose outputs; no dataset: shared by all.
+        known: SHA-256 by name, of files whose content need not be read again.
+    """
+    folder = manifest.parent
+    names = {name for output in outputs for name in _names_below(folder, output)} - {manifest.name}
+    lines = []
+    for name in sorted(names):
+        path = folder / name
+        state = {"bytes": path.stat().st_size, "sha256": known.get(name) or file_sha256(path)}
+        lines.append(f"    {json.dumps(name)}: {json.dumps(state)}")
+    files = "{\n" + ",\n".join(lines) + "\n  }" if lines else "{}"
+    parts = {"dataset": json.dumps(dataset), "files": files, "manifest_version": '"1.0"', "stage": json.dumps(stage)}
+    publish_text(manifest, "{\n" + ",\n".join(f'  "{key}": {text}' for key, text in parts.items()) + "\n}\n")
+
+
+def read_manifest(manifest: Path, *, stage: str, dataset: str | None) -> dict[str, tuple[int, str]]:
+    """Length and SHA-256 of each file by its name, relative to the manifest's folder.
+
+    Raises:
+        ManifestError: if it is missing, damaged, of another version, stage or dataset, or a name leads elsewhere.
+    """
+    remedy = f"dvc repro {stage}"
+    try:
+        with os.fdopen(open_regular(manifest), "rb") as stream:
+            content = stream.read(_MANIFEST_LIMIT + 1)
+        if len(content) > _MANIFEST_LIMIT:
+            raise ValueError(f"has more than {_MANIFEST_LIMIT} bytes")
+        found = json.loads(content, object_pairs_hook=_without_doubles)
+        wanted = {"manifest_version": "1.0", "stage": stage, "dataset": dataset}
+        said = {key: found[key] for key in wanted}
+        if said != wanted:
+            raise ValueError(f"says {said}, expected {wanted}")
+        return {name: _stated(name, state) for name, state in found["files"].items()}
+    except FileNotFoundError:
+        raise ManifestError(f"{manifest}: missing, so what it lists is unfinished; run: {remedy}") from None
+    except OSError as problem:
+        raise ManifestError(f"{manifest}: {problem.strerror}; rebuild with: {remedy}") from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, MemoryError) as problem:
+        raise ManifestError(f"{manifest}: no manifest ({_told(problem)}); rebuild with: {remedy}") from None
+
+
+def check_manifest(manifest: Path, *, stage: str, dataset: str | None) -> list[str]:
+    """Compare files with their manifest: one line for each that is missing, strange, or of other length or content.
+
+    Files beside those listed are strange only in folders that are the manifest's own: those it names, and, of a
+    ``manifest.json``, the one it lies in. What is read is bounded by the lengths it states.
+    """
+    try:
+        listed = read_manifest(manifest, stage=stage, dataset=dataset)
+    except ManifestError as problem:
+        return [str(problem)]
+    folder = manifest.parent
+    own = {"."} if manifest.name == MANIFEST_NAME else {name.split("/")[0] for name in listed if "/" in name}
+    there = {name for output in own for name in _names_below(folder, output)} - {manifest.name}
+    found = {f"{folder / name}: not in {manifest.name}" for name in there - set(listed)}
+    for name, (length, sha256) in listed.items():
+        if wrong := _difference(folder, name, length, sha256):
+            found.add(f"{folder / name}: {wrong}")
+    return [f"{line}; rebuild with: dvc repro {stage}" for line in sorted(found)]
+
+
+def _names_below(folder: Path, output: str) -> Iterator[str]:
+    """Whatever is no folder, links included, in or at ``output``; relative to ``folder``."""
+    place = folder / output
+    if place.is_symlink() or not place.is_dir():
+        yield output
+        return
+    for where, folders, files in os.walk(place):
+        links = [name for name in folders if Path(where, name).is_symlink()]
+        yield from (Path(where, name).relative_to(folder).as_posix() for name in [*files, *links])
+
+
+def _difference(folder: Path, name: str, length: int, sha256: str) -> str:
+    """What is wrong with a listed file; empty: nothing."""
+    try:
+        inner = [folder.joinpath(*name.split("/")[:depth]) for depth in range(1, name.count("/") + 1)]
+        if any(place.is_symlink() for place in inner):
+            return "lies behind a link"
+        with os.fdopen(open_regular(folder / name), "rb") as stream:
+            if (size := os.fstat(stream.fileno()).st_size) != length:
+                return f"has {size} bytes, the manifest says {length}"
+            if hashlib.file_digest(stream, "sha256").hexdigest() != sha256:
+                return "SHA-256 differs from the manifest"
+    except FileNotFoundError:
+        return "missing"
+    except OSError as problem:
+        return f"{problem.strerror}"
+    return ""
+
+
+def _stated(name: str, state: dict[str, Any]) -> tuple[int, str]:
+    length, sha256 = state["bytes"], state["sha256"]
+    if not is_plain_name(name):
+        raise ValueError(f"the name {name!r} leads elsewhere")
+    if type(length) is not int or length < 0 or not isinstance(sha256, str) or not _SHA256.fullmatch(sha256):
+        raise ValueError(f"{name}: bytes {length!r} and sha256 {sha256!r} are none")
+    return length, sha256
+
+
+def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name occurs twice")
+    return found
+
+
+def _told(problem: Exception) -> str:
+    return f"lacks {problem}" if isinstance(problem, KeyError) else str(problem) or type(problem).__name__

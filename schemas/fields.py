@@ -1,25 +1,19 @@
-"""Arrow types for boxes, transforms and points, and the one way tables are written and read."""
+"""Arrow types for boxes, transforms and points, and the one way tables are read; :mod:`schemas.tables_write` writes."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from sahmr.files import publish_file
-from schemas.version import VersionError, readable_minor
+from schemas.table_check import CheckedFile
+from schemas.table_check import SchemaError as SchemaError  # what every schema raises
 
-_IDENTITY = ("schema", "schema_version", "stage")  # keys of a schema's metadata, after "sahmr."
 _Record = TypeVar("_Record")
-
-
-class SchemaError(ValueError):
-    """A record or file does not have the columns its schema asks for."""
 
 
 def column(
@@ -66,89 +60,76 @@ def schema(name: str, columns: Iterable[pa.Field], *, version: str, stage: str) 
     return pa.schema(list(columns), metadata=meta)
 
 
-def to_table(records: Iterable[Any], target: pa.Schema) -> pa.Table:
-    """Dataclass records to a table, sorted as given; raises SchemaError when the keys do not match."""
-    rows = []
-    for record in records:
-        names = [field.name for field in fields(record)]
-        if set(names) != set(target.names):
-            odd = sorted(set(names) ^ set(target.names))
-            raise SchemaError(f"{type(record).__name__} and schema {target.metadata} disagree on {odd}")
-        rows.append({name: getattr(record, name) for name in names})
-    for field in target:
-        if not field.nullable and any(row[field.name] is None for row in rows):
-            raise SchemaError(f"column '{field.name}' must not be null")
-    return pa.Table.from_pylist(rows, schema=target).combine_chunks()
+class Rows(Sequence[_Record]):
+    """Rows of a table that stay columns: each becomes a dataclass record when it is asked for, lists become tuples."""
+
+    def __init__(self, table: pa.Table, record: type[_Record]) -> None:
+        names = [field.name for field in fields(record)]  # type: ignore[arg-type]  # callers pass dataclasses
+        missing = sorted(set(names) - set(table.column_names))
+        if missing:
+            raise SchemaError(f"table lacks the columns {missing} of {record.__name__}")
+        self.table, self.record = table.select(names), record
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    def __iter__(self) -> Iterator[_Record]:
+        for batch in self.table.to_batches(max_chunksize=1024):
+            for row in batch.to_pylist():
+                yield self.record(**{k: tuple(v) if isinstance(v, list) else v for k, v in row.items()})
+
+    @overload
+    def __getitem__(self, place: int) -> _Record: ...
+    @overload
+    def __getitem__(self, place: slice) -> Rows[_Record]: ...
+    def __getitem__(self, place: int | slice) -> _Record | Rows[_Record]:
+        numbers = range(len(self))[place]
+        if isinstance(numbers, int):
+            return next(iter(Rows(self.table.slice(numbers, 1), self.record)))
+        return Rows(self.table.take(pa.array(numbers, pa.int64())), self.record)
 
 
 def from_table(table: pa.Table, record: type[_Record]) -> list[_Record]:
-    """Rows of a table as dataclass records; list columns become tuples."""
-    names = [field.name for field in fields(record)]  # type: ignore[arg-type]  # callers pass dataclasses
-    missing = sorted(set(names) - set(table.column_names))
-    if missing:
-        raise SchemaError(f"table lacks the columns {missing} of {record.__name__}")
-    return [
-        record(**{k: tuple(v) if isinstance(v, list) else v for k, v in row.items()})
-        for row in table.select(names).to_pylist()
-    ]
+    """Rows of a table as dataclass records, all at once; see :class:`Rows`."""
+    return list(Rows(table, record))
 
 
-def write_table(path: Path, table: pa.Table, *, extra: Mapping[str, str] | None = None) -> None:
-    """Write Parquet whose bytes depend on the content alone; appears under its name only when complete.
+class TableFile:
+    """A Parquet file read row group by row group; an older minor version gets the columns added since, by default.
 
-    Page checksums are on; ``extra`` joins the schema metadata in sorted order.
-    """
-    meta = {**(table.schema.metadata or {}), **{k.encode(): v.encode() for k, v in (extra or {}).items()}}
-    table = table.replace_schema_metadata(dict(sorted(meta.items()))).combine_chunks()
-    with publish_file(path) as partial:
-        pq.write_table(
-            table,
-            partial,
-            compression="zstd",
-            compression_level=3,
-            version="2.6",
-            data_page_version="1.0",
-            row_group_size=4096,
-            use_dictionary=False,
-            write_page_checksum=True,
-        )
-
-
-def read_table(path: Path, target: pa.Schema) -> pa.Table:
-    """Read Parquet, verify page checksums, and insist on the schema's name, major version and columns.
-
-    A table of an older minor version gets the columns added since, with their defaults.
+    Args:
+        path: where.
+        target: its schema.
+        columns: to be read, in the schema's order; default: all.
 
     Raises:
-        SchemaError: if there is no such file, or it is of another schema, another major or a newer minor version.
+        SchemaError: if there is no such file, it is damaged, of another schema, another major or a newer minor
+            version, or its columns are not those of the schema.
     """
-    name, version, stage = (target.metadata[f"sahmr.{key}".encode()].decode() for key in _IDENTITY)
-    if not path.is_file():
-        raise SchemaError(f"{path}: no such file; make it with: dvc repro {stage}")
-    table = pq.read_table(path, page_checksum_verification=True)
-    found = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
-    if found.get("sahmr.schema") != name:
-        raise SchemaError(
-            f"{path}: sahmr.schema is {found.get('sahmr.schema')}, expected {name}; rebuild with: dvc repro {stage}"
+
+    def __init__(self, path: Path, target: pa.Schema, columns: Sequence[str] | None = None) -> None:
+        self._file = CheckedFile(path, target)
+        self.metadata, self.group_rows = self._file.metadata, self._file.group_rows
+        self.schema = pa.schema(
+            [field for field in target if columns is None or field.name in columns],
+            metadata={**self.metadata, **target.metadata},
         )
-    try:
-        minor = readable_minor(found.get("sahmr.schema_version"), version, rebuild=f"dvc repro {stage}")
-    except VersionError as problem:
-        raise SchemaError(f"{path}: {problem}") from None
-    added = [field for field in target if _minor_of(field) > minor]
-    for field in added:
-        values = pa.array([json.loads(field.metadata[b"default"])] * len(table), field.type)
-        table = table.add_column(target.get_field_index(field.name), field, values)
-    if table.column_names != target.names:
-        raise SchemaError(
-            f"{path}: columns {table.column_names}, expected {target.names}; rebuild with: dvc repro {stage}"
-        )
-    if f"{minor}" == version.split(".")[1]:
-        return table
-    meta = {**(table.schema.metadata or {}), **target.metadata}
-    return table.cast(target).replace_schema_metadata(meta)
+
+    def group(self, number: int) -> pa.Table:
+        """One row group. Raises SchemaError if it is damaged."""
+        table = self._file.group(number, [name for name in self.schema.names if name in self._file.columns])
+        for place, field in enumerate(self.schema):
+            if field.name not in self._file.columns:
+                values = pa.array([json.loads(field.metadata[b"default"])] * len(table), field.type)
+                table = table.add_column(place, field, values)
+        return pa.table(table.columns, schema=self.schema)
+
+    def read(self) -> pa.Table:
+        """All of it. Raises SchemaError if it is damaged."""
+        groups = [self.group(number) for number in range(len(self.group_rows))]
+        return pa.concat_tables(groups) if groups else self.schema.empty_table()
 
 
-def _minor_of(field: pa.Field) -> int:
-    """Minor version that added a column."""
-    return int((field.metadata or {}).get(b"since", b"0.0").split(b".")[1])
+def read_table(path: Path, target: pa.Schema, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read all of a table. Arguments and errors as :class:`TableFile`."""
+    return TableFile(path, target, columns).read()

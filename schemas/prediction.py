@@ -25,6 +25,7 @@ PREDICTION_SCHEMA = schema(
     version="2.0",
     stage="predict baseline",
 )
+ROWS_PER_GROUP = 128  # of 84 kB each: what writers and readers hold of such a table
 SPLIT = "sahmr.split"  # metadata of every predictions table: the split it covers
 
 

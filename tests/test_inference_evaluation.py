@@ -6,16 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
 from sahmr.baseline import cameras_of, mean_body, middle_roots
 from sahmr.errors import ShardError
-from sahmr.evaluation import check_keys, find_predictions, mean_scores, score, sequence_csv, summarise
+from sahmr.evaluation import add_scores, check_keys, find_predictions, mean_scores, score, sequence_csv, summarise
 from sahmr.scenes.store import Scene
 from sahmr.shards.decode import StoredGeometry
-from schemas.fields import to_table
 from schemas.metric import METRIC_NAMES, METRIC_SCHEMA, MetricRecord
+from schemas.tables_write import to_table
 from tests.worlds import small
 from tests.worlds.networks import make_topology
 
@@ -43,7 +44,7 @@ def table(rows: Sequence[tuple[str, str, float]]):
 
 def test_summary_means_and_improvement_of_each() -> None:
     rows = [("sahmr", "s", 1.0), ("other", "s", 3.0), ("baseline", "s", 6.0), ("sahmr", "s", 2.0)]
-    summary = summarise(table(rows))
+    summary = summarise(add_scores([table(rows)]))
     assert list(summary) == ["sahmr", "other", "baseline", "improvement_percent"]
     assert summary["sahmr"] == {"frames": 2, **dict.fromkeys(METRIC_NAMES, 1.5)}
     assert summary["improvement_percent"] == {
@@ -54,16 +55,16 @@ def test_summary_means_and_improvement_of_each() -> None:
 
 @pytest.mark.parametrize("predictor", ["sahmr", "baseline"])
 def test_one_predictor_alone_is_compared_with_nothing(predictor: str) -> None:
-    assert summarise(table([(predictor, "s", 1.0)])).keys() == {predictor}
+    assert summarise(add_scores([table([(predictor, "s", 1.0)])])).keys() == {predictor}
 
 
 def test_perfect_baseline_gives_no_percentage() -> None:
-    summary = summarise(table([("sahmr", "s", 1.0), ("baseline", "s", 0.0)]))
+    summary = summarise(add_scores([table([("sahmr", "s", 1.0), ("baseline", "s", 0.0)])]))
     assert summary["improvement_percent"] == {"sahmr": {}}
 
 
 def test_means_per_sequence() -> None:
-    scores = table([("b", "t", 1.0), ("a", "s", 2 / 3), ("b", "t", 2.0)])
+    scores = add_scores([table([("b", "t", 1.0), ("a", "s", 2 / 3)]), table([("b", "t", 2.0)])])
     assert mean_scores(scores, "predictor", "sequence").column("frames").to_pylist() == [2, 1]
     lines = sequence_csv(scores).splitlines()
     assert lines[0].startswith('"predictor","sequence","frames","global_mpjpe_mm"')
@@ -131,7 +132,7 @@ def test_no_bodies_no_mean() -> None:
 @pytest.mark.parametrize(("predicted", "message"), [(["a"], "lacks key 'b'"), (["a", "b", "c"], "unknown key 'c'")])
 def test_other_keys_are_refused(predicted: list[str], message: str) -> None:
     with pytest.raises(ShardError, match=message):
-        check_keys(predicted, ["a", "b"], source="x.parquet")
+        check_keys(pa.chunked_array([predicted]), pa.chunked_array([["a", "b"]]), source="x.parquet")
 
 
 def test_predictors_come_in_one_order(tmp_path: Path) -> None:

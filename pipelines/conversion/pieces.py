@@ -19,8 +19,8 @@ from pipelines.stage import log
 from sahmr.errors import BodyModelError, QuarantineError, RawDataError
 from sahmr.files import publish_text
 from sahmr.settings import Paths
-from schemas.fields import to_table, write_table
 from schemas.quarantine import QUARANTINE_SCHEMA, Quarantined
+from schemas.tables_write import to_table, write_table
 
 _Item = TypeVar("_Item")
 _SHOWN = 20  # damaged files named in the error itself; the table has all

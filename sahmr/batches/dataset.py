@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 from jaxtyping import Float, UInt8
 from numpy import ndarray
 from torch.utils.data import Dataset
 
 from sahmr.errors import ShardError
+from sahmr.files import file_sha256
 from sahmr.geometry.rigid import apply_rigid
 from sahmr.scenes.store import left_out_scenes
 from sahmr.scenes.visible import load_blocks, visible_points
@@ -26,8 +30,10 @@ from sahmr.shards.crop import (
     warp,
 )
 from sahmr.shards.decode import StoredSample
-from sahmr.shards.reader import ShardReader, read_index
+from sahmr.shards.reader import INDEX_NAME, ShardReader, read_index
 from sahmr.structures import Sample
+from schemas.fields import Rows
+from schemas.shard import ShardEntry
 
 
 def crop_stored(sample: StoredSample, box: Float[ndarray, "4"]) -> UInt8[ndarray, "224 224 3"]:
@@ -97,16 +103,31 @@ class SampleDataset(Dataset[Sample]):
         seed: int = 0,
         zoom_range: float = ZOOM_RANGE,
     ) -> None:
-        index = read_index(shards)
-        self.reader = ShardReader(shards)
-        without = set(left_out_scenes(scenes))
-        self.entries = [entry for entry in index if entry.split == split and entry.scene_key not in without]
-        if not self.entries:
-            found = sorted({entry.split for entry in index})
-            raise ShardError(f"{shards}: no samples of split '{split}', the index has {found}; choose one of these")
+        self.reader, self.split = ShardReader(shards), split
         self.scenes, self.is_training, self.seed, self.zoom_range = scenes, is_training, seed, zoom_range
+        self.entries = self._select()
         if is_training:
             self.require_bodies()
+
+    def _select(self) -> Rows[ShardEntry]:
+        index, without = read_index(self.reader.folder), pa.array(left_out_scenes(self.scenes), pa.string())
+        splits, scenes = index.table.column("split"), index.table.column("scene_key")
+        is_ours = pc.and_(pc.equal(splits, self.split), pc.invert(pc.is_in(scenes, value_set=without)))
+        if not pc.any(is_ours).as_py():
+            found = sorted(pc.unique(splits.cast(pa.string())).to_pylist())
+            place = f"{self.reader.folder}: no samples of split '{self.split}'"
+            raise ShardError(f"{place}, the index has {found}; choose one of these")
+        return Rows(index.table.filter(is_ours).combine_chunks(), ShardEntry)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Small: a loader's process reads the index itself."""
+        return {**self.__dict__, "entries": file_sha256(self.reader.folder / INDEX_NAME)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.entries = self._select()
+        if file_sha256(self.reader.folder / INDEX_NAME) != state["entries"]:
+            raise ShardError(f"{self.reader.folder}: the index changed while it was in use; run the command again")
 
     def require_bodies(self) -> None:
         """Insist that every sample has ground truth.
@@ -114,12 +135,13 @@ class SampleDataset(Dataset[Sample]):
         Raises:
             ShardError: saying how many have none, and what to do.
         """
-        without = [entry.key for entry in self.entries if not entry.has_body]
-        if without:
+        has_body = self.entries.table.column("has_body")
+        if not pc.all(has_body).as_py():
+            keys = self.entries.table.column("key").filter(pc.invert(has_body))
             raise ShardError(
-                f"{self.reader.folder}: {len(without)} of {len(self.entries)} samples of split "
-                f"'{self.entries[0].split}' have no ground truth (the first: {without[0]}), and a training needs it of "
-                "each; let the reader put these frames into another split, then run: dvc repro frames shards"
+                f"{self.reader.folder}: {len(keys)} of {len(self.entries)} samples of split '{self.split}' have no "
+                f"ground truth (the first: {keys[0]}), and a training needs it of each; let the reader put these "
+                "frames into another split, then run: dvc repro frames shards"
             )
 
     def __len__(self) -> int:

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from sahmr.errors import ShardError
-from schemas.fields import from_table, read_table, to_table, write_table
+from schemas.fields import from_table, read_table
 from schemas.quarantine import QUARANTINE_SCHEMA, Quarantined
+from schemas.tables_write import to_table, write_table
 
 LEFT_OUT_NAME = "left_out.parquet"
 

@@ -7,8 +7,10 @@ import os
 from pathlib import Path
 
 from sahmr.errors import ShardError
+from sahmr.files import open_regular
 from sahmr.shards.decode import StoredGeometry, StoredSample, decode_geometry, decode_sample
-from schemas.fields import from_table, read_table
+from sahmr.shards.index_check import check_index, check_shard_name
+from schemas.fields import Rows, read_table
 from schemas.shard import SHARD_INDEX_SCHEMA, ShardEntry
 
 INDEX_NAME = "index.parquet"
@@ -29,11 +31,16 @@ class ShardReader:
             verify: also compare the SHA-256.
 
         Raises:
-            ShardError: if the shard is missing, too short, or (``verify``) not what the index says.
+            ShardError: if the shard is missing, no file, too short, or (``verify``) not what the index says.
         """
         place = f"{self.folder / entry.shard}: sample {entry.key}"
-        data = os.pread(self._open(entry.shard), entry.length, entry.offset)
-        if len(data) != entry.length:
+        try:
+            handle = self._open(entry.shard)
+            there = max(0, os.fstat(handle).st_size - max(0, entry.offset))
+            data = os.pread(handle, max(0, min(entry.length, there)), max(0, entry.offset))
+        except OSError as problem:
+            raise ShardError(f"{place}: {problem.strerror}; rebuild with: dvc repro shards") from None
+        if len(data) != entry.length or entry.offset < 0:
             raise ShardError(f"{place}: found {len(data)} of {entry.length} bytes; rebuild with: dvc repro shards")
         if verify and hashlib.sha256(data).hexdigest() != entry.sha256:
             raise ShardError(f"{place}: SHA-256 differs from the index; rebuild with: dvc repro shards")
@@ -50,10 +57,9 @@ class ShardReader:
     def _open(self, shard: str) -> int:
         key = (os.getpid(), shard)
         if key not in self._files:
-            try:
-                self._files[key] = os.open(self.folder / shard, os.O_RDONLY)
-            except OSError as problem:
-                raise ShardError(f"{self.folder / shard}: {problem.strerror}; rebuild with: dvc repro shards") from None
+            if wrong := check_shard_name(shard):
+                raise ShardError(f"{self.folder}: {wrong}; rebuild with: dvc repro shards")
+            self._files[key] = open_regular(self.folder / shard)
         return self._files[key]
 
     def close(self) -> None:
@@ -70,13 +76,19 @@ class ShardReader:
             self.close()
 
 
-def read_index(folder: Path) -> list[ShardEntry]:
-    """Rows of a shard folder's index, sorted by key.
+def read_index(folder: Path) -> Rows[ShardEntry]:
+    """Rows of a shard folder's index, sorted by key; they stay columns, names that repeat are kept once.
 
     Raises:
-        ShardError: if there is no index.
+        ShardError: if there is no index, or a row leads out of the folder's shards.
+        SchemaError: if it is damaged.
     """
     path = folder / INDEX_NAME
     if not path.is_file():
         raise ShardError(f"{path}: no shard index; make it with: dvc repro shards")
-    return from_table(read_table(path, SHARD_INDEX_SCHEMA), ShardEntry)
+    table = read_table(path, SHARD_INDEX_SCHEMA)
+    check_index(path, table)
+    for place, name in enumerate(table.column_names):
+        if name in ("split", "sequence", "scene_key", "shard"):
+            table = table.set_column(place, name, table.column(name).dictionary_encode())
+    return Rows(table.combine_chunks(), ShardEntry)

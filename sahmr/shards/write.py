@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from jaxtyping import Int
+from numpy import ndarray
+
 from sahmr.errors import ShardError
 from sahmr.shards.reader import INDEX_NAME
-from schemas.fields import to_table, write_table
 from schemas.frame import FrameRecord
 from schemas.shard import SHARD_INDEX_SCHEMA, ShardEntry
+from schemas.tables_write import to_table, write_table
 
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]")
+_GROUP_COLUMNS = ("dataset", "split", "sequence")
+PLAN_COLUMNS = ("key", *_GROUP_COLUMNS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,37 +30,62 @@ class ShardPlan:
     """One tar to write: its name and the samples that go in, in order."""
 
     name: str
-    records: tuple[FrameRecord, ...]
+    records: Sequence[FrameRecord]
 
 
 def plan_shards(records: Iterable[FrameRecord], samples_per_shard: int) -> list[ShardPlan]:
-    """Deal the samples of one dataset onto shards, sequence by sequence, sorted by key.
+    """Deal records onto shards; see :func:`deal`."""
+    records = list(records)
+    columns = {name: pa.array([getattr(record, name) for record in records], pa.string()) for name in PLAN_COLUMNS}
+    return [
+        ShardPlan(name=name, records=tuple(records[row] for row in rows))
+        for name, rows in deal(pa.table(columns), samples_per_shard)
+    ]
+
+
+def deal(frames: pa.Table, samples_per_shard: int) -> list[tuple[str, Int[ndarray, " rows"]]]:
+    """Deal the samples of one dataset onto shards, sequence by sequence, sorted by key: names and rows of each.
 
     No shard holds samples of two sequences, so a sequence that comes, goes or changes leaves all other shards alone.
+
+    Args:
+        frames: ``PLAN_COLUMNS`` of the frame table.
+        samples_per_shard: at most this many lie in a shard.
 
     Raises:
         ShardError: if a key occurs twice or has a dot, a sequence lies in two splits, or two sequences would share
             file names.
     """
-    by_name: dict[str, list[FrameRecord]] = {}
-    split_of: dict[str, str] = {}
-    keys: set[str] = set()
-    for record in sorted(records, key=lambda r: r.key):
-        if record.key in keys or "." in record.key:
-            raise ShardError(f"frame table: key '{record.key}' occurs twice or has a dot; run: dvc repro frames")
-        if split_of.setdefault(record.sequence, record.split) != record.split:
-            raise ShardError(f"frame table: sequence {record.sequence} is in two splits; run: dvc repro frames")
-        keys.add(record.key)
-        name = f"{record.dataset}-{record.split}-{_NOT_IN_NAMES.sub('-', record.sequence)}"
-        rows = by_name.setdefault(name, [])
-        if rows and rows[0].sequence != record.sequence:
-            raise ShardError(f"sequences {rows[0].sequence} and {record.sequence} would both be '{name}'; rename one")
-        rows.append(record)
+    order = pc.sort_indices(frames, sort_keys=[("key", "ascending")]).to_numpy().astype(np.int64)
+    keys = frames.column("key").take(pa.array(order))
+    wrong = pc.match_substring(keys, ".").to_numpy().copy()
+    wrong[1:] |= pc.equal(keys.slice(1), keys.slice(0, max(0, len(keys) - 1))).to_numpy()
+    if wrong.any():
+        key = keys[int(np.argmax(wrong))]
+        raise ShardError(f"frame table: key '{key}' occurs twice or has a dot; run: dvc repro frames")
+    groups = pc.binary_join_element_wise(*(frames.column(name) for name in _GROUP_COLUMNS), "\0")
+    groups = groups.combine_chunks().dictionary_encode()
+    parts = [text.split("\0") for text in groups.dictionary.to_pylist()]
+    names = [f"{dataset}-{split}-{_NOT_IN_NAMES.sub('-', sequence)}" for dataset, split, sequence in parts]
+    _check_groups(parts, names)
+    codes = groups.indices.to_numpy(zero_copy_only=False)[order]
+    rows = np.split(order[np.argsort(codes, kind="stable")], np.cumsum(np.bincount(codes, minlength=len(names)))[:-1])
     return [
-        ShardPlan(name=f"{name}-{number:06d}.tar", records=tuple(rows[start : start + samples_per_shard]))
-        for name, rows in sorted(by_name.items())
-        for number, start in enumerate(range(0, len(rows), samples_per_shard))
+        (f"{name}-{number:06d}.tar", run[start : start + samples_per_shard])
+        for name, run in sorted(zip(names, rows, strict=True), key=lambda pair: pair[0])
+        for number, start in enumerate(range(0, len(run), samples_per_shard))
     ]
+
+
+def _check_groups(groups: list[list[str]], names: list[str]) -> None:
+    """Whether each sequence has one split, and a name of its own."""
+    splits: dict[str, str] = {}
+    by_name: dict[str, str] = {}
+    for (_, split, sequence), name in zip(groups, names, strict=True):
+        if splits.setdefault(sequence, split) != split:
+            raise ShardError(f"frame table: sequence {sequence} is in two splits; run: dvc repro frames")
+        if by_name.setdefault(name, sequence) != sequence:
+            raise ShardError(f"sequences {by_name[name]} and {sequence} would both be '{name}'; rename one")
 
 
 def write_shard(

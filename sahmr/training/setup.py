@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -18,6 +18,7 @@ from sahmr.shards.crop import ZOOM_RANGE
 from sahmr.structures import Batch
 from sahmr.training.optimizer import Plan
 from sahmr.training.trainer import TrainingData
+from schemas.shard import ShardEntry
 
 log = logging.getLogger("sahmr")
 
@@ -134,7 +135,7 @@ def decisive_data(source: Source) -> dict[str, Any]:
     scenes: set[str] = set()
     for split in SPLITS:
         try:
-            entries = SampleDataset(source.shards, source.scenes, split).entries
+            entries: Sequence[ShardEntry] = SampleDataset(source.shards, source.scenes, split).entries
         except ShardError:
             if split == "train":
                 raise

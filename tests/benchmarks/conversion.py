@@ -25,8 +25,8 @@ import yaml
 
 from pipelines import shards
 from sahmr.readers.images import read_record_image
-from schemas.fields import to_table, write_table
 from schemas.frame import FRAME_SCHEMA, FrameRecord
+from schemas.tables_write import to_table, write_table
 from tests.benchmarks.figures import record
 from tests.imports import ROOT
 

@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 from catalog.entries import CATALOG_SCHEMA, CatalogEntry
 from catalog.report import readable_size, render
 from catalog.scan import Artifact, scan
-from schemas.fields import column, from_table, schema, to_table, write_table
+from schemas.fields import column, from_table, schema
+from schemas.tables_write import to_table, write_table
 
 
 def _artifact(path: Path, kind: str) -> Artifact:

@@ -17,7 +17,7 @@ EXEMPT = {
     *("pipelines.environment", "pipelines.stage", "sahmr.errors", "sahmr.files", "sahmr.settings"),
     # These only refuse.
     *("sahmr.network.batch_check", "sahmr.training.container", "sahmr.training.resume"),
-    *("sahmr.scenes.limits", "sahmr.shards.limits"),
+    *("sahmr.scenes.limits", "sahmr.shards.limits", "sahmr.shards.index_check", "schemas.table_check"),
 }
 EXEMPT_PACKAGES = ("pipelines.conversion.",)
 

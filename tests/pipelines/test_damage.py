@@ -291,7 +291,7 @@ def test_damaged_body_models_stop_the_stage(
     world: World, monkeypatch: pytest.MonkeyPatch, file: str, damage: Damage | None
 ) -> None:
     """They are no raw file of one frame: nothing is quarantined, however much is accepted."""
-    monkeypatch.setattr(frames, "folder_digest", lambda _: f"{file} {damage}")
+    monkeypatch.setattr(frames, "folder_digest", lambda _, **__: f"{file} {damage}")
     path = world.folder / "out/bodies" / file
     world.remove(path)
     if damage is not None:

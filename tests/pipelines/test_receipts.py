@@ -69,11 +69,16 @@ def change_index(root: Path, change: Callable[[list], list]) -> None:
 
 
 def another_test_sample(root: Path) -> None:
-    change_index(root, lambda rows: [*rows, replace(rows[-1], key="Room_test_9", split="test", sha256="0" * 64)])
+    change_index(
+        root, lambda rows: [replace(rows[0], sha256="0" * 64, sequence="other"), *list(rows)[1:]]
+    )  # the first is of split test
 
 
 def other_places(root: Path) -> None:
     """What a new row before them, or a new column, does to the rows."""
+    folder = root / "shards/rich"
+    for path in folder.glob("*.tar"):
+        (folder / f"new-{path.name}").write_bytes(bytes(512) + path.read_bytes())
     change_index(root, lambda rows: [replace(row, offset=row.offset + 512, shard=f"new-{row.shard}") for row in rows])
 
 

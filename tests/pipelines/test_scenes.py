@@ -10,8 +10,9 @@ from pipelines import scenes, verify
 from sahmr.batches.dataset import SampleDataset
 from sahmr.errors import QuarantineError, ShardError
 from sahmr.scenes.store import left_out_scenes, list_scenes
-from schemas.fields import SchemaError, to_table, write_table
+from schemas.fields import SchemaError
 from schemas.scene import SCENE_SCHEMA
+from schemas.tables_write import to_table, write_table
 from tests.worlds import small
 
 
@@ -35,7 +36,7 @@ def test_store_is_repeatable_and_replaced_as_a_whole(tmp_path: Path, caplog) -> 
         run(tmp_path / "world")
     assert small.hashes(store) == before
     assert [line for line in caplog.messages if line.startswith("scenes rich: 1 scenes")]
-    assert sorted(path.name for path in store.parent.iterdir()) == ["rich.zarr"]
+    assert sorted(path.name for path in store.parent.iterdir()) == ["rich.manifest.json", "rich.zarr"]
     assert counts(tmp_path / "world") == (1, 1, 0, 0)
     run(tmp_path / "world")
     assert counts(tmp_path / "world") == (1, 0, 1, 0)
@@ -75,7 +76,7 @@ def test_failure_keeps_the_old_store_and_nothing_partial(tmp_path: Path) -> None
     with pytest.raises(QuarantineError, match=r"1 damaged raw files.*\n.*room\.ply: is empty"):
         run(tmp_path / "world")
     assert small.hashes(store) == before
-    assert sorted(path.name for path in store.parent.iterdir()) == ["rich.zarr"]
+    assert sorted(path.name for path in store.parent.iterdir()) == ["rich.manifest.json", "rich.zarr"]
 
 
 def test_missing_input_names_the_stage_that_makes_it(tmp_path: Path) -> None:

@@ -16,10 +16,11 @@ from pipelines import baseline, evaluate, scores
 from sahmr.errors import ShardError
 from sahmr.shards.reader import ShardReader, read_index
 from sahmr.shards.write import write_index
-from schemas.fields import SchemaError, from_table, read_table, write_table
+from schemas.fields import SchemaError, from_table, read_table
 from schemas.metric import METRIC_SCHEMA, MetricRecord
 from schemas.prediction import PREDICTION_SCHEMA, SPLIT, prediction_table
 from schemas.shard import ShardEntry
+from schemas.tables_write import write_table
 from tests.worlds import small
 from tests.worlds.networks import make_topology, write_topology
 

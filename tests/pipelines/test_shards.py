@@ -16,9 +16,10 @@ from sahmr.readers.prox import ProxRules
 from sahmr.readers.registry import open_reader
 from sahmr.shards.reader import read_index
 from sahmr.shards.write import ShardPlan
-from schemas.fields import SchemaError, from_table, read_table, to_table, write_table
+from schemas.fields import SchemaError, from_table, read_table
 from schemas.frame import FRAME_SCHEMA, FrameRecord
 from schemas.quarantine import QUARANTINE_SCHEMA, Quarantined
+from schemas.tables_write import to_table, write_table
 from tests.worlds import raw_trees, small
 
 TEST, TRAIN, SHORT = (
@@ -93,7 +94,7 @@ def test_bytes_do_not_depend_on_the_number_of_workers(
 ) -> None:
     folder = world / "shards/rich"
     expected = small.hashes(folder)
-    assert set(expected) == {TEST, TRAIN, SHORT, "index.parquet", "left_out.parquet"}
+    assert set(expected) == {TEST, TRAIN, SHORT, "index.parquet", "left_out.parquet", "manifest.json"}
     with caplog.at_level("INFO", "sahmr"):
         assert counts(run()) == (3, 3, 0, 0)
     assert any("shards rich: samples {'test': 3, 'train': 6}" in line for line in caplog.messages)
@@ -119,7 +120,7 @@ def test_only_what_changed_is_made_again(world: Path, run: Callable[..., dict[st
     write_table(world / "frames/rich.parquet", to_table(rows, FRAME_SCHEMA))
     assert counts(run()) == (3, 1, 2, 0)
     after = small.hashes(world / "shards/rich")
-    assert {name for name in before if before[name] != after[name]} == {SHORT, "index.parquet"}
+    assert {name for name in before if before[name] != after[name]} == {SHORT, "index.parquet", "manifest.json"}
     assert counts(run(jpeg_quality=80)) == (3, 3, 0, 0)
     write_table(world / "frames/rich.parquet", to_table(small.records(), FRAME_SCHEMA))
     (world / "raw/5.png").write_bytes(small.raw_files(5)["5.png"])
@@ -139,7 +140,7 @@ def test_a_shard_is_made_of_the_declared_fields_and_no_other(tmp_path: Path) -> 
         plan = ShardPlan(name="s.tar", records=tuple(RecordingFrame(**asdict(row)) for row in rows))
         SEEN.clear()
         made = shards.write_planned(plan, tmp_path, reader=reader, settings=small.SHARDS)
-        assert (len(made.facts["entries"]), made.quarantined) == (len(rows), ())
+        assert (len(made.facts["ends"]), made.quarantined) == (len(rows), ())
         assert SEEN & set(names) == set(shards.ENCODED_FIELDS), dataset
     assert set(names) - set(shards.ENCODED_FIELDS) == {"camera", "frame", "subject"}
 
@@ -208,6 +209,7 @@ def test_frames_without_ground_truth_go_the_whole_way(world: Path, run: Callable
         (world / "raw" / row.image_file).write_bytes(small.raw_files(row.frame)[row.image_file])
     write_table(world / "frames/rich.parquet", to_table(rows, FRAME_SCHEMA))
     assert counts(run()) == (4, 4, 0, 0)
+    small.write_manifests(world)
     entries = read_index(world / "shards/rich")
     assert [entry.key for entry in entries if not entry.has_body] == ["Room_val_00009", "Room_val_00010"]
     verify.run("rich", small.VERIFY, small.paths_of(world), small.PARALLEL)

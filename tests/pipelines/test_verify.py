@@ -8,7 +8,7 @@ import zarr
 
 from pipelines import verify
 from sahmr.errors import ShardError
-from schemas.fields import SchemaError
+from sahmr.files import write_manifest
 from tests.worlds import small
 
 
@@ -28,12 +28,16 @@ def test_report_and_damage(tmp_path: Path) -> None:
         content = bytearray(path.read_bytes())
         content[5000] ^= 1
         path.write_bytes(content)
-    with pytest.raises(ShardError, match=r"(?s)2 problems.*rich-test-Room_test-000000.*rich-train-Room_train-000001"):
+    told = r"(?s)2 problems.*rich-test-Room_test-000000.*rich-train-Room_train-000001"
+    with pytest.raises(ShardError, match=told):
+        run(world)
+    write_manifest(world / "shards/rich/manifest.json", stage="shards", dataset="rich")  # as if they were published so
+    with pytest.raises(ShardError, match=told + ".*SHA-256 differs from the index"):
         run(world)
 
 
 def test_missing_inputs_name_the_stage_that_makes_them(tmp_path: Path) -> None:
-    with pytest.raises(SchemaError, match="dvc repro frames"):
+    with pytest.raises(ShardError, match=r"(?s)4 problems.*bodies/manifest.json: missing.*run: dvc repro frames"):
         run(tmp_path)
 
 

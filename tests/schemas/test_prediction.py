@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from schemas.fields import SchemaError, read_table, write_table
+from schemas.fields import SchemaError, read_table
 from schemas.prediction import PREDICTION_SCHEMA, prediction_table
+from schemas.tables_write import write_table
 
 
 def arrays(counts: tuple[int, ...]) -> dict[str, np.ndarray]:

@@ -36,12 +36,13 @@ from sahmr.training.tasks import RootContactTask, RootContactWeights
 from sahmr.training.trainer import TrainingData, train
 from sahmr.untrusted.meshes import obj_has_colors
 from sahmr.untrusted.pickles import load_npy, load_npz_member, load_pickle, npz_keys
-from schemas.fields import read_table, to_table, write_table
+from schemas.fields import read_table
 from schemas.frame import FRAME_SCHEMA, FrameRecord
 from schemas.metric import METRIC_NAMES, METRIC_SCHEMA, MetricRecord
 from schemas.prediction import PREDICTION_SCHEMA, prediction_table
 from schemas.quarantine import QUARANTINE_SCHEMA, Quarantined
 from schemas.scene import SCENE_SCHEMA
+from schemas.tables_write import to_table, write_table
 from tests.pipelines.damage import World
 from tests.worlds.networks import TINY, make_topology
 

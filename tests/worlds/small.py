@@ -12,6 +12,7 @@ import numpy as np
 import trimesh
 
 from pipelines.conversion.parallel import Parallel
+from sahmr.files import write_manifest
 from sahmr.placement import PlacementLimits
 from sahmr.scenes.build import Scenes, create_store, write_scene
 from sahmr.settings import Paths
@@ -19,9 +20,9 @@ from sahmr.shards.encode import Shards, encode_sample, plan_crop
 from sahmr.shards.left_out import write_left_out
 from sahmr.shards.write import plan_shards, write_index, write_shard
 from sahmr.verify import Verify
-from schemas.fields import to_table, write_table
 from schemas.frame import FRAME_SCHEMA, FrameRecord
 from schemas.scene import SCENE_SCHEMA, SceneRecord
+from schemas.tables_write import to_table, write_table
 
 PARALLEL = Parallel(workers=0, loaders=0, threads=1)
 # Bodies and labels are random: labelled vertices are no nearer to a wall than the others.
@@ -179,6 +180,16 @@ def write_world(folder: Path, rows: Sequence[FrameRecord] | None = None) -> None
         entries += write_shard(shards, plan.name, [(row, members(row)) for row in plan.records])
     write_index(shards, entries)
     write_left_out(shards, [])
+    write_manifests(folder)
+
+
+def write_manifests(folder: Path) -> None:
+    """What the stages would have written last."""
+    write_manifest(folder / "bodies/manifest.json", stage="bodies", dataset=None)
+    tables = ["rich.parquet", "rich_scenes.parquet"]
+    write_manifest(folder / "frames/rich.manifest.json", tables, stage="frames", dataset="rich")
+    write_manifest(folder / "scenes/rich.manifest.json", ["rich.zarr"], stage="scenes", dataset="rich")
+    write_manifest(folder / "shards/rich/manifest.json", stage="shards", dataset="rich")
 
 
 def paths_of(folder: Path) -> Paths:
