@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
 from sahmr.scenes.store import Scene, load_scene
-from sahmr.settings import Ends, Extent, Share, settings
+from sahmr.settings import Between, Ends, Extent, Share, settings
 from sahmr.shards.decode import StoredSample
 from sahmr.units import as_if
 from schemas.frame import FrameRecord
@@ -46,7 +47,7 @@ class PlacementLimits:
     camera_m: Extent = 12.5
     empty_share: Share = 0.5
     contact_m: Extent = 0.15
-    contact_ratio: Share = 0.75
+    contact_ratio: Annotated[float, Between(0, 100)] = 0.75
     body_m: Extent = 1.0
     behind_share: Share = 0.5
     body_size_m: Ends = (0.5, 2.6)

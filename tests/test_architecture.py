@@ -37,7 +37,7 @@ DOORS = {
     "zarr": "sahmr/scenes",
     "torchsparse": "sahmr/sparse/torchsparse_backend.py",
     "pydantic": "sahmr/settings.py",
-    "yaml": "sahmr/yaml_text.py",
+    "yaml": "sahmr/params_file.py",
     "embreex": "sahmr/demo",
 }
 MODULES = imports.modules()

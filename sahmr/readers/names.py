@@ -114,7 +114,7 @@ def entries(place: Path) -> Iterator[tuple[str, bool]]:
     except (FileNotFoundError, NotADirectoryError):
         return
     except OSError as problem:
-        raise RawDataError(f"{place}: cannot be listed ({problem.strerror}); allow it, or mend the disk") from None
+        raise RawDataError(f"{place}: cannot be listed ({problem.strerror}); allow it, or check its disk") from None
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool | None:

@@ -51,7 +51,7 @@ def open_regular(
         if problem.errno is None:  # of whoever reads: Pillow calls damage an OSError
             raise
         reason = problem.strerror or str(problem)
-        raise error(f"{path}: cannot be read ({reason}); check its disk, or fetch it again") from None
+        raise error(f"{path}: cannot be read ({reason}); check its disk") from None
 
 
 def read_regular(path: Path, *, most_bytes: int = LARGEST, error: type[RawDataError] = RawDataError) -> bytes:

@@ -55,6 +55,7 @@ def test_a_stored_field_that_contradicts_its_voxels(tmp_path: Path, change: Any,
     small.write_world(world)
     group = zarr.open_group(str(world / "scenes/rich.zarr"), mode="r+")["Room_scan"]
     group["sdf"][...] = change(group["sdf"][...])
+    write_manifest(world / "scenes/rich.manifest.json", ["rich.zarr"], stage="scenes", dataset="rich")
     with pytest.raises(ShardError, match="1 findings where raw files contradict each other") as told:
         run(world)
     assert "Room_scan/sdf (computed from the scan) contradicts Room_scan/points" in str(told.value)

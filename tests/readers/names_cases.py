@@ -97,7 +97,7 @@ REFUSED = {
     "semicolons": (table(ROW).replace(b"\t", b";"), "the columns are separated by ';', allowed: tabs"),
     "blanks for tabs": (table(ROW).replace(b"\t", b"  "), "the columns are separated by ' ', allowed: tabs"),
     "quotes": (table(ROW.replace("0,1", '"0,1"')), "line 2: view_id is '\"0,1\"', .* without quotes"),
-    "UTF-16": (table(ROW).decode().encode("utf-16"), "not UTF-8 text .*save it as UTF-8"),
+    "UTF-16": (table(ROW).decode().encode("utf-16"), "not a text file .*save it as UTF-8"),
     "UTF-16 without a mark": (table(ROW).decode().encode("utf-16-le"), "holds zero bytes, as UTF-16"),
     "a camera twice": (table(ROW.replace("0,1", "0,0")), "line 2: view_id is '0,0', allowed: each camera once"),
     "a camera twice, two spellings": (table(ROW.replace("0,1", "1,01")), "allowed: each camera once"),

@@ -194,12 +194,11 @@ def test_what_cannot_be_read_is_not_called_damaged(roots: Roots, code: int) -> N
     camera = roots["rich"] / "scan_calibration/CapA/calibration/001.xml"
     table = roots["rich"] / "resource/meta/train.txt"
     picture = next((roots["rich"] / IMAGES).rglob("*.jpeg"))
+    remedy = "allow it" if code == errno.EACCES else "check its disk"
     for path, read in (
         (color, read_json), (pose, read_json_transform), (camera, read_rich_calibration), (picture, image_size),
         (table, lambda path: read_split_table(path, "train")),
     ):  # fmt: skip
-        says = (
-            rf"^{re.escape(str(path))}: cannot be read \({re.escape(os.strerror(code))}\); allow it, or mend the disk$"
-        )
+        says = rf"^{re.escape(str(path))}: cannot be read \({re.escape(os.strerror(code))}\); {remedy}$"
         with refused(path, code), pytest.raises(RawDataError, match=says):
             read(path)

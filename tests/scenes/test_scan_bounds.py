@@ -10,6 +10,7 @@ import pytest
 
 from sahmr.errors import RawDataError
 from sahmr.scenes.build import Scenes, create_store, write_scene
+from sahmr.scenes.scan import ScanLimits
 from sahmr.scenes.signed_distance import signed_distance_grid
 from sahmr.scenes.voxels import MOST_VOXELS, check_voxels, count_voxels, occupied_voxels
 from schemas.scene import SceneRecord
@@ -37,23 +38,21 @@ def record(**files: str) -> SceneRecord:
 
 WIDE = np.array([[[0, 0, 0], [900, 0, 0], [0, 900, 0]]], dtype=float)
 SLIVERS = np.tile(np.array([[[0, 0, 0], [100, 0, 0], [50, 1e-6, 0]]], dtype=float), (100_000, 1, 1))
-FAN = 0.05 * np.stack([np.array([[0, 0, 0], [np.cos(k), np.sin(k), 0], [0, 1, k / 1001]]) for k in range(1001)])
+FAN = 0.5 * np.stack([np.array([[0, 0, 0], [np.cos(k), np.sin(k), 0], [0, 1, k / 1001]]) for k in range(1001)])
 
 
 @pytest.mark.parametrize(
     ("triangles", "pitch", "says"),
     [
         (WIDE, 0.02, r"about 1e\+09 voxels of 0.02 m in 1 triangles, of which number 0 is 900 m wide; allowed: 2e\+08"),
-        (SLIVERS, 0.02, r"about 5e\+08 voxels of 0.02 m in 100000 triangles, of which number 0 is 100 m wide"),
         (FAN, 0.02, "1001 faces meet at one corner; allowed: 1000; repair the scan"),
-        (WIDE / 100, 1e-6, r"about 4.1e\+13 voxels"),
-        (np.concatenate([WIDE / 1e5, WIDE / 1e5 + 900]), 4e-4, "voxel indices .* do not fit 21 bits; raise the pitch"),
     ],
 )  # fmt: skip
 def test_absurd_surfaces_are_one_error(tmp_path: Path, triangles: np.ndarray, pitch: float, says: str) -> None:
     put(tmp_path / "a.ply", ply(triangles))
     create_store(tmp_path / "store", "rich")
-    settings = Scenes(voxel_pitch_m=pitch, sdf_spacing_m=0.5, sdf_margin_m=0.5, sdf_max_samples=10**5)
+    limits = ScanLimits(size_m=(0.5, 1000.0))
+    settings = Scenes(voxel_pitch_m=pitch, sdf_spacing_m=0.5, sdf_margin_m=0.5, sdf_max_samples=10**5, scan=limits)
     tracemalloc.start()
     try:
         with pytest.raises(RawDataError, match=rf"a\.ply: {says}.*; repair the scan|a\.ply: {says}"):
@@ -61,7 +60,20 @@ def test_absurd_surfaces_are_one_error(tmp_path: Path, triangles: np.ndarray, pi
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert peak < 30e6 + 3 * triangles.nbytes
+    assert peak < 80e6 + 3 * triangles.nbytes
+
+
+@pytest.mark.parametrize(
+    ("triangles", "pitch", "says"),
+    [
+        (SLIVERS, 0.02, r"about 5e\+08 voxels of 0.02 m in 100000 triangles, of which number 0 is 100 m wide"),
+        (WIDE / 100, 1e-6, r"about 4.1e\+13 voxels"),
+        (np.concatenate([WIDE / 1e5, WIDE / 1e5 + 900]), 4e-4, "voxel indices .* do not fit 21 bits; raise the pitch"),
+    ],
+)
+def test_voxels_are_bounded_by_themselves(triangles: np.ndarray, pitch: float, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        occupied_voxels(triangles, pitch)
 
 
 def test_a_distance_field_is_bounded_by_itself() -> None:

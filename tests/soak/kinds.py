@@ -14,16 +14,18 @@ import numpy as np
 import torch
 
 from catalog.entries import CATALOG_SCHEMA, CatalogEntry
-from pipelines.conversion.work_store import RECEIPT_NAME, Receipt, WorkStore
+from pipelines.conversion.piece_receipt import RECEIPT_NAME, Receipt
+from pipelines.conversion.work_store import WorkStore
 from sahmr.body.clean import load_npz
 from sahmr.body.files import find_body_files
 from sahmr.body.model import clean_path, load_clean, read_official
 from sahmr.body.topology import TOPOLOGY_FILE, load_topology
 from sahmr.body.transfer import TRANSFER_FILE
+from sahmr.files import MANIFEST_NAME, check_manifest, read_manifest
 from sahmr.network.sahmr import SahmrNet
 from sahmr.network.size import OWN
 from sahmr.readers import bodies as body_readers
-from sahmr.readers import calibration, images, rich_layout
+from sahmr.readers import calibration, images, rich_tables
 from sahmr.scenes import store
 from sahmr.scenes.build import read_scan, read_shipped_distance
 from sahmr.settings import Paths, load_section
@@ -63,12 +65,21 @@ class Kind:
         read: gives what the file says, or raises our errors or :class:`AgainError`.
         is_own: the pipeline wrote it: what it says may not change in silence. Else it is a publisher's or a user's
             own, in which a flip may be as good a value as the one before.
+        manifest: manifest, stage and dataset of the output it belongs to.
     """
 
     name: str
     file: Path
     read: Callable[[], Any]
     is_own: bool = True
+    manifest: tuple[Path, str, str | None] | None = None
+
+    def manifest_says(self) -> list[str]:
+        """What the stage ``verify`` would say of the output."""
+        if self.manifest is None:
+            return []
+        path, stage, dataset = self.manifest
+        return check_manifest(path, stage=stage, dataset=dataset)
 
 
 def all_kinds(world: World, batch: Batch) -> list[Kind]:
@@ -121,28 +132,43 @@ def _outputs(world: World) -> Iterable[Kind]:
     """Shards, stores, arrays, receipts."""
     out = world.folder / "out"
     shards, scenes, bodies = out / "shards/rich", out / "scenes/rich.zarr", out / "bodies"
+    of_scenes = out / "scenes/rich.manifest.json", "scenes", "rich"
+    of_shards = shards / MANIFEST_NAME, "shards", "rich"
+    of_bodies = bodies / MANIFEST_NAME, "bodies", None
     entries = list(read_index(shards))
     tar = entries[0].shard
     inside = [entry for entry in entries if entry.shard == tar][:2]
-    yield Kind(name="shard index", file=shards / INDEX_NAME, read=lambda: list(read_index(shards)))
-    yield Kind(name="left-out table", file=shards / LEFT_OUT_NAME, read=lambda: read_left_out(shards))
+    yield Kind(name="shard index", file=shards / INDEX_NAME, read=lambda: list(read_index(shards)), manifest=of_shards)
+    yield Kind(
+        name="left-out table", file=shards / LEFT_OUT_NAME, read=lambda: read_left_out(shards), manifest=of_shards
+    )
     yield Kind(
         name="shard",
         file=shards / tar,
         read=lambda: [ShardReader(shards).decode(entry, verify=True) for entry in inside],
+        manifest=of_shards,
     )
     scene = store.list_scenes(scenes)[0]
     for place in ("", scene, f"{scene}/points", f"{scene}/sdf"):
         name = f"zarr.json of {place.replace(scene, 'a scene') or 'the store'}"
-        yield Kind(name=name, file=scenes / place / "zarr.json", read=partial(_scene, scenes, scene))
+        yield Kind(
+            name=name, file=scenes / place / "zarr.json", read=partial(_scene, scenes, scene), manifest=of_scenes
+        )
     for array in ("points", "sdf"):
         chunk = sorted(path for path in (scenes / scene / array / "c").rglob("*") if path.is_file())[0]
-        yield Kind(name=f"zarr chunk of {array}", file=chunk, read=partial(_scene, scenes, scene))
-    yield Kind(name="topology.npz", file=bodies / TOPOLOGY_FILE, read=lambda: load_topology(bodies))
+        yield Kind(name=f"zarr chunk of {array}", file=chunk, read=partial(_scene, scenes, scene), manifest=of_scenes)
+    for path, stage, dataset in (of_scenes, of_shards, of_bodies):
+        yield Kind(
+            name=f"manifest of {stage}",
+            file=path,
+            read=partial(read_manifest, path, stage=stage, dataset=dataset),
+            manifest=(path, stage, dataset),
+        )
+    yield Kind(name="topology.npz", file=bodies / TOPOLOGY_FILE, read=lambda: load_topology(bodies), manifest=of_bodies)
     transfer = bodies / TRANSFER_FILE
-    yield Kind(name="transfer.npz", file=transfer, read=lambda: load_npz(transfer, ()))
+    yield Kind(name="transfer.npz", file=transfer, read=lambda: load_npz(transfer, ()), manifest=of_bodies)
     model = clean_path(bodies, "smplx", "male")
-    yield Kind(name="body model of ours", file=model, read=lambda: load_clean(model))
+    yield Kind(name="body model of ours", file=model, read=lambda: load_clean(model), manifest=of_bodies)
     work = WorkStore(root=(out / "work").resolve())
     for stage in ("frames", "shards"):
         piece = sorted((out / "work" / stage).glob(f"*/*/{RECEIPT_NAME}"))[0]
@@ -209,8 +235,8 @@ def _raw(world: World) -> Iterable[Kind]:
     official = found.smplx["male"]
     both = quantitative / "sdf/vicon_sdf.npy", quantitative / "sdf/vicon.json"
     readers: dict[str, tuple[Path, Callable[[], Any]]] = {
-        "split table": (table, lambda: rich_layout.read_split_table(table, table.stem)),
-        "gender.json": (rich / "resource/gender.json", lambda: rich_layout.check_genders(rich, [])),
+        "split table": (table, lambda: rich_tables.read_split_table(table, table.stem)),
+        "gender.json": (rich / "resource/gender.json", lambda: rich_tables.check_genders(rich, [])),
         "camera xml": (camera, lambda: calibration.read_rich_calibration(camera)),
         "scan": (quantitative / "scenes/vicon.ply", lambda: read_scan(quantitative / "scenes/vicon.ply")),
         "body mesh": (prox / str(mesh.body_file), partial(_mesh, prox / str(mesh.body_file), Path("out/bodies"))),

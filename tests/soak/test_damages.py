@@ -21,8 +21,7 @@ def test_a_problem_is_seen(tmp_path: Path) -> None:
     file.write_text("all that it says")
     careless = damages.damage(damages.Kind(name="text", file=file, read=file.read_bytes), 20, seed=1)
     assert careless.counts == {"problem": 20}
-    escaping = damages.damage(
-        damages.Kind(name="text", file=file, read=lambda: int(file.read_bytes() == b"") / 0), 5, 1
-    )
+    divide = damages.Kind(name="text", file=file, read=lambda: 1 / (file.read_bytes() == b"all that it says"))
+    escaping = damages.damage(divide, 5, seed=1)
     assert escaping.counts["problem"] == 5
     assert file.read_text() == "all that it says"

@@ -13,8 +13,12 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from pipelines.conversion.piece_receipt import RECEIPT_NAME
+from sahmr.files import file_sha256
 from tests.soak.processes import hashes
 from tests.soak.road import OUTPUTS
+
+_RECEIPT = "receipt"  # holds times, so no two are equal
 
 Tree = Mapping[str, str]  # SHA-256 by relative path
 
@@ -41,8 +45,12 @@ class Whole:
 def whole(folder: Path) -> Whole:
     """Describe what a run that nobody disturbed left in its working directory."""
     files = {f"data/frames/{name}": sha for name, sha in hashes(folder / "data/frames").items()}
-    places = [*(folder / "data/scenes").iterdir(), *(folder / "data/shards").iterdir(), *pieces(folder)]
-    return Whole(files=files, folders={path.relative_to(folder).as_posix(): hashes(path) for path in places})
+    files |= {f"data/scenes/{path.name}": file_sha256(path) for path in (folder / "data/scenes").glob("*.json")}
+    places = [*(folder / "data/scenes").glob("*.zarr"), *(folder / "data/shards").iterdir(), *pieces(folder)]
+    trees = {path.relative_to(folder).as_posix(): hashes(path) for path in places}
+    for tree in trees.values():
+        tree.update({name: _RECEIPT for name in tree if name == RECEIPT_NAME})
+    return Whole(files=files, folders=trees)
 
 
 def outputs(folder: Path) -> dict[str, str]:
@@ -104,7 +112,8 @@ class Watch(threading.Thread):
             self._check_file(path)
         for place in ("data/scenes", "data/shards"):
             for path in _children(self._folder / place):
-                self._check_folder(path)
+                check = self._check_file if path.suffix == ".json" else self._check_folder
+                check(path)
         for path in pieces(self._folder):
             self._check_folder(path)
         for path in _children(self._folder / "reports"):
@@ -143,9 +152,8 @@ class Watch(threading.Thread):
             for place, _, names, handle in os.fwalk(".", dir_fd=folder):
                 for name in names:
                     with suppress(FileNotFoundError):
-                        found[os.path.normpath(f"{place}/{name}")] = self._hash(
-                            os.open(name, os.O_RDONLY, dir_fd=handle)
-                        )
+                        sha256 = self._hash(os.open(name, os.O_RDONLY, dir_fd=handle))
+                        found[os.path.normpath(f"{place}/{name}")] = _RECEIPT if name == RECEIPT_NAME else sha256
         return found
 
     def _hash(self, handle: int) -> str:

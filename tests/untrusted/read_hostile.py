@@ -17,7 +17,7 @@ import numpy as np
 from sahmr.errors import RawDataError
 from sahmr.readers.bodies import read_params
 from sahmr.readers.images import image_size
-from sahmr.readers.rich_layout import read_split_table
+from sahmr.readers.rich_tables import read_split_table
 from sahmr.untrusted.meshes import obj_has_colors, read_ply
 from sahmr.untrusted.pickles import load_npy, load_npz_member, load_pickle
 from sahmr.untrusted.texts import read_json, read_xml
