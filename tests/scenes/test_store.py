@@ -204,7 +204,7 @@ def test_xarray_opens_every_scene(small_world: Path) -> None:
     store = small_world / "scenes/rich.zarr"
     for key in list_scenes(store):
         scene = load_scene(store, key)
-        with xarray.open_zarr(store, group=key, consolidated=False) as opened:
+        with xarray.open_zarr(store, group=key, consolidated=False, chunks=None) as opened:
             assert opened.points.dims == ("point", "axis")
             assert opened.sdf.dims == ("x", "y", "z")
             np.testing.assert_array_equal(opened.points.values, scene.points)
