@@ -40,6 +40,7 @@ lint: .venv.stamp
 
 soak: .venv.stamp
 	$(BIN)/python -m tests.soak.crash --rounds 50 --seed 1
+	$(BIN)/python -m tests.soak.damages --mutations 5000 --seed 1
 	$(BIN)/pytest -q -m slow tests/soak tests/pipelines
 
 bench: .venv.stamp

@@ -17,8 +17,8 @@ from sahmr.structures import BodyTopology, move_to
 from sahmr.training.build import Network, build_network
 from sahmr.training.checkpoint import Checkpoint, load_state, read_checkpoint
 from sahmr.training.initial import load_metro, share_trunk, start_as_template
+from sahmr.training.mesh_task import MeshTask, MeshWeights
 from sahmr.training.setup import TrainingSettings, require_peak, training_data
-from sahmr.training.tasks import MeshTask, MeshWeights
 from sahmr.training.trainer import Row, train
 
 VERSION = 1  # raise when the same data and settings give other weights (tests/training/test_golden_steps.py)

@@ -16,7 +16,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from sahmr.errors import RawDataError
 from sahmr.readers.image_headers import HEAD_BYTES, check_bits, other_format
 from sahmr.readers.jpeg import first_rows
-from sahmr.untrusted.regular import open_regular, read_regular
+from sahmr.untrusted.regular import inside, open_regular, read_regular
 from schemas.frame import FrameRecord
 
 Region = tuple[int, int, int, int]  # left, top, right, bottom; right and bottom exclusive
@@ -178,7 +178,7 @@ def read_record_image(root: Path, record: FrameRecord, region: Region, divisor: 
     Raises:
         RawDataError: if the image is damaged or not the one the record was made from.
     """
-    path, scale = root / record.image_file, record.image_divisor
+    path, scale = inside(root, record.image_file), record.image_divisor
     full = (record.image_width, record.image_height)
     left, top, right, bottom = region
     is_inside = 0 <= left < right <= full[0] and 0 <= top < bottom <= full[1]

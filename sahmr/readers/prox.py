@@ -39,6 +39,7 @@ from sahmr.readers.names import Sieve
 from sahmr.readers.prox_check import absences, check_part, tell_absences
 from sahmr.readers.prox_layout import PARTS, SPLIT_OF
 from sahmr.settings import Between, Keyed, Listed, refuse, settings
+from sahmr.untrusted.regular import inside
 from schemas.frame import FrameRecord
 from schemas.scene import SceneRecord
 
@@ -227,7 +228,7 @@ class ProxReader:
 
     def _body_world(self, body_file: str, gender: str, camera_from_world: tuple[float, ...]) -> Array:
         """Meshes and PROXD fits lie in the color camera's frame, MoSH parameters in the Vicon's (formats c)."""
-        path = self.root / body_file
+        path = inside(self.root, body_file)
         is_vicon = body_file.startswith("quantitative/") and path.suffix == ".pkl"
         if is_vicon:
             world_from_vicon = read_json_transform(self.root / layout.VICON)

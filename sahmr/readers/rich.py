@@ -38,6 +38,7 @@ from sahmr.readers.rich_tables import (
     split_tables,
 )
 from sahmr.untrusted.meshes import obj_has_colors
+from sahmr.untrusted.regular import inside
 from schemas.frame import FrameRecord
 from schemas.scene import SceneRecord
 
@@ -204,7 +205,7 @@ class RichReader:
             yield from self.measure(task).records
 
     def _body_world(self, body_file: str, gender: str) -> Array:
-        path = self.root / body_file
+        path = inside(self.root, body_file)
         if path.suffix == ".ply":
             return smpl_vertices_of_mesh(path, self.bodies)
         return smpl_vertices_of_params(path, self.bodies, gender)
@@ -216,7 +217,7 @@ class RichReader:
 
     def load_contact(self, record: FrameRecord) -> NDArray[np.bool_] | None:
         """Contact label per SMPL vertex; None where the raw data know none."""
-        return None if record.contact_file is None else read_contact(self.root / record.contact_file)
+        return None if record.contact_file is None else read_contact(inside(self.root, record.contact_file))
 
     def read_image(self, record: FrameRecord, region: Region, divisor: int) -> NDArray[np.uint8]:
         """RGB of a region of the full image, averaged over squares of ``divisor`` pixels."""

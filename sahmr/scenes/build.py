@@ -20,6 +20,7 @@ from sahmr.scenes.signed_distance import grid_spacing, signed_distance_grid
 from sahmr.scenes.store import STORE_VERSION
 from sahmr.scenes.voxels import occupied_voxels
 from sahmr.settings import Between, Quarantine, settings
+from sahmr.untrusted.regular import inside
 from schemas.scene import SceneRecord
 
 _POINT_CHUNK, _SDF_CHUNK = 1 << 16, 64  # 768 kB and 1 MB of float32
@@ -98,7 +99,7 @@ def write_scene(
             too many voxels, or no surface to measure distances to; or if the scan and its shipped field contradict
             each other.
     """
-    scan_file = raw_root / record.scan_file
+    scan_file = inside(raw_root, record.scan_file)
     triangles = read_scan(scan_file, settings.scan)
     check_rounding(scan_file, triangles, settings.voxel_pitch_m, settings.scan)
     try:
@@ -106,7 +107,7 @@ def write_scene(
     except ValueError as problem:
         raise RawDataError(f"{scan_file}: {problem}; repair the scan, or raise scenes.voxel_pitch_m") from None
     if record.sdf_file is not None and record.sdf_info_file is not None:
-        grid = read_shipped_distance(raw_root / record.sdf_file, raw_root / record.sdf_info_file)
+        grid = read_shipped_distance(inside(raw_root, record.sdf_file), inside(raw_root, record.sdf_info_file))
         surface = surface_of(triangles, points, settings.voxel_pitch_m)
         fit = compare(grid, surface)
         if not fit.agrees(settings.agreement):
@@ -155,7 +156,7 @@ def _fitting_other(
         if other.scene_key == record.scene_key or other.sdf_file is None or other.sdf_info_file is None:
             continue
         try:
-            grid = read_shipped_distance(raw_root / other.sdf_file, raw_root / other.sdf_info_file)
+            grid = read_shipped_distance(inside(raw_root, other.sdf_file), inside(raw_root, other.sdf_info_file))
         except RawDataError:
             continue  # told where it is the scene's own
         if compare(grid, surface).agrees(settings.agreement):

@@ -1,4 +1,4 @@
-"""The two trainings: what is trained, which losses drive it, which scores are logged (method 8)."""
+"""What the trainer asks of a training, and the first one: root and contact (method 8.1)."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sahmr.body.joints import H36M_TO_14
-from sahmr.losses import mesh_losses, root_contact_losses
-from sahmr.metrics import cell_errors, mesh_errors, part_map_errors, root_errors, voxel_part_scores
+from sahmr.losses import root_contact_losses
+from sahmr.metrics import cell_errors, part_map_errors, root_errors, voxel_part_scores
 from sahmr.network.sahmr import SahmrNet
 from sahmr.settings import Weight, require_some, settings
-from sahmr.structures import Batch, BodyTopology, MeshPrediction, RootContact, RootContactTargets
-from sahmr.targets import make_targets, require_targets, target_pelvis
+from sahmr.structures import Batch, BodyTopology, RootContact, RootContactTargets
+from sahmr.targets import make_targets, target_pelvis
 
 PerSample = dict[str, Float[Tensor, " batch"]]
 
@@ -32,20 +31,6 @@ class RootContactWeights:
     root: Weight = 1.0
     part_maps: Weight = 1.0
     part_maps_flipped: Weight = 1.0
-
-    def __post_init__(self) -> None:
-        """Something must be learnt."""
-        require_some(self)
-
-
-@settings
-class MeshWeights:
-    """Weights of stage B's losses; the defaults are the reference's."""
-
-    vertices: Weight = 1.0
-    joints: Weight = 1.0
-    contacts: Weight = 1.0
-    global_vertices: Weight = 1.0
 
     def __post_init__(self) -> None:
         """Something must be learnt."""
@@ -139,54 +124,4 @@ class RootContactTask:
             pitch_m=self.pitch_m,
             ignored_parts=self.ignored_parts,
             generator=generator,
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MeshTask:
-    """Stage B: the mesh network on a frozen root-and-contact network.
-
-    Attributes:
-        topology: joint regressor.
-        loss_weights: of the four terms.
-        mean_over_valid_contacts: see :func:`sahmr.losses.mesh_losses`; False is the reference's way.
-    """
-
-    topology: BodyTopology
-    loss_weights: MeshWeights
-    mean_over_valid_contacts: bool = False
-    stage: str = "train_sahmr"
-
-    @property
-    def weights(self) -> Mapping[str, float]:
-        """Weight of each loss."""
-        return asdict(self.loss_weights)
-
-    def trained(self, network: SahmrNet) -> nn.Module:
-        """The mesh network."""
-        return network.metro_enhanced
-
-    def losses(self, network: SahmrNet, batch: Batch, generator: torch.Generator) -> PerSample:
-        """Terms of :func:`sahmr.losses.mesh_losses`; far-off roots are replaced in training."""
-        root = target_pelvis(batch, self.topology)
-        _, prediction = network(batch, targets_root=root, generator=generator)
-        return self._terms(batch, prediction)
-
-    def judge(self, network: SahmrNet, batch: Batch) -> PerSample:
-        """Losses on the predicted roots, and the mesh errors of the result tables."""
-        _, prediction = network(batch)
-        true = require_targets(batch).vertices_camera
-        return {
-            **self._terms(batch, prediction),
-            **mesh_errors(prediction.vertices_camera, true, self.topology.joint_regressor, H36M_TO_14),
-        }
-
-    def _terms(self, batch: Batch, prediction: MeshPrediction) -> PerSample:
-        """The four losses."""
-        return mesh_losses(
-            prediction,
-            require_targets(batch).vertices_camera,
-            self.topology.joint_regressor,
-            H36M_TO_14,
-            mean_over_valid_contacts=self.mean_over_valid_contacts,
         )

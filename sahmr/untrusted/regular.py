@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from sahmr.errors import RawDataError
+from sahmr.files import is_plain_name
 
 LARGEST = 1 << 32  # bytes of any file; the largest published ones, scans and body models, have less than a quarter
 _KINDS = {
@@ -61,6 +62,21 @@ def read_regular(path: Path, *, most_bytes: int = LARGEST, error: type[RawDataEr
         if len(content) > most_bytes:
             raise error(f"{path}: grows while it is read; wait until it is complete")
         return content
+
+
+def inside(root: Path, name: str) -> Path:
+    """The file of a tree that a table names.
+
+    Args:
+        root: of the tree; links in it may lead anywhere, their owner made them.
+        name: as in a table, parts joined by ``/``.
+
+    Raises:
+        RawDataError: if the name is absolute or leads out of the tree.
+    """
+    if not is_plain_name(name):
+        raise RawDataError(f"{root}: a table names the file {name[:200]!r}, which is not inside; run: dvc repro frames")
+    return root / name
 
 
 def _check(path: Path, found: os.stat_result, most_bytes: int, error: type[RawDataError]) -> None:

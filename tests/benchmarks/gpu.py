@@ -23,8 +23,9 @@ from sahmr.network.sahmr import SahmrNet
 from sahmr.network.size import OWN, NetworkSize
 from sahmr.structures import Batch, Targets, move_to
 from sahmr.training.build import SIZES
+from sahmr.training.mesh_task import MeshTask, MeshWeights
 from sahmr.training.optimizer import Plan, descend, make_optimizer
-from sahmr.training.tasks import MeshTask, MeshWeights, RootContactTask, RootContactWeights, Task
+from sahmr.training.tasks import RootContactTask, RootContactWeights, Task
 from tests.benchmarks.figures import record
 from tests.benchmarks.network import SHARED_VOXELS, load_voxels, room_batch, root_at
 from tests.worlds.networks import make_topology

@@ -14,8 +14,9 @@ from pipelines.conversion.receipts import history_csv
 from sahmr.errors import SahmrError
 from sahmr.network.sahmr import SahmrNet
 from sahmr.structures import Batch, BodyTopology
+from sahmr.training.mesh_task import MeshTask, MeshWeights
 from sahmr.training.optimizer import Plan
-from sahmr.training.tasks import MeshTask, MeshWeights, RootContactTask, RootContactWeights, Task
+from sahmr.training.tasks import RootContactTask, RootContactWeights, Task
 from sahmr.training.trainer import TrainingData, train
 
 PLAN = Plan(seed=5, epochs=2, batch_size=32, canonical_lr=1e-3)

@@ -1,0 +1,82 @@
+"""Training the mesh network: its losses and the scores that are logged (method 8.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import nn
+
+from sahmr.body.joints import H36M_TO_14
+from sahmr.losses import mesh_losses
+from sahmr.metrics import mesh_errors
+from sahmr.network.sahmr import SahmrNet
+from sahmr.settings import Weight, require_some, settings
+from sahmr.structures import Batch, BodyTopology, MeshPrediction
+from sahmr.targets import require_targets, target_pelvis
+from sahmr.training.tasks import PerSample
+
+
+@settings
+class MeshWeights:
+    """Weights of stage B's losses; the defaults are the reference's."""
+
+    vertices: Weight = 1.0
+    joints: Weight = 1.0
+    contacts: Weight = 1.0
+    global_vertices: Weight = 1.0
+
+    def __post_init__(self) -> None:
+        """Something must be learnt."""
+        require_some(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeshTask:
+    """Stage B: the mesh network on a frozen root-and-contact network.
+
+    Attributes:
+        topology: joint regressor.
+        loss_weights: of the four terms.
+        mean_over_valid_contacts: see :func:`sahmr.losses.mesh_losses`; False is the reference's way.
+    """
+
+    topology: BodyTopology
+    loss_weights: MeshWeights
+    mean_over_valid_contacts: bool = False
+    stage: str = "train_sahmr"
+
+    @property
+    def weights(self) -> Mapping[str, float]:
+        """Weight of each loss."""
+        return asdict(self.loss_weights)
+
+    def trained(self, network: SahmrNet) -> nn.Module:
+        """The mesh network."""
+        return network.metro_enhanced
+
+    def losses(self, network: SahmrNet, batch: Batch, generator: torch.Generator) -> PerSample:
+        """Terms of :func:`sahmr.losses.mesh_losses`; far-off roots are replaced in training."""
+        root = target_pelvis(batch, self.topology)
+        _, prediction = network(batch, targets_root=root, generator=generator)
+        return self._terms(batch, prediction)
+
+    def judge(self, network: SahmrNet, batch: Batch) -> PerSample:
+        """Losses on the predicted roots, and the mesh errors of the result tables."""
+        _, prediction = network(batch)
+        true = require_targets(batch).vertices_camera
+        return {
+            **self._terms(batch, prediction),
+            **mesh_errors(prediction.vertices_camera, true, self.topology.joint_regressor, H36M_TO_14),
+        }
+
+    def _terms(self, batch: Batch, prediction: MeshPrediction) -> PerSample:
+        """The four losses."""
+        return mesh_losses(
+            prediction,
+            require_targets(batch).vertices_camera,
+            self.topology.joint_regressor,
+            H36M_TO_14,
+            mean_over_valid_contacts=self.mean_over_valid_contacts,
+        )
