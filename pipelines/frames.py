@@ -11,6 +11,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import pipelines.environment  # noqa: F401  # before numpy loads
+
+# isort: split
 import pyarrow as pa
 
 from pipelines.conversion.lock import one_at_a_time

@@ -10,6 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pipelines.environment  # noqa: F401  # before numpy loads
+
+# isort: split
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc

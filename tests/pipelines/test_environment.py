@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import runpy
+import subprocess
 import sys
 from typing import Any
 
@@ -37,6 +38,14 @@ def test_variables_set_too_late_are_noticed(monkeypatch: pytest.MonkeyPatch) -> 
     assert not loaded(monkeypatch, "aarch64", OPENBLAS_NUM_THREADS="2")["is_pinned"]()
     assert loaded(monkeypatch, "aarch64", **pinned)["is_pinned"]()
     assert not loaded(monkeypatch, "x86_64", **pinned)["is_pinned"]()
+
+
+@pytest.mark.parametrize("stage", ["bodies", "frames", "scenes", "shards"])
+def test_every_conversion_chooses_before_numpy_loads(stage: str) -> None:
+    """As ``python -m`` loads it, in a shell that says nothing of kernels."""
+    shell = {name: value for name, value in os.environ.items() if name not in environment.PINNED}
+    code = f"import pipelines.{stage}; from pipelines import environment; assert environment.is_pinned()"
+    subprocess.run([sys.executable, "-c", code], env=shell, check=True)
 
 
 def test_a_users_waiting_policy_stays(monkeypatch: pytest.MonkeyPatch) -> None:
