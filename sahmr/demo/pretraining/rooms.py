@@ -1,4 +1,4 @@
-"""Rooms furnished at random, none of which the demo's captures have."""
+"""Rooms furnished at random: none is a place of the demo."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _TRIES = 40
 
 
 def random_room(name: str, rng: np.random.Generator) -> Room:
-    """A room with up to two walls and four to eight pieces that do not overlap.
+    """A room with up to two walls and four to eight pieces that do not overlap; z up, floor at 0, metres.
 
     Args:
         name: of the room.
@@ -36,19 +36,7 @@ def random_room(name: str, rng: np.random.Generator) -> Room:
     """
     indoor = bool(rng.random() < 0.5)
     half = float(rng.uniform(2.7, 4.2))
-    pieces = _walls(half, indoor, rng)
-    taken: list[tuple[float, float, float]] = []
-    for _ in range(int(rng.integers(4, 9))):
-        piece = _furniture(rng)
-        radius = _radius(piece)
-        for _ in range(_TRIES):
-            x, y = rng.uniform(-0.75 * half, 0.75 * half, 2)
-            if all(np.hypot(x - a, y - b) > radius + other for a, b, other in taken):
-                taken.append((float(x), float(y), radius))
-                # Half of them look roughly to the middle, as furniture does, where most cameras see it from the front.
-                inward = np.degrees(np.arctan2(-y, -x)) + rng.normal(0, 30)
-                pieces.append(piece.at(float(x), float(y), float(rng.choice([inward, rng.uniform(-180, 180)]))))
-                break
+    pieces = _walls(half, indoor, rng) + _standing(half, rng)
     ground = np.array(colorsys.hsv_to_rgb(rng.random(), rng.uniform(0.0, 0.6), rng.uniform(0.15, 0.5)))
     bright = rng.uniform(0.6, 0.9, 3) if indoor else np.array([0.75, 0.8, 0.85]) * rng.uniform(0.8, 1.1)
     high = rng.uniform(0.7, 0.9, 3) if indoor else np.array([0.35, 0.5, 0.8]) * rng.uniform(0.7, 1.2)
@@ -65,6 +53,24 @@ def random_room(name: str, rng: np.random.Generator) -> Room:
         indoor=indoor,
         reach=float(half + rng.uniform(1.5, 4.0)) if indoor else 60.0,
     )
+
+
+def _standing(half: float, rng: np.random.Generator) -> list[Piece]:
+    """Furniture on the floor of a room of twice ``half`` metres; what finds no free place in 40 tries is left out."""
+    pieces: list[Piece] = []
+    taken: list[tuple[float, float, float]] = []  # x, y, radius
+    for _ in range(int(rng.integers(4, 9))):
+        piece = _furniture(rng)
+        radius = _radius(piece)
+        for _ in range(_TRIES):
+            x, y = rng.uniform(-0.75 * half, 0.75 * half, 2)
+            if all(np.hypot(x - a, y - b) > radius + other for a, b, other in taken):
+                taken.append((float(x), float(y), radius))
+                # Half of them look roughly to the middle, as furniture does, where most cameras see it from the front.
+                inward = np.degrees(np.arctan2(-y, -x)) + rng.normal(0, 30)
+                pieces.append(piece.at(float(x), float(y), float(rng.choice([inward, rng.uniform(-180, 180)]))))
+                break
+    return pieces
 
 
 def _walls(half: float, indoor: bool, rng: np.random.Generator) -> list[Piece]:
@@ -89,7 +95,9 @@ def _furniture(rng: np.random.Generator) -> Piece:
         "bench": lambda: bench(float(rng.uniform(1.3, 2.1)), float(rng.uniform(0.4, 0.5)), _color(rng)),
         "chair": lambda: chair(float(rng.uniform(0.42, 0.48)), _color(rng)),
         "sofa": lambda: sofa(float(rng.uniform(1.6, 2.3)), _color(rng)),
-        "table": lambda: table(float(rng.uniform(1.1, 1.9)), float(rng.uniform(0.65, 0.9)), float(rng.uniform(0.72, 0.9)), _color(rng)),
+        "table": lambda: table(
+            float(rng.uniform(1.1, 1.9)), float(rng.uniform(0.65, 0.9)), float(rng.uniform(0.72, 0.9)), _color(rng)
+        ),
         "crate": lambda: crate(float(rng.uniform(0.4, 0.55)), _color(rng), str(rng.choice(_MATERIALS))),
         "low wall": lambda: low_wall(float(rng.uniform(1.8, 3.5)), float(rng.uniform(0.44, 0.54)), _pale(rng)),
         "mat": lambda: mat(float(rng.uniform(1.8, 2.2)), float(rng.uniform(0.8, 1.2)), _color(rng)),
@@ -104,10 +112,12 @@ def _radius(piece: Piece) -> float:
 
 
 def _color(rng: np.random.Generator) -> Color:
+    """Of furniture: anything but glaring."""
     return _triple(np.array(colorsys.hsv_to_rgb(rng.random(), rng.uniform(0.0, 0.85), rng.uniform(0.08, 0.7))))
 
 
 def _pale(rng: np.random.Generator) -> Color:
+    """Of walls."""
     return _triple(np.array(colorsys.hsv_to_rgb(rng.random(), rng.uniform(0.0, 0.3), rng.uniform(0.35, 0.8))))
 
 
