@@ -3,165 +3,149 @@
 from __future__ import annotations
 
 import argparse
-import logging
-import os
 import shutil
-from collections.abc import Sequence
-from dataclasses import asdict
-from functools import partial
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import pipelines.environment  # noqa: F401  # before torch and numpy load
+
+# isort: split
 import numpy as np
 
-from pipelines.conversion.pieces import Conversion, Made, Planned
-from pipelines.stage import stage
-from sahmr.demo.bodies.family import build_body_models
-from sahmr.demo.bodies.files import write_body_models
-from sahmr.demo.pictures.figures import vertex_normals
-from sahmr.demo.pictures.render import set_stage
-from sahmr.demo.places.room import scan_surface
-from sahmr.demo.pretraining.crops import MARGIN, Crop, make_crops
-from sahmr.demo.pretraining.rooms import random_room
-from sahmr.demo.publishers import containers
-from sahmr.files import publish_folder
-from sahmr.scenes.build import Scenes, create_store, write_scene
-from sahmr.settings import Paths, settings
-from sahmr.shards.encode import Shards, encode_sample
-from sahmr.shards.left_out import write_left_out
-from sahmr.shards.write import write_index, write_shard
-from schemas.frame import FrameRecord
-from schemas.scene import SceneRecord
-from schemas.shard import ShardEntry
+from pipelines import bodies, train_rcnet, train_sahmr
+from pipelines.conversion.lock import hold
+from pipelines.demo.pretrain_card import Clock, find_scores, make_card
+from pipelines.demo.pretrain_crops import DATASET, MOST_CROPS, MOST_ROOMS, Crops, find_body_models, write_crops
+from pipelines.demo.pretrain_recipe import DEFAULT, Order, Recipe, check_home, check_length, read_recipe
+from pipelines.stage import log, stage
+from sahmr.body.topology import load_topology
+from sahmr.demo.pretraining.card import card_text
+from sahmr.demo.pretraining.sheet import draw_crops
+from sahmr.files import publish_file, publish_text
+from sahmr.shards.reader import ShardReader, read_index
+from sahmr.training.checkpoint import read_checkpoint
+from sahmr.training.compact import save_compact
 
-VERSION = 1
-DATASET = "rich"
-HOME = Path("data/pretrain")
-SEED = 1009  # of rooms, people, poses and cameras; the demo's is another
-SCENES = Scenes(voxel_pitch_m=0.02, sdf_spacing_m=0.5, sdf_margin_m=0.5, sdf_max_samples=10**6)
-SHARDS = Shards(samples_per_shard=10**6, max_side_px=320, margin=MARGIN, jpeg_quality=92)
-_SCAN_SPACING_M = 0.07
-log = logging.getLogger("sahmr")
+_SHEET_CROPS = 24
+_PACKED = "start.pt"  # in models of the home; pretrain.yaml's predict.checkpoint may name it
 
 
-@settings
-class Crops:
-    """How many crops, and of what.
+def run(order: Order) -> None:
+    """Make crops, train both networks, score and pack them; what is finished is not done again.
 
-    Attributes:
-        seed: of everything.
-        max_quarantined: nothing is damaged.
+    Raises:
+        SettingsError: before any work, if the recipe or the order cannot be followed.
+        StoreError: if another process works in the same folder, or the disk is full.
     """
-
-    seed: int = SEED
-    max_quarantined: int = 0
-
-
-def make_room(job: tuple[int, str, int], folder: Path, *, models: Path, settings: Crops) -> Made:
-    """Photograph people in one room: a shard and a scene; one task.
-
-    Args:
-        job: number of the room, split, how many crops.
-        folder: of the piece.
-        models: the demo's body models.
-        settings: seed.
-    """
-    number, split, count = job
-    name = f"Room{number:05d}"
-    room = random_room(name, np.random.default_rng([settings.seed, number]))
-    scan = scan_surface(room, _SCAN_SPACING_M)
-    containers.put(folder / "raw/scan.ply", containers.ply(scan.vertices, scan.faces, _grey(len(scan.vertices))))
-    scene = SceneRecord(
-        scene_key=f"{name}_scan",
-        dataset=DATASET,
-        scan_file="raw/scan.ply",
-        scan_sha256="0" * 64,
-        sdf_file=None,
-        sdf_info_file=None,
-        sdf_sha256=None,
-        sdf_info_sha256=None,
-    )
-    create_store(folder / "store", DATASET)
-    write_scene(scene, store=folder / "store", raw_root=folder, settings=SCENES)
-    crops = make_crops(set_stage(room), models, count, (settings.seed, number))
-    samples = []
-    for place, crop in enumerate(crops):
-        row = _record(crop, f"{name}_{place:04d}", name, split)
-        samples.append((row, encode_sample(row, crop.image, crop.vertices, crop.contact, SHARDS)))
-    entries = write_shard(folder, f"{DATASET}-{split}-{name}-000000.tar", samples)
-    return Made(facts={"entries": [asdict(entry) for entry in entries]})
+    recipe, paths = read_recipe(order.recipe), order.paths
+    check_home(order.home)
+    check_length(order, recipe)
+    parallel = recipe.parallel
+    with hold(paths.work, "pretrain", order.home):
+        clock = Clock(order.home / "seconds.json")
+        _render(order, recipe, clock)
+        with clock("train_rcnet"):
+            train_rcnet.run(recipe.train_rcnet, recipe.network, paths, parallel)
+        with clock("train_sahmr"):
+            train_sahmr.run(recipe.train_sahmr, recipe.network, paths, parallel)
+        packed = paths.models / _PACKED
+        save_compact(packed, read_checkpoint(paths.models / "sahmr.pt"))
+        scores = find_scores(recipe, paths)
+        with publish_file(order.output) as partial:
+            shutil.copyfile(packed, partial)
+        publish_text(order.output.with_suffix(".md"), card_text(make_card(order, recipe, clock, scores)))
+    log.info(
+        "pretrain: %s, %.1f MB, and its card %s",
+        order.output, order.output.stat().st_size / 1e6, order.output.with_suffix(".md"),
+    )  # fmt: skip
 
 
-def _grey(count: int) -> np.ndarray:
-    return np.full((count, 3), 128, dtype=np.uint8)
+def draw(order: Order, picture: Path) -> None:
+    """Make the crops and draw some of them; errors as :func:`run`."""
+    recipe, paths = read_recipe(order.recipe), order.paths
+    check_home(order.home)
+    with hold(paths.work, "pretrain", order.home):
+        _render(order, recipe, Clock(order.home / "seconds.json"))
+        folder = paths.shards / DATASET
+        index, reader = read_index(folder), ShardReader(folder)
+        chosen = np.random.default_rng(0).permutation(len(index))[:_SHEET_CROPS]
+        faces = load_topology(paths.bodies).faces.numpy()
+        draw_crops([reader.decode(index[int(place)]) for place in chosen], faces, picture)
+    log.info("pretrain: %d crops drawn in %s", len(chosen), picture)
 
 
-def _record(crop: Crop, key: str, sequence: str, split: str) -> FrameRecord:
-    """A row of a frame table, of files that there are not."""
-    return FrameRecord(
-        key=key,
-        dataset=DATASET,
-        split=split,
-        sequence=sequence,
-        camera=0,
-        frame=0,
-        subject="000",
-        gender=crop.gender,
-        intrinsics=tuple(crop.view.intrinsics.ravel().tolist()),
-        camera_from_world=tuple(crop.view.matrix.ravel().tolist()),
-        image_width=crop.view.width,
-        image_height=crop.view.height,
-        person_box=tuple(crop.person_box.tolist()),
-        scene_key=f"{sequence}_scan",
-        image_file=f"{key}.png",
-        image_sha256="0" * 64,
-        mirrored=False,
-        body_file=f"{key}.npy",
-        body_sha256="0" * 64,
-        contact_file=f"{key}.npy",
-        contact_sha256="0" * 64,
-    )
+def _render(order: Order, recipe: Recipe, clock: Clock) -> None:
+    """Body models, shards and scenes."""
+    paths, before = order.paths, clock.seconds.get("crops", 0.0)
+    models = find_body_models(paths)
+    bodies.run(bodies.Bodies(raw=models, num_betas=10), paths)
+    workers = recipe.parallel.workers if order.workers is None else order.workers
+    with clock("crops"):
+        made = write_crops(
+            Crops(seed=order.seed), paths, models=models / "models", rooms=order.rooms, crops=order.crops,
+            workers=workers,
+        )  # fmt: skip
+    seconds = clock.seconds["crops"] - before
+    log.info(
+        "pretrain: %d crops of %d rooms; %d crops made now, %.1f a second",
+        order.rooms * order.crops, order.rooms, made, made / max(seconds, 0.1),
+    )  # fmt: skip
 
 
-def write_crops(paths: Paths, models: Path, rooms: int, crops: int, workers: int) -> None:
-    """Shards and scenes of all rooms, every fortieth for validation."""
-    section = Crops()
-    work = Conversion("pretrain", VERSION, DATASET, section, paths, reads=(models,), workers=workers)
-    jobs = [(number, "val" if number % 40 == 0 else "train", crops) for number in range(rooms)]
-    planned = [Planned(item=job, inputs=list(job)) for job in jobs]
-    receipts = work.run(planned, partial(make_room, models=models, settings=section), unit="room")
-    with publish_folder(paths.scenes / f"{DATASET}.zarr") as store, publish_folder(paths.shards / DATASET) as shards:
-        create_store(store, DATASET)
-        entries = []
-        for (number, split, _), receipt in zip(jobs, receipts, strict=True):
-            assert receipt is not None
-            key = f"Room{number:05d}_scan"
-            piece = work.store.folder("pretrain", receipt.key)
-            shutil.copytree(piece / "store" / key, store / key, copy_function=os.link)
-            name = f"{DATASET}-{split}-Room{number:05d}-000000.tar"
-            (shards / name).hardlink_to(piece / name)
-            entries += [ShardEntry(**row) for row in receipt.facts["entries"]]
-        write_index(shards, entries)
-        write_left_out(shards, [])
+def _whole(least: int, most: int) -> Callable[[str], int]:
+    """A reader of whole numbers between two ends, for the command line."""
+
+    def read(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and least <= int(text) <= most):
+            raise argparse.ArgumentTypeError(f"found {text!r}, allowed a whole number from {least} to {most}")
+        return int(text)
+
+    return read
 
 
-def paths_below(home: Path) -> Paths:
-    """Every output in a folder of its own name."""
-    return Paths(**{name: home / name for name in Paths.__dataclass_fields__})
+def _place(text: str) -> Path:
+    """A folder of its own."""
+    path = Path(text)
+    if not text.strip() or path.resolve() in (Path.cwd(), *Path.cwd().parents):
+        raise argparse.ArgumentTypeError(f"found {text!r}, allowed a folder that does not hold this repository")
+    return path
+
+
+def _file(ending: str) -> Callable[[str], Path]:
+    """A reader of file names with that ending, for the command line."""
+
+    def read(text: str) -> Path:
+        path = Path(text)
+        if path.suffix != ending or path.is_dir():
+            raise argparse.ArgumentTypeError(f"found {text!r}, allowed a file whose name ends in {ending}")
+        return path
+
+    return read
 
 
 @stage
 def main(argv: Sequence[str] | None = None) -> None:
-    """Make the crops."""
+    """Read the options, then make weights, or a picture of crops."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rooms", type=int, default=300)
-    parser.add_argument("--crops", type=int, default=60, help="of each room")
-    parser.add_argument("--workers", type=int, default=2)
-    options = parser.parse_args(argv)
-    models = HOME / "body_models"
-    if not models.is_dir():
-        with publish_folder(models) as folder:
-            write_body_models(folder, build_body_models(7))
-    write_crops(paths_below(HOME), (models / "models").resolve(), options.rooms, options.crops, options.workers)
+    parser.add_argument("--rooms", type=_whole(2, MOST_ROOMS), default=DEFAULT.rooms)
+    parser.add_argument("--crops", type=_whole(1, MOST_CROPS), default=DEFAULT.crops, help="of each room")
+    parser.add_argument(
+        "--seed", type=_whole(0, 2**32 - 1), default=DEFAULT.seed, help="of rooms, people, poses and cameras"
+    )
+    parser.add_argument("--workers", type=_whole(0, 256), help="processes that render; they cannot change a byte")
+    parser.add_argument("--home", type=_place, default=DEFAULT.home, help="folder of all that is made on the way")
+    parser.add_argument(
+        "--output", type=_file(".pt"), default=DEFAULT.output, help="weights file; its card lies beside it"
+    )
+    parser.add_argument("--sheet", type=_file(".png"), help="draw crops into this file instead of training")
+    options = vars(parser.parse_args(argv))
+    picture = options.pop("sheet")
+    order = replace(DEFAULT, **options)
+    if picture is None:
+        run(order)
+    else:
+        draw(order, picture)
 
 
 if __name__ == "__main__":
