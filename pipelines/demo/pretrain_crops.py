@@ -14,6 +14,7 @@ import pipelines.environment  # noqa: F401  # before numpy loads
 
 # isort: split
 import numpy as np
+from numpy.typing import NDArray
 
 from pipelines.conversion.piece_receipt import Receipt
 from pipelines.conversion.pieces import Conversion, Made, Planned
@@ -25,8 +26,10 @@ from sahmr.demo.pictures.render import set_stage
 from sahmr.demo.places.room import Room, scan_surface
 from sahmr.demo.pretraining.crops import MARGIN, Crop, make_crops
 from sahmr.demo.pretraining.rooms import random_room
+from sahmr.demo.pretraining.world import world_from_room
 from sahmr.demo.publishers import containers
 from sahmr.files import MANIFEST_NAME, publish_folder, remove_manifest, write_manifest
+from sahmr.geometry.rigid_numpy import apply_rigid, transpose_rigid
 from sahmr.scenes.build import Scenes, create_store, write_scene
 from sahmr.settings import Between, Paths, Quarantine, Seed, settings
 from sahmr.shards.crop import SIDE
@@ -37,7 +40,10 @@ from schemas.frame import FrameRecord
 from schemas.scene import SceneRecord
 from schemas.shard import ShardEntry
 
-VERSION = 2  # of a piece's bytes; 2: whatever the machine, the body models are those of the demo
+Array = NDArray[np.float64]
+
+VERSION = 3  # of a piece's bytes; 2: whatever the machine, the body models are those of the demo;
+# 3: every room has a world frame of its own
 STAGE = "pretrain"
 # A stand-in: crops have RICH's labels (contact of all vertices, no part ignored) and lie in folders of their own, so
 # that trainings, predictions and scores take them as they take RICH. A card of their own would make them a dataset that
@@ -50,6 +56,7 @@ VAL_EVERY = 40  # rooms; number 0, 40, 80, ... are held out
 MOST_ROOMS, MOST_CROPS = 99_999, 9_999  # tests/demo/test_pretraining_apart.py builds on the first
 _SCAN_SPACING_M = 0.07  # the demo's
 _NOT_A_FILE = "0" * 64  # SHA-256 of raw files that there are not
+_WORLD = 2**31  # in the place of a try's number, of which there are fewer
 _SCENE, _TAR = "scene", "tar"  # folders of a piece
 
 
@@ -105,11 +112,13 @@ def make_room(job: tuple[int, str, int], folder: Path, *, models: Path, settings
     """
     number, split, count = job
     room = random_room(_name(number), np.random.default_rng([settings.seed, number]))
-    _write_scene(room, folder)
+    world = world_from_room(np.random.default_rng([settings.seed, number, _WORLD]))
+    _write_scene(room, world, folder)
     samples = []
     for place, crop in enumerate(make_crops(set_stage(room), models, count, (settings.seed, number))):
-        row = _record(crop, f"{room.name}_{place:04d}", room.name, split)
-        samples.append((row, encode_sample(row, crop.image, crop.vertices, crop.contact, SHARDS)))
+        row = _record(crop, world, f"{room.name}_{place:04d}", room.name, split)
+        vertices = apply_rigid(world, crop.vertices)
+        samples.append((row, encode_sample(row, crop.image, vertices, crop.contact, SHARDS)))
     (folder / _TAR).mkdir()
     entries = write_shard(folder / _TAR, f"{DATASET}-{split}-{room.name}-000000.tar", samples)
     return Made(facts={"entries": [asdict(entry) for entry in entries]})
@@ -123,12 +132,12 @@ def _scene_key(room: str) -> str:
     return f"{room}_scan"
 
 
-def _write_scene(room: Room, folder: Path) -> None:
+def _write_scene(room: Room, world: Array, folder: Path) -> None:
     """The room's scan as a Zarr group; the scan itself is not kept."""
     raw, store = folder / "raw", folder / "store"
     scan = scan_surface(room, _SCAN_SPACING_M)
     grey = np.full((len(scan.vertices), 3), 128, dtype=np.uint8)
-    containers.put(raw / "scan.ply", containers.ply(scan.vertices, scan.faces, grey))
+    containers.put(raw / "scan.ply", containers.ply(apply_rigid(world, scan.vertices), scan.faces, grey))
     record = SceneRecord(
         scene_key=_scene_key(room.name),
         dataset=DATASET,
@@ -146,8 +155,9 @@ def _write_scene(room: Room, folder: Path) -> None:
     shutil.rmtree(raw)
 
 
-def _record(crop: Crop, key: str, sequence: str, split: str) -> FrameRecord:
+def _record(crop: Crop, world: Array, key: str, sequence: str, split: str) -> FrameRecord:
     """A row of a frame table, of files that there are not."""
+    camera_from_world = np.einsum("ij,jk->ik", crop.view.matrix, transpose_rigid(world))
     return FrameRecord(
         key=key,
         dataset=DATASET,
@@ -158,7 +168,7 @@ def _record(crop: Crop, key: str, sequence: str, split: str) -> FrameRecord:
         subject="000",
         gender=crop.gender,
         intrinsics=tuple(crop.view.intrinsics.ravel().tolist()),
-        camera_from_world=tuple(crop.view.matrix.ravel().tolist()),
+        camera_from_world=tuple(camera_from_world.ravel().tolist()),
         image_width=crop.view.width,
         image_height=crop.view.height,
         person_box=tuple(crop.person_box.tolist()),

@@ -82,7 +82,7 @@ def people_and_pictures(seed: int) -> Iterator[tuple[int, ...]]:
 
 
 def is_pretraining(seed: tuple[int, ...]) -> bool:
-    """Whether a room has this seed (the pre-training's, its number), or a crop (and its try's), for any ``--seed``."""
+    """Whether a room has this seed (the pre-training's, its number), or a crop or world (and another), for any seed."""
     seed = trim(seed)
     return len(seed) <= 3 and (len(seed) < 2 or seed[1] <= MOST_ROOMS)
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from scipy.spatial import cKDTree
 
 from pipelines.demo import pretrain, pretrain_crops
 from pipelines.demo.pretrain_card import Clock
@@ -21,6 +22,8 @@ from sahmr.demo.pretraining.card import Card, Training, card_text
 from sahmr.demo.pretraining.sheet import draw_crops
 from sahmr.errors import SettingsError
 from sahmr.files import check_manifest, file_sha256, folder_digest
+from sahmr.geometry.rigid_numpy import apply_rigid, project
+from sahmr.scenes.store import load_points
 from sahmr.shards.crop import crop_box, max_jitter_px
 from sahmr.shards.reader import ShardReader, read_index
 from sahmr.training import build
@@ -109,6 +112,23 @@ def test_crops_are_what_trainings_take(whole: Path, tmp_path: Path) -> None:
         assert check_manifest(whole / manifest, stage=name, dataset="rich") == []
     draw_crops(samples, np.array([[0, 1, 2], [5, 6, 7]]), tmp_path / "sheet.png")
     assert (tmp_path / "sheet.png").stat().st_size > 10_000
+
+
+def test_rooms_lie_at_an_angle_to_the_voxel_grid(whole: Path) -> None:
+    """Cameras, bodies and scenes alike: soles touch the scan, whose floor is no single layer of voxels."""
+    store, index = whole / "scenes/rich.zarr", read_index(whole / "shards/rich")
+    reader = ShardReader(whole / "shards/rich")
+    for entry in index:
+        frame, points = reader.geometry(entry), load_points(store, entry.scene_key).numpy().astype(np.float64)
+        assert frame.vertices_world is not None and frame.contact is not None
+        touching = frame.vertices_world[frame.contact].astype(np.float64)
+        assert np.median(cKDTree(points).query(touching)[0]) < 0.02
+        assert all(
+            np.bincount(np.round(points[:, k] / 0.02).astype(int) + 1000).max() < 0.2 * len(points) for k in range(3)
+        )
+        camera = apply_rigid(frame.camera_from_world, frame.vertices_world.astype(np.float64))
+        pixels = project(camera, frame.intrinsics)
+        assert np.concatenate([pixels.min(0), pixels.max(0)]) == pytest.approx(frame.person_box, abs=1e-3)
 
 
 @pytest.mark.parametrize(
