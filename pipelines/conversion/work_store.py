@@ -159,6 +159,8 @@ class WorkStore:
         source = self.folder(stage, receipt.key)
         made: set[Path] = set()
         for name in receipt.sizes:
+            if not Path(name).is_relative_to(below):
+                continue
             target = folder / Path(name).relative_to(below)
             if target.parent not in made:
                 target.parent.mkdir(parents=True, exist_ok=True)

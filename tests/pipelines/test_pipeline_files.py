@@ -19,7 +19,9 @@ MODULES = imports.modules()
 # How this machine works and where things are cannot change a result, so no stage tracks these.
 UNTRACKED_SECTIONS = {"raw", "paths", "parallel"}
 # Run by hand, no stage: README or docs/ have their command lines.
-TOOLS = {"pipelines.convert_checkpoint", "pipelines.prune_work", "pipelines.raw_check"}
+TOOLS = {
+    *("pipelines.convert_checkpoint", "pipelines.prune_work", "pipelines.raw_check", "pipelines.demo.pretrain"),
+}
 SHARED_SECTIONS = {"network"}  # read by the two trainings
 
 
