@@ -17,22 +17,16 @@ from pipelines.manifests import manifest_beside
 from pipelines.stage import log, parse_dataset, stage
 from sahmr.batches.dataset import SampleDataset
 from sahmr.body.topology import load_topology
+from sahmr.body_scores import mesh_edges
+from sahmr.datasets import DatasetCard, find_card
 from sahmr.errors import ShardError
-from sahmr.evaluation import (
-    Predictions,
-    add_scores,
-    find_predictions,
-    missing_truth,
-    read_predictions,
-    score,
-    sequence_csv,
-    summarise,
-)
+from sahmr.evaluation import Predictions, find_predictions, missing_truth, read_predictions, score
 from sahmr.files import publish_text, remove_manifest, write_manifest
 from sahmr.overlay import Tile, draw_sheet
-from sahmr.scenes.store import load_scene
 from sahmr.settings import Between, Paths, Split, load_section, settings
 from sahmr.structures import BodyTopology, Sample
+from sahmr.summary import add_scores, sequence_csv, summarise
+from sahmr.truth import find_truth
 from schemas.metric import METRIC_SCHEMA, MetricRecord
 from schemas.tables_write import ROWS_PER_GROUP, TableWriter, table_writer, to_table
 
@@ -86,7 +80,7 @@ def run(dataset: str, section: Evaluate, paths: Paths, parallel: Parallel) -> No
     drawn = np.linspace(0, len(samples) - 1, min(section.sheet_frames, len(samples))).round().astype(int).tolist()
     with table_writer(scores, METRIC_SCHEMA) as writer:
         kept: dict[int, MetricRecord] = {}
-        sums = add_scores(_written(writer, _score(samples, predictors, topology), set(drawn), kept))
+        sums = add_scores(_written(writer, _score(samples, predictors, topology, find_card(dataset)), set(drawn), kept))
         tiles = [_tile(samples[place], place, first, record) for place, record in kept.items()]
         draw_sheet(tiles, topology.faces.numpy(), paths.reports / f"{dataset}_sheet.png", title=title)
         remove_manifest(manifest_beside(scores))
@@ -109,13 +103,14 @@ def _read(samples: SampleDataset, section: Evaluate, folder: Path) -> Iterator[P
 
 
 def _score(
-    samples: SampleDataset, predictors: Sequence[Predictions], topology: BodyTopology
+    samples: SampleDataset, predictors: Sequence[Predictions], topology: BodyTopology, card: DatasetCard
 ) -> Iterator[list[MetricRecord]]:
     """Frame after frame, each predictor's row in the order of the predictors."""
+    edges = mesh_edges(topology.faces)
     for number, entry in enumerate(tqdm(samples.entries, desc="evaluate", disable=None)):
-        meshes = {each.predictor: each.mesh(number) for each in predictors}
-        frame, scene = samples.reader.geometry(entry), load_scene(samples.scenes, entry.scene_key)
-        yield score(meshes, frame, entry.sequence, scene, topology.joint_regressor)
+        predicted = {each.predictor: each.of(number) for each in predictors}
+        truth = find_truth(samples.reader.geometry(entry), entry, samples.scenes, topology.part_full, card)
+        yield score(predicted, truth, topology.joint_regressor, edges)
 
 
 def _written(

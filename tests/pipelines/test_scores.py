@@ -115,6 +115,10 @@ def test_tables_are_scored_side_by_side(world: Path) -> None:
     assert summary["sahmr"]["global_mpve_mm"] == pytest.approx(0, abs=1e-3)
     assert summary["near"]["global_mpjpe_mm"] == pytest.approx(100, abs=1e-2)
     assert summary["near"]["mpjpe_mm"] == pytest.approx(0, abs=1e-2)
+    assert summary["near"]["edge_error_ratio"] == pytest.approx(0, abs=1e-4)
+    assert summary["near"]["trunk_within_30_ratio"] == 1
+    assert summary["near"]["contact_recall_ratio"] is None  # nobody here touches the room
+    assert summary["baseline"]["contact_recall_ratio"] is None
     gain = 100 * (1 - 100 / summary["baseline"]["global_mpjpe_mm"])
     assert summary["improvement_percent"]["near"]["global_mpjpe_mm"] == pytest.approx(gain, abs=0.02)
     rows = from_table(read_table(world / "scores/rich.parquet", METRIC_SCHEMA), MetricRecord)
