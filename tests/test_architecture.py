@@ -23,7 +23,7 @@ LAYERS = (  # lowest first; modules on one line never import each other
         "sahmr.posture",
         "sahmr.body_scores",
     ),
-    ("sahmr.demo", "sahmr.training", "sahmr.baseline", "sahmr.verify", "sahmr.overlay", "sahmr.contact_scores"),
+    ("sahmr.demo", "sahmr.training", "sahmr.baseline", "sahmr.verify", "sahmr.report", "sahmr.contact_scores"),
     ("sahmr.inference", "sahmr.truth"),
     ("sahmr.evaluation",),
     ("sahmr.summary",),

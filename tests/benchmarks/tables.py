@@ -155,7 +155,7 @@ def scores(folder: Path) -> None:
             yield [MetricRecord(**names, **values)]
 
     with table_writer(folder / "scores.parquet", METRIC_SCHEMA) as writer:
-        sums = add_scores(_written(writer, made(), {0}, {}))
+        sums = add_scores(_written(writer, made(), np.zeros(ROWS)))
     assert summarise(sums)["sahmr"]["frames"] == ROWS
 
 
