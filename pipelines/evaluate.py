@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from jaxtyping import Float
+from numpy import ndarray
 from tqdm import tqdm
 
 from pipelines.conversion.parallel import Parallel
@@ -17,22 +20,18 @@ from pipelines.manifests import manifest_beside
 from pipelines.stage import log, parse_dataset, stage
 from sahmr.batches.dataset import SampleDataset
 from sahmr.body.topology import load_topology
+from sahmr.body_scores import mesh_edges
+from sahmr.datasets import DatasetCard, find_card
 from sahmr.errors import ShardError
-from sahmr.evaluation import (
-    Predictions,
-    add_scores,
-    find_predictions,
-    missing_truth,
-    read_predictions,
-    score,
-    sequence_csv,
-    summarise,
-)
+from sahmr.evaluation import Predicted, Predictions, find_predictions, missing_truth, read_predictions, score
 from sahmr.files import publish_text, remove_manifest, write_manifest
-from sahmr.overlay import Tile, draw_sheet
-from sahmr.scenes.store import load_scene
+from sahmr.report.panels import SCENE_RADIUS_M, Tile
+from sahmr.report.sheet import choose, draw_sheet
+from sahmr.report.surfels import surfels_near
 from sahmr.settings import Between, Paths, Split, load_section, settings
 from sahmr.structures import BodyTopology, Sample
+from sahmr.summary import add_scores, sequence_csv, summarise
+from sahmr.truth import Truth, find_truth
 from schemas.metric import METRIC_SCHEMA, MetricRecord
 from schemas.tables_write import ROWS_PER_GROUP, TableWriter, table_writer, to_table
 
@@ -43,7 +42,7 @@ class Evaluate:
 
     Attributes:
         split: must be the one that was predicted.
-        sheet_frames: person-images on the picture, spread evenly over the split.
+        sheet_frames: person-images on the picture: a third each the best, median and worst of the first predictor.
     """
 
     split: Split
@@ -80,15 +79,11 @@ def run(dataset: str, section: Evaluate, paths: Paths, parallel: Parallel) -> No
         bodiless = samples.entries.table.column("key").filter(pc.invert(has_body)).to_pylist()
         raise missing_truth(bodiless, source=str(paths.shards / dataset))
     topology, first, scores = load_topology(paths.bodies), predictors[0], paths.scores / f"{dataset}.parquet"
-    title = (
-        f"{dataset.upper()}, split {section.split}: ground truth, prediction ({first.predictor}), both from the side"
-    )
-    drawn = np.linspace(0, len(samples) - 1, min(section.sheet_frames, len(samples))).round().astype(int).tolist()
+    card, errors = find_card(dataset), np.zeros(len(samples))
     with table_writer(scores, METRIC_SCHEMA) as writer:
-        kept: dict[int, MetricRecord] = {}
-        sums = add_scores(_written(writer, _score(samples, predictors, topology), set(drawn), kept))
-        tiles = [_tile(samples[place], place, first, record) for place, record in kept.items()]
-        draw_sheet(tiles, topology.faces.numpy(), paths.reports / f"{dataset}_sheet.png", title=title)
+        sums = add_scores(_written(writer, _score(samples, predictors, topology, card), errors))
+        chosen = choose(errors, section.sheet_frames)
+        _draw(samples, first, topology, card, chosen, paths.reports / f"{dataset}_sheet.png")
         remove_manifest(manifest_beside(scores))
     write_manifest(manifest_beside(scores), [scores.name], stage="evaluate", dataset=dataset)
     summary = summarise(sums)
@@ -109,23 +104,23 @@ def _read(samples: SampleDataset, section: Evaluate, folder: Path) -> Iterator[P
 
 
 def _score(
-    samples: SampleDataset, predictors: Sequence[Predictions], topology: BodyTopology
+    samples: SampleDataset, predictors: Sequence[Predictions], topology: BodyTopology, card: DatasetCard
 ) -> Iterator[list[MetricRecord]]:
     """Frame after frame, each predictor's row in the order of the predictors."""
+    edges = mesh_edges(topology.faces)
     for number, entry in enumerate(tqdm(samples.entries, desc="evaluate", disable=None)):
-        meshes = {each.predictor: each.mesh(number) for each in predictors}
-        frame, scene = samples.reader.geometry(entry), load_scene(samples.scenes, entry.scene_key)
-        yield score(meshes, frame, entry.sequence, scene, topology.joint_regressor)
+        predicted = {each.predictor: each.of(number) for each in predictors}
+        truth = find_truth(samples.reader.geometry(entry), entry, samples.scenes, topology.part_full, card)
+        yield score(predicted, truth, topology.joint_regressor, edges)
 
 
 def _written(
-    writer: TableWriter, frames: Iterator[list[MetricRecord]], drawn: Set[int], kept: dict[int, MetricRecord]
+    writer: TableWriter, frames: Iterator[list[MetricRecord]], errors: Float[ndarray, " images"]
 ) -> Iterator[pa.Table]:
-    """Write scores, some thousand rows at a time, and pass them on; of some frames the first predictor's are kept."""
+    """Write scores, some thousand rows at a time, and pass them on; of all is kept the first predictor's G-MPJPE."""
     waiting: list[MetricRecord] = []
     for number, records in enumerate(frames):
-        if number in drawn:
-            kept[number] = records[0]
+        errors[number] = records[0].global_mpjpe_mm
         waiting += records
         if len(waiting) >= ROWS_PER_GROUP:
             yield _write(writer, waiting)
@@ -140,17 +135,47 @@ def _write(writer: TableWriter, records: Sequence[MetricRecord]) -> pa.Table:
     return table
 
 
-def _tile(sample: Sample, number: int, predictions: Predictions, scores: MetricRecord) -> Tile:
+def _draw(
+    samples: SampleDataset,
+    predictions: Predictions,
+    topology: BodyTopology,
+    card: DatasetCard,
+    chosen: dict[str, list[int]],
+    path: Path,
+) -> None:
+    """The picture of some images, whose scores are computed again: only their errors were kept."""
+    total = f"of {len(samples)} images by G-MPJPE"
+    groups = [(f"{name.capitalize()}: {len(numbers)} {total}", len(numbers)) for name, numbers in chosen.items()]
+    edges = mesh_edges(topology.faces)
+
+    def tiles() -> Iterator[Tile]:
+        for number in chain.from_iterable(chosen.values()):
+            entry, predicted = samples.entries[number], predictions.of(number)
+            truth = find_truth(samples.reader.geometry(entry), entry, samples.scenes, topology.part_full, card)
+            (record,) = score({predictions.predictor: predicted}, truth, topology.joint_regressor, edges)
+            yield _tile(samples[number], truth, predicted, record)
+
+    title = f"{card.title}, split {samples.split}: predictions of {predictions.predictor}"
+    draw_sheet(groups, tiles(), topology.faces.numpy(), path, title=title)
+
+
+def _tile(sample: Sample, truth: Truth, predicted: Predicted, scores: MetricRecord) -> Tile:
     assert sample.vertices_camera is not None  # it was scored
+    true, camera_from_world = sample.vertices_camera.double().numpy(), truth.frame.camera_from_world
+    contacts = np.zeros((0, 3)) if predicted.contacts is None else predicted.contacts.double().numpy()
     return Tile(
-        caption=f"{sample.key}   G-MPJPE {scores.global_mpjpe_mm:.0f} mm, MPJPE {scores.mpjpe_mm:.0f} mm",
+        caption=(
+            f"{sample.key}   G-MPJPE {scores.global_mpjpe_mm:.0f} mm, MPJPE {scores.mpjpe_mm:.0f} mm, {scores.posture}"
+        ),
         image=sample.image.permute(1, 2, 0).numpy(),
         intrinsics=sample.intrinsics.double().numpy(),
         crop_box=sample.crop_box.double().numpy(),
-        true=sample.vertices_camera.double().numpy(),
-        predicted=predictions.mesh(number).double().numpy(),
-        scene=sample.scene_camera.double().numpy(),
-        contact=predictions.contacts(number).double().numpy(),
+        true=true,
+        predicted=predicted.mesh.double().numpy(),
+        up=np.einsum("ij,j->i", camera_from_world[:3, :3], truth.up.numpy()),
+        scene=surfels_near(truth.scene, camera_from_world, true.mean(axis=0), SCENE_RADIUS_M),
+        contacts=contacts,
+        true_contacts=truth.contacts.double().numpy(),
     )
 
 

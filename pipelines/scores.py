@@ -19,13 +19,13 @@ from schemas.fields import SchemaError
 _COLUMNS = (  # of the summary; title, unit, digits
     ("frames", "images", "", 0),
     ("global_mpjpe_mm", "G-MPJPE", "mm", 1),
-    ("global_mpve_mm", "G-MPVE", "mm", 1),
     ("mpjpe_mm", "MPJPE", "mm", 1),
-    ("mpve_mm", "MPVE", "mm", 1),
     ("pa_mpjpe_mm", "PA-MPJPE", "mm", 1),
     ("penetration_m", "PenE", "m", 2),
-    ("contact_m", "ConFE", "m", 2),
-    ("penetration_mean_mm", "mean PenE", "mm", 2),
+    ("edge_error_ratio", "edges", "", 3),
+    ("trunk_within_30_ratio", "trunk", "< 30\N{DEGREE SIGN}", 2),
+    ("contact_precision_ratio", "contact", "precis.", 2),
+    ("contact_recall_ratio", "points", "recall", 2),
 )
 
 
@@ -68,11 +68,16 @@ def _of_dataset(dataset: str, path: Path) -> Iterator[str]:
         summary = json.loads(path.read_text(encoding="utf-8"))
         for predictor, means in summary.items():
             if predictor != "improvement_percent":
-                yield _line(dataset, predictor, [f"{means[name]:.{digits}f}" for name, _, _, digits in _COLUMNS])
+                yield _line(dataset, predictor, [_number(means[name], digits) for name, _, _, digits in _COLUMNS])
     except (ValueError, KeyError, TypeError, AttributeError) as problem:
         raise SchemaError(
             f"{path}: not a summary of scores ({problem!r}); rebuild it with: dvc repro evaluate@{dataset}"
         ) from None
+
+
+def _number(value: float | None, digits: int) -> str:
+    """A score; ``-`` where it is known of no image."""
+    return "-" if value is None else f"{value:.{digits}f}"
 
 
 def _line(dataset: str, predictor: str, cells: Sequence[str]) -> str:

@@ -20,6 +20,8 @@ class DatasetCard:
         splits: that its reader may give.
         ignored_parts: contact part ids that its labels never mean; the reference leaves the hands out on PROX.
         is_mirrored: its image files are mirror images.
+        rough_up: the axis of its scans' frames that is within 45 degrees of up, length 1; :mod:`sahmr.scenes.upright`
+            finds the rest in a scan. RICH's frame is the first camera's (y down), PROX's scans stand upright.
     """
 
     name: str
@@ -30,6 +32,7 @@ class DatasetCard:
     splits: tuple[str, ...]
     ignored_parts: tuple[int, ...] = ()
     is_mirrored: bool = False
+    rough_up: tuple[float, float, float] = (0.0, 0.0, 1.0)
 
 
 CARDS = {
@@ -42,6 +45,7 @@ CARDS = {
             rules="sahmr.readers.rich_listing:RichRules",
             licence_notice="derived from RICH; research use only, redistribution forbidden by the RICH licence",
             splits=("train", "val", "test"),
+            rough_up=(0.0, -1.0, 0.0),
         ),
         DatasetCard(
             name="prox",

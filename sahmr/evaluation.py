@@ -1,38 +1,52 @@
-"""Predictions against stored ground truth: one row of scores per predictor and person-image, and their means."""
+"""Predictions against stored ground truth: one row of scores per predictor and person-image."""
 
 from __future__ import annotations
 
-import io
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
 import torch
 from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
 
 from sahmr.body.joints import H36M_TO_14
+from sahmr.body_scores import edge_errors, trunk_angles
+from sahmr.contact_scores import contact_scores
 from sahmr.dimensions import NUM_VERTICES
 from sahmr.errors import ShardError
 from sahmr.geometry.distance_field import sample_distance
 from sahmr.geometry.rigid import apply_rigid
 from sahmr.geometry.rigid_numpy import invert_rigid
 from sahmr.metrics import mesh_errors, scene_errors
-from sahmr.scenes.store import Scene
-from sahmr.shards.decode import StoredGeometry
+from sahmr.posture import find_posture
+from sahmr.truth import Truth
 from schemas.fields import TableFile
-from schemas.metric import METRIC_NAMES, MetricRecord
+from schemas.metric import MetricRecord
 from schemas.prediction import PREDICTION_SCHEMA, SPLIT
 from schemas.stored import StoredTable
 
 BASELINE = "baseline"  # the predictor that the others are compared with
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 _SHOWN = 3  # keys that an error lists before it only counts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Predicted:
+    """What one predictor says of it. Camera frame, metres.
+
+    Attributes:
+        mesh: vertices.
+        contacts: scene points taken for touched; None: this predictor never says.
+    """
+
+    mesh: Float[Tensor, "6890 3"]
+    contacts: Float[Tensor, "contacts 3"] | None = None
 
 
 class Predictions:
@@ -42,10 +56,13 @@ class Predictions:
         predictor: whose.
         table: the file; a row group at a time is in memory.
         rows: number of the row of each person-image.
+        has_contacts: whether it says of any image which scene points are touched.
     """
 
-    def __init__(self, predictor: str, table: StoredTable, rows: Int[ndarray, " images"]) -> None:
-        self.predictor, self._table, self._rows = predictor, table, rows
+    def __init__(
+        self, predictor: str, table: StoredTable, rows: Int[ndarray, " images"], *, has_contacts: bool
+    ) -> None:
+        self.predictor, self._table, self._rows, self.has_contacts = predictor, table, rows, has_contacts
 
     def mesh(self, number: int) -> Float[Tensor, "6890 3"]:
         """Vertices predicted for a person-image, by its place."""
@@ -54,6 +71,10 @@ class Predictions:
     def contacts(self, number: int) -> Float[Tensor, "contacts 3"]:
         """Scene points that the predictor takes for touched."""
         return torch.from_numpy(self._flat(number, "contact_points")).view(-1, 3)
+
+    def of(self, number: int) -> Predicted:
+        """All that is scored of a person-image, by its place."""
+        return Predicted(mesh=self.mesh(number), contacts=self.contacts(number) if self.has_contacts else None)
 
     def _flat(self, number: int, column: str) -> Float[ndarray, " numbers"]:
         row = self._table.take(self._rows[number : number + 1])
@@ -91,21 +112,23 @@ def read_predictions(path: Path, split: str, images: pa.ChunkedArray) -> Predict
         SchemaError: if it is no predictions table.
         ShardError: if it covers another split, has a key twice, or lacks a key.
     """
-    keys = TableFile(path, PREDICTION_SCHEMA, ["key"])
+    keys = TableFile(path, PREDICTION_SCHEMA, ["key", "contact_count"])
     found = keys.metadata.get(SPLIT.encode(), b"").decode(errors="replace")
     if found != split:
         raise ShardError(
             f"{path}: predictions of split {found!r}, expected {split!r} (evaluate.split); predict that split or "
             "change params.yaml"
         )
-    predicted = keys.read().column("key")
+    table = keys.read()
+    predicted, has_contacts = table.column("key"), (pc.max(table.column("contact_count")).as_py() or 0) > 0
     if len(predicted) == 0:
         return None
     if (different := len(pc.unique(predicted))) < len(predicted):
         raise ShardError(f"{path}: {len(predicted)} rows, but only {different} different keys; keep one row of each")
     check_keys(predicted, images, source=str(path))
     rows = pc.index_in(images, value_set=predicted.combine_chunks()).to_numpy().astype(np.int64)
-    return Predictions(path.stem, StoredTable(path, PREDICTION_SCHEMA, ["vertices", "contact_points"]), rows)
+    stored = StoredTable(path, PREDICTION_SCHEMA, ["vertices", "contact_points"])
+    return Predictions(path.stem, stored, rows, has_contacts=has_contacts)
 
 
 def check_keys(predicted: pa.ChunkedArray, known: pa.ChunkedArray, *, source: str) -> None:
@@ -133,11 +156,10 @@ def missing_truth(keys: Sequence[str], *, source: str) -> ShardError:
 
 
 def score(
-    meshes: Mapping[str, Float[Tensor, "6890 3"]],
-    frame: StoredGeometry,
-    sequence: str,
-    scene: Scene,
+    predicted: Mapping[str, Predicted],
+    truth: Truth,
     joint_regressor: Float[Tensor, "17 6890"],
+    edges: Int[Tensor, "edges 2"],
 ) -> list[MetricRecord]:
     """Score what several predictors say of one person-image, in the world frame and float64 (method 9.2).
 
@@ -146,80 +168,43 @@ def score(
     the precision they are stored in, float32.
 
     Args:
-        meshes: by predictor; camera frame, metres.
-        frame: camera, ground truth, and contact labels; where these are unknown none counts as touching.
-        sequence: for the records.
-        scene: with its distance field.
+        predicted: by predictor.
+        truth: of the same person-image.
         joint_regressor: H36M regressor.
+        edges: of the mesh, each once.
 
     Raises:
         ShardError: if the frame has no ground truth.
     """
+    frame, scene, regressor = truth.frame, truth.scene, joint_regressor.double()
     if frame.vertices_world is None:
         raise missing_truth([frame.key], source="evaluation")
     world_from_camera = torch.from_numpy(invert_rigid(frame.camera_from_world))
-    predicted = torch.stack([apply_rigid(world_from_camera, mesh.double()) for mesh in meshes.values()])
-    true = torch.from_numpy(frame.vertices_world).double().expand_as(predicted)
+    meshes = torch.stack([apply_rigid(world_from_camera, each.mesh.double()) for each in predicted.values()])
+    true = torch.from_numpy(frame.vertices_world).double().expand_as(meshes)
     contact = torch.from_numpy(np.zeros(NUM_VERTICES, dtype=bool) if frame.contact is None else frame.contact)
-    distance = sample_distance(scene.sdf, scene.sdf_min, scene.sdf_max, predicted)
+    distance = sample_distance(scene.sdf, scene.sdf_min, scene.sdf_max, meshes)
+    joints = [torch.einsum("jv,bvc->bjc", regressor, each) for each in (meshes, true)]  # [predictors, 17, 3] each
     values = {
-        **mesh_errors(predicted, true, joint_regressor.double(), H36M_TO_14),
+        **mesh_errors(meshes, true, regressor, H36M_TO_14),
         **scene_errors(distance, contact.expand_as(distance)),
+        "edge_error_ratio": edge_errors(meshes, true, edges),
+        "trunk_angle_deg": trunk_angles(joints[0], joints[1]),
     }
+    contacts = {
+        predictor: (None, None) if each.contacts is None else contact_scores(each.contacts, truth.contacts)
+        for predictor, each in predicted.items()
+    }
+    posture = find_posture(joints[1][0], truth.up)
     return [
         MetricRecord(
             key=frame.key,
             predictor=predictor,
-            sequence=sequence,
+            sequence=truth.sequence,
+            posture=posture,
             **{name: float(value[row]) for name, value in values.items()},
+            contact_precision_ratio=precision,
+            contact_recall_ratio=recall,
         )
-        for row, predictor in enumerate(meshes)
+        for row, (predictor, (precision, recall)) in enumerate(contacts.items())
     ]
-
-
-def add_scores(parts: Iterable[pa.Table]) -> pa.Table:
-    """Sums of score tables per predictor and sequence, and the number of ``frames``; first come, first row."""
-    sums = [_sums(part, ("key", "count")) for part in parts]
-    return _sums(pa.concat_tables(sums), ("frames", "sum"))
-
-
-def _sums(scores: pa.Table, count: tuple[str, str]) -> pa.Table:
-    by = ["predictor", "sequence"]
-    found = scores.group_by(by, use_threads=False).aggregate([count, *((name, "sum") for name in METRIC_NAMES)])
-    wanted = [*by, "_".join(count), *(f"{name}_sum" for name in METRIC_NAMES)]
-    return found.select(wanted).rename_columns([*by, "frames", *METRIC_NAMES])
-
-
-def mean_scores(sums: pa.Table, *by: str) -> pa.Table:
-    """Means of :func:`add_scores` per value of some columns, and the number of ``frames``; first come, first row."""
-    names = ["frames", *METRIC_NAMES]
-    means = sums.group_by(list(by), use_threads=False).aggregate([(name, "sum") for name in names])
-    means = means.select([*by, *(f"{name}_sum" for name in names)]).rename_columns([*by, *names])
-    for place, name in enumerate(METRIC_NAMES, len(by) + 1):
-        means = means.set_column(place, name, pc.divide(means.column(name), means.column("frames").cast(pa.float64())))
-    return means
-
-
-def summarise(sums: pa.Table) -> dict[str, dict[str, object]]:
-    """Means per predictor and, under ``improvement_percent``, how much better each is than the baseline, if there."""
-    rows = {str(row.pop("predictor")): row for row in mean_scores(sums, "predictor").to_pylist()}
-    summary: dict[str, dict[str, object]] = {
-        predictor: {name: round(value, 4) for name, value in row.items()} for predictor, row in rows.items()
-    }
-    if BASELINE in rows and len(rows) > 1:
-        base = rows.pop(BASELINE)
-        summary["improvement_percent"] = {
-            predictor: {name: round(100 * (1 - row[name] / base[name]), 2) for name in METRIC_NAMES if base[name] > 0}
-            for predictor, row in rows.items()
-        }
-    return summary
-
-
-def sequence_csv(sums: pa.Table) -> str:
-    """Means per predictor and sequence, sorted, to four digits, as CSV for ``dvc plots``."""
-    means = mean_scores(sums, "predictor", "sequence").sort_by([("predictor", "ascending"), ("sequence", "ascending")])
-    for name in METRIC_NAMES:
-        means = means.set_column(means.column_names.index(name), name, pc.round(means.column(name), 4))
-    stream = io.BytesIO()
-    pyarrow.csv.write_csv(means, stream)
-    return stream.getvalue().decode()

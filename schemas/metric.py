@@ -18,7 +18,13 @@ METRIC_NAMES = (
     "contact_m",
     "penetration_mean_mm",
     "penetrating_ratio",
+    "edge_error_ratio",
+    "trunk_angle_deg",
+    "contact_precision_ratio",
+    "contact_recall_ratio",
 )
+SHARE_NAMES = ("trunk_within_30_ratio", "trunk_within_30_sitting_lying_ratio")  # of frames: in summaries alone
+LARGER_IS_BETTER = ("contact_precision_ratio", "contact_recall_ratio", *SHARE_NAMES)
 
 METRIC_SCHEMA = schema(
     "metric",
@@ -35,8 +41,13 @@ METRIC_SCHEMA = schema(
         column("contact_m", pa.float64(), unit="m", note="ConFE, summed as published; equals PenE without labels"),
         column("penetration_mean_mm", pa.float64(), unit="mm", note="PenE / 6890"),
         column("penetrating_ratio", pa.float64(), note="share of vertices with negative distance"),
+        column("edge_error_ratio", pa.float64(), note="mean over edges of |predicted / true length - 1|"),
+        column("trunk_angle_deg", pa.float64(), unit="deg", note="predicted against true direction, pelvis to neck"),
+        column("contact_precision_ratio", pa.float64(), nullable=True, note="right within 5 cm; null: not defined"),
+        column("contact_recall_ratio", pa.float64(), nullable=True, note="found within 5 cm; null: not defined"),
+        column("posture", pa.string(), note="of the true body: standing | crouching | sitting | lying"),
     ),
-    version="2.0",
+    version="3.0",
     stage="evaluate",
 )
 
@@ -57,3 +68,8 @@ class MetricRecord:
     contact_m: float
     penetration_mean_mm: float
     penetrating_ratio: float
+    edge_error_ratio: float
+    trunk_angle_deg: float
+    contact_precision_ratio: float | None
+    contact_recall_ratio: float | None
+    posture: str

@@ -195,7 +195,9 @@ def _check_values(name: str, values: pa.ChunkedArray, column: pq.ColumnChunkMeta
     nested = pa.types.is_nested(values.type)
     if nested:
         values = pa.chunked_array([chunk.flatten() for chunk in values.chunks], values.type.value_type)
-    if pa.types.is_floating(values.type) and not pc.all(pc.is_finite(values)).as_py() and len(values):
+    if (
+        pa.types.is_floating(values.type) and not pc.all(pc.is_finite(values), min_count=0).as_py()
+    ):  # nulls are no numbers
         raise DamagedTableError(f"column '{name}' has a number that is not finite")
     said = column.statistics
     if said is None:

@@ -12,14 +12,17 @@ import torch
 
 from sahmr.baseline import cameras_of, mean_body, middle_roots
 from sahmr.errors import ShardError
-from sahmr.evaluation import add_scores, check_keys, find_predictions, mean_scores, score, sequence_csv, summarise
+from sahmr.evaluation import Predicted, check_keys, find_predictions, score
 from sahmr.scenes.store import Scene
 from sahmr.shards.decode import StoredGeometry
-from schemas.metric import METRIC_NAMES, METRIC_SCHEMA, MetricRecord
+from sahmr.summary import add_scores, mean_scores, sequence_csv, summarise
+from sahmr.truth import Truth
+from schemas.metric import LARGER_IS_BETTER, METRIC_NAMES, METRIC_SCHEMA, MetricRecord
 from schemas.tables_write import to_table
 from tests.worlds import small
 from tests.worlds.networks import make_topology
 
+EDGES = torch.tensor([[0, 1], [1, 2]])
 TURN = np.array([[0.0, -1, 0, 0.5], [1, 0, 0, -0.25], [0, 0, 1, 2], [0, 0, 0, 1]])  # a quarter about z, and a shift
 
 
@@ -34,23 +37,63 @@ def frame(vertices: np.ndarray | None, camera_from_world: np.ndarray = TURN) -> 
     )
 
 
+def truth(frame: StoredGeometry, scene: Scene, contacts: torch.Tensor | None = None) -> Truth:
+    contacts = torch.zeros(0, 3) if contacts is None else contacts
+    return Truth(frame=frame, sequence="s", scene=scene, up=torch.tensor([0.0, -1, 0]).double(), contacts=contacts)
+
+
+def record(
+    predictor: str, sequence: str, value: float, *, posture: str = "standing", **changes: object
+) -> MetricRecord:
+    numbers = dict.fromkeys(METRIC_NAMES, value)
+    return MetricRecord(key="k", predictor=predictor, sequence=sequence, posture=posture, **numbers | changes)
+
+
 def table(rows: Sequence[tuple[str, str, float]]):
     """Scores that are all the same number, of (predictor, sequence, number)."""
-    return to_table(
-        [MetricRecord(key="k", predictor=p, sequence=s, **dict.fromkeys(METRIC_NAMES, value)) for p, s, value in rows],
-        METRIC_SCHEMA,
-    )
+    return to_table([record(*row) for row in rows], METRIC_SCHEMA)
 
 
 def test_summary_means_and_improvement_of_each() -> None:
     rows = [("sahmr", "s", 1.0), ("other", "s", 3.0), ("baseline", "s", 6.0), ("sahmr", "s", 2.0)]
     summary = summarise(add_scores([table(rows)]))
     assert list(summary) == ["sahmr", "other", "baseline", "improvement_percent"]
-    assert summary["sahmr"] == {"frames": 2, **dict.fromkeys(METRIC_NAMES, 1.5)}
+    shares = {"trunk_within_30_ratio": 1.0, "trunk_within_30_sitting_lying_ratio": None}
+    assert summary["sahmr"] == {"frames": 2, **dict.fromkeys(METRIC_NAMES, 1.5), **shares}
+    errors = [name for name in METRIC_NAMES if name not in LARGER_IS_BETTER]
     assert summary["improvement_percent"] == {
-        "sahmr": dict.fromkeys(METRIC_NAMES, 75.0),
-        "other": dict.fromkeys(METRIC_NAMES, 50.0),
+        "sahmr": dict.fromkeys(errors, 75.0),
+        "other": dict.fromkeys(errors, 50.0),
     }
+
+
+def test_means_are_of_the_frames_where_a_score_is_known() -> None:
+    """Over two tables and three sequences; the baseline never says who touches what."""
+    unknown: dict[str, object] = {"contact_precision_ratio": None, "contact_recall_ratio": None}
+    precise = {"contact_precision_ratio": None, "contact_recall_ratio": 0.0}
+    parts = [
+        [record("sahmr", "s", 0.5), record("baseline", "s", 1.0, **unknown), record("sahmr", "t", 0.9, **unknown)],
+        [record("sahmr", "u", 0.25, **precise), record("baseline", "s", 1.0, **unknown)],
+    ]
+    sums = add_scores(to_table(part, METRIC_SCHEMA) for part in parts)
+    summary = summarise(sums)
+    assert summary["sahmr"]["contact_precision_ratio"] == 0.5
+    assert summary["sahmr"]["contact_recall_ratio"] == 0.25
+    assert summary["sahmr"]["mpjpe_mm"] == 0.55
+    assert summary["baseline"]["contact_precision_ratio"] is summary["baseline"]["contact_recall_ratio"] is None
+    by_sequence = mean_scores(sums, "predictor", "sequence")
+    assert by_sequence.column("contact_precision_ratio").to_pylist() == [0.5, None, None, None]
+    assert ",," in sequence_csv(sums)
+
+
+def test_shares_of_trunks_within_30_degrees_of_all_and_of_the_low() -> None:
+    rows = [
+        record("sahmr", "s", 30.0, posture="lying"), record("sahmr", "s", 30.1, posture="sitting"),
+        record("sahmr", "s", 9.0, posture="crouching"), record("sahmr", "t", 9.0, posture="standing"),
+    ]  # fmt: skip
+    summary = summarise(add_scores([to_table(rows, METRIC_SCHEMA)]))["sahmr"]
+    assert summary["trunk_within_30_ratio"] == 0.75
+    assert summary["trunk_within_30_sitting_lying_ratio"] == 0.5
 
 
 @pytest.mark.parametrize("predictor", ["sahmr", "baseline"])
@@ -75,15 +118,24 @@ def test_score_by_hand() -> None:
     """The truth, and the truth 3 m farther along the camera's z, in a scene whose distance is its world z - 1."""
     vertices = small.vertices()
     camera = vertices @ TURN[:3, :3].T + TURN[:3, 3]
-    meshes = {"right": torch.from_numpy(camera).float(), "far": torch.from_numpy(camera + np.array([0, 0, 3])).float()}
+    contacts = torch.tensor([[0.0, 0, 1], [0, 0, 2]])
+    predicted = {
+        "right": Predicted(mesh=torch.from_numpy(camera).float(), contacts=contacts[:1] + 0.01),
+        "far": Predicted(mesh=torch.from_numpy(camera + np.array([0, 0, 3])).float()),
+    }
     grid = torch.arange(-10.0, 11).expand(3, 3, 21) - 1
     corner = torch.tensor([10.0, 10, 10])
     scene = Scene(points=torch.zeros(0, 3), sdf=grid, sdf_min=-corner, sdf_max=corner, attributes={})
-    right, far = score(meshes, frame(vertices.astype(np.float32)), "s", scene, make_topology().joint_regressor)
+    true = truth(frame(vertices.astype(np.float32)), scene, contacts)
+    right, far = score(predicted, true, make_topology().joint_regressor, EDGES)
     assert (right.predictor, far.predictor, far.key, far.sequence) == ("right", "far", "k", "s")
     assert right.global_mpjpe_mm == pytest.approx(0, abs=1e-3)
     assert far.global_mpjpe_mm == pytest.approx(3000, abs=1e-3)
     assert far.mpve_mm == pytest.approx(0, abs=1e-3)
+    assert right.edge_error_ratio == pytest.approx(0, abs=1e-5)
+    assert far.trunk_angle_deg == pytest.approx(0, abs=1e-2)
+    assert (right.contact_precision_ratio, right.contact_recall_ratio) == (1.0, 0.5)
+    assert far.contact_precision_ratio is far.contact_recall_ratio is None
     depth = (1 - vertices[:, 2]).clip(min=0)
     assert right.penetration_m == right.contact_m == pytest.approx(depth.sum(), rel=1e-5)
     assert far.penetration_m == 0
@@ -97,7 +149,8 @@ def test_published_rotations_are_inverted_not_transposed() -> None:
     mesh = torch.from_numpy(vertices @ rounded[:3, :3].T + rounded[:3, 3])
     grid, corner = torch.ones(2, 2, 2), torch.ones(3)
     scene = Scene(points=torch.zeros(0, 3), sdf=grid, sdf_min=-corner, sdf_max=corner, attributes={})
-    (row,) = score({"right": mesh}, frame(vertices, rounded), "s", scene, make_topology().joint_regressor)
+    true = truth(frame(vertices, rounded), scene)
+    (row,) = score({"right": Predicted(mesh=mesh)}, true, make_topology().joint_regressor, EDGES)
     assert row.global_mpve_mm == pytest.approx(0, abs=1e-6)
 
 
@@ -105,8 +158,9 @@ def test_frame_without_truth_is_refused_by_name() -> None:
     scene = Scene(
         points=torch.zeros(0, 3), sdf=torch.ones(2, 2, 2), sdf_min=torch.zeros(3), sdf_max=torch.ones(3), attributes={}
     )
+    regressor = make_topology().joint_regressor
     with pytest.raises(ShardError, match="1 person-images have no ground truth and cannot be scored: k;"):
-        score({"a": torch.zeros(6890, 3)}, frame(None), "s", scene, make_topology().joint_regressor)
+        score({"a": Predicted(mesh=torch.zeros(6890, 3))}, truth(frame(None), scene), regressor, EDGES)
 
 
 def test_mean_body_and_its_place() -> None:

@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 from sahmr.body.topology import load_topology
 from sahmr.demo.pictures.render import Caster
 from sahmr.geometry.rigid_numpy import apply_rigid, invert_rigid, project, unproject
-from sahmr.overlay import paint
+from sahmr.report.panels import paint
 from sahmr.shards.decode import StoredSample
 from sahmr.shards.reader import ShardReader, read_index
 from schemas.fields import from_table, read_table

@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 H36M_PELVIS = 0
+H36M_NECK = 8
+RIGHT_LEG, LEFT_LEG = (1, 2, 3), (4, 5, 6)  # hip, knee, ankle
 # R_Ankle R_Knee R_Hip L_Hip L_Knee L_Ankle R_Wrist R_Elbow R_Shoulder L_Shoulder L_Elbow L_Wrist Neck Head; formats e.2
 H36M_TO_14 = (3, 2, 1, 4, 5, 6, 16, 15, 14, 11, 12, 13, 8, 10)
 

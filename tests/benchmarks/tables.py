@@ -144,17 +144,18 @@ def catalog(folder: Path) -> None:
 
 def scores(folder: Path) -> None:
     from pipelines.evaluate import _written
-    from sahmr.evaluation import add_scores, summarise
+    from sahmr.summary import add_scores, summarise
     from schemas.metric import METRIC_NAMES, METRIC_SCHEMA, MetricRecord
     from schemas.tables_write import table_writer
 
     def made() -> Iterator[list[MetricRecord]]:
         for row in range(ROWS):
             values = {name: float(row % 97 + place) for place, name in enumerate(METRIC_NAMES)}
-            yield [MetricRecord(key=f"k{row:09d}", predictor="sahmr", sequence=f"s{row // 5000}", **values)]
+            names = {"key": f"k{row:09d}", "predictor": "sahmr", "sequence": f"s{row // 5000}", "posture": "lying"}
+            yield [MetricRecord(**names, **values)]
 
     with table_writer(folder / "scores.parquet", METRIC_SCHEMA) as writer:
-        sums = add_scores(_written(writer, made(), {0}, {}))
+        sums = add_scores(_written(writer, made(), np.zeros(ROWS)))
     assert summarise(sums)["sahmr"]["frames"] == ROWS
 
 

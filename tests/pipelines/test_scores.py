@@ -41,8 +41,10 @@ def run_evaluate(world: Path, *, split: str = "test", sheet_frames: int = 1) -> 
     return json.loads((world / "reports/rich_metrics.json").read_text())
 
 
-def write_predictions(world: Path, predictor: str, keys: list[str], *, off_m: float = 0.0, split: str = "test") -> None:
-    """The truth, moved along the camera's z, with one contact point each."""
+def write_predictions(
+    world: Path, predictor: str, keys: list[str], *, off_m: float | np.ndarray = 0.0, split: str = "test"
+) -> None:
+    """The truth, moved along the camera's z (all the same, or each by its own), with one contact point each."""
     rows = len(keys)
     true = [small.vertices(int(key[-5:])) @ ROTATION.T + SHIFT for key in keys]
     table = prediction_table(
@@ -50,7 +52,7 @@ def write_predictions(world: Path, predictor: str, keys: list[str], *, off_m: fl
         crop_box=np.tile([60.0, 20, 260, 220], (rows, 1)),
         initial_root=np.zeros((rows, 3)),
         root=np.zeros((rows, 3)),
-        vertices=np.array(true).reshape(rows, 6890, 3) + np.array([0, 0, off_m]),
+        vertices=np.array(true).reshape(rows, 6890, 3) + np.multiply.outer(np.broadcast_to(off_m, rows), [[0, 0, 1]]),
         contact_count=np.ones(rows, dtype=int),
         contact_points=np.ones((rows, 3)),
         contact_parts=np.ones(rows, dtype=int),
@@ -115,6 +117,10 @@ def test_tables_are_scored_side_by_side(world: Path) -> None:
     assert summary["sahmr"]["global_mpve_mm"] == pytest.approx(0, abs=1e-3)
     assert summary["near"]["global_mpjpe_mm"] == pytest.approx(100, abs=1e-2)
     assert summary["near"]["mpjpe_mm"] == pytest.approx(0, abs=1e-2)
+    assert summary["near"]["edge_error_ratio"] == pytest.approx(0, abs=1e-4)
+    assert summary["near"]["trunk_within_30_ratio"] == 1
+    assert summary["near"]["contact_recall_ratio"] is None  # nobody here touches the room
+    assert summary["baseline"]["contact_recall_ratio"] is None
     gain = 100 * (1 - 100 / summary["baseline"]["global_mpjpe_mm"])
     assert summary["improvement_percent"]["near"]["global_mpjpe_mm"] == pytest.approx(gain, abs=0.02)
     rows = from_table(read_table(world / "scores/rich.parquet", METRIC_SCHEMA), MetricRecord)
@@ -126,8 +132,8 @@ def test_tables_are_scored_side_by_side(world: Path) -> None:
         assert sheet.size[0] > 800
 
 
-def test_only_what_is_drawn_is_decoded(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_predictions(world, "sahmr", TEST_KEYS)
+def test_best_and_worst_are_drawn_and_nothing_else_is_decoded(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_predictions(world, "sahmr", TEST_KEYS, off_m=np.array([0.2, 0.3, 0.1]))
     decoded, decode = [], ShardReader.decode
 
     def note(reader: ShardReader, entry: ShardEntry):
@@ -136,7 +142,18 @@ def test_only_what_is_drawn_is_decoded(world: Path, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(ShardReader, "decode", note)
     run_evaluate(world, sheet_frames=2)
-    assert decoded == [TEST_KEYS[0], TEST_KEYS[2]]
+    assert decoded == [TEST_KEYS[2], TEST_KEYS[1]]
+    decoded.clear()
+    run_evaluate(world, sheet_frames=1)
+    assert decoded == [TEST_KEYS[0]]  # the median
+
+
+def test_the_picture_repeats(world: Path) -> None:
+    write_predictions(world, "sahmr", TEST_KEYS, off_m=0.1)
+    run_evaluate(world, sheet_frames=3)
+    before = (world / "reports/rich_sheet.png").read_bytes()
+    run_evaluate(world, sheet_frames=3)
+    assert (world / "reports/rich_sheet.png").read_bytes() == before
 
 
 def test_predictions_of_another_split_are_refused(world: Path) -> None:

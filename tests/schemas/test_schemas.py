@@ -10,7 +10,7 @@ import pytest
 from catalog.entries import CATALOG_SCHEMA
 from schemas.fields import SchemaError, column, from_table, read_table, schema
 from schemas.frame import FRAME_SCHEMA, FrameRecord
-from schemas.metric import METRIC_NAMES, METRIC_SCHEMA
+from schemas.metric import METRIC_NAMES, METRIC_SCHEMA, MetricRecord
 from schemas.prediction import PREDICTION_SCHEMA
 from schemas.quarantine import QUARANTINE_SCHEMA
 from schemas.scene import SCENE_SCHEMA
@@ -153,6 +153,22 @@ def test_null_and_odd_columns_are_refused() -> None:
 
 def test_metric_names_are_columns() -> None:
     assert set(METRIC_NAMES) < set(METRIC_SCHEMA.names)
+
+
+def test_a_column_of_nulls_alone_has_no_number_that_is_not_finite(tmp_path: Path) -> None:
+    values = dict.fromkeys(METRIC_NAMES, 1.0) | {"contact_recall_ratio": None}
+    rows = [MetricRecord(key="k", predictor="a", sequence="s", posture="lying", **values)] * 2
+    write_table(tmp_path / "t.parquet", to_table(rows, METRIC_SCHEMA))
+    assert from_table(read_table(tmp_path / "t.parquet", METRIC_SCHEMA), MetricRecord) == rows
+
+
+def test_scores_of_an_older_version_are_refused_with_the_remedy(tmp_path: Path) -> None:
+    older = METRIC_SCHEMA.with_metadata({**METRIC_SCHEMA.metadata, b"sahmr.schema_version": b"2.0"})
+    names = [name for name in older.names if name not in ("posture", "trunk_angle_deg")]
+    write_table(tmp_path / "rich.parquet", older.empty_table().select(names))
+    expected = r"rich\.parquet: has version 2\.0, allowed: 3\.0 to 3\.0; rebuild with: dvc repro evaluate"
+    with pytest.raises(SchemaError, match=expected):
+        read_table(tmp_path / "rich.parquet", METRIC_SCHEMA)
 
 
 SCHEMAS = (

@@ -1,0 +1,1 @@
+"""The picture that scores are looked at with: surfaces, light, panels, sheet."""

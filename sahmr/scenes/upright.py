@@ -1,0 +1,46 @@
+"""Which way is up in a scan, read off its floors, seats and tables."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from sahmr.geometry.field_normal import field_normals
+from sahmr.scenes.store import Scene, load_scene
+
+_ROUGH_DEG, _SAME_DEG = 45.0, 8.0  # a wall is at least 45 degrees from up; floors are level to a few degrees
+_SAMPLES = 4096  # points of a scan that are looked at
+_FEWEST = 32  # level points below which the rough axis is kept
+
+
+@lru_cache(maxsize=32)
+def load_up(store: Path, scene_key: str, rough_up: tuple[float, float, float]) -> Float[Tensor, "3"]:
+    """:func:`find_up` of a stored scene, kept per process. Errors as :func:`sahmr.scenes.store.load_scene`."""
+    return find_up(load_scene(store, scene_key), rough_up)
+
+
+def find_up(scene: Scene, rough_up: tuple[float, float, float]) -> Float[Tensor, "3"]:
+    """The direction most surfaces that face roughly upwards have in common: the normal of floor, seats and tables.
+
+    Args:
+        scene: with its distance field.
+        rough_up: less than 45 degrees from up, world frame, length 1.
+
+    Returns:
+        World frame, length 1; ``rough_up`` itself where fewer than 32 of the points looked at face that way.
+    """
+    rough = torch.tensor(rough_up, dtype=torch.float64)
+    points = scene.points[:: max(1, len(scene.points) // _SAMPLES)]
+    normals = field_normals(scene.sdf, scene.sdf_min, scene.sdf_max, points).double()
+    normals = normals[normals @ rough > torch.cos(torch.deg2rad(torch.tensor(_ROUGH_DEG)))]  # [level, 3]
+    if len(normals) < _FEWEST:
+        return rough
+    near = normals @ normals.T > torch.cos(torch.deg2rad(torch.tensor(_SAME_DEG)))  # [level, level]
+    best = int(near.sum(dim=1).argmax())  # the densest place among directions
+    mean = normals[near[best]].mean(dim=0)
+    up: Float[Tensor, "3"] = mean / mean.norm()
+    return up
