@@ -58,6 +58,12 @@ class PackedPoints:
     xyz: Float[Tensor, "points 3"]
     sample: Int[Tensor, " points"]
 
+    def ends(self, batch_size: int) -> list[int]:
+        """Points of sample ``i`` are ``ends[i] .. ends[i + 1] - 1``; only for points sorted by sample."""
+        wanted = torch.arange(batch_size + 1, device=self.sample.device)
+        found: list[int] = torch.searchsorted(self.sample.contiguous(), wanted).tolist()
+        return found
+
 
 def pack_points(clouds: Sequence[Float[Tensor, "_n 3"]]) -> PackedPoints:
     """Put one cloud per sample end to end, in order."""

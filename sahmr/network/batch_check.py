@@ -35,8 +35,11 @@ def check_batch(batch: Batch) -> None:
         "intrinsics": _not_finite(camera.intrinsics),
         "camera_from_world": _not_finite(camera.camera_from_world),
         "crop_box": _not_finite(camera.crop_box),
-        "scene points": _any_per_sample(~xyz.isfinite().all(dim=1), sample, count),
     }
+    far = torch.zeros_like(found["image"])
+    if not _all_near(xyz):
+        found["scene points"] = _any_per_sample(~xyz.isfinite().all(dim=1), sample, count)
+        far = _any_per_sample((xyz.abs() > FARTHEST_M).any(dim=1), sample, count)
     advice = "NaN or infinity; drop the sample, or rebuild its shard or scene"
     faults = {f"{name} with {advice}": bad for name, bad in found.items()}
     focal = camera.intrinsics.diagonal(dim1=1, dim2=2)[:, :2]
@@ -45,9 +48,7 @@ def check_batch(batch: Batch) -> None:
             camera.crop_box[:, 2:] <= camera.crop_box[:, :2]
         ).any(dim=1),
         "a focal length that is not positive; rebuild the shard": (focal <= 0).any(dim=1),
-        f"a scene point more than {FARTHEST_M:g} m away; are its points in metres, camera frame?": _any_per_sample(
-            (xyz.abs() > FARTHEST_M).any(dim=1), sample, count
-        ),
+        f"a scene point more than {FARTHEST_M:g} m away; are its points in metres, camera frame?": far,
     }
     _raise_first(batch.keys, faults)
 
@@ -81,6 +82,16 @@ def _check_sizes(batch: Batch) -> None:
     lowest, highest = (int(end) for end in sample.aminmax())
     if lowest < 0 or highest >= count:
         raise BatchError(f"scene points belong to samples {lowest}..{highest}, the batch has 0..{count - 1}")
+    if bool((sample[1:] < sample[:-1]).any()):
+        raise BatchError("scene points are not sorted by sample; pack them with pack_points")
+
+
+def _all_near(xyz: Float[Tensor, "points 3"]) -> bool:
+    """Whether all points are finite and near, in one pass over them: there are hundreds of thousands."""
+    if len(xyz) == 0:
+        return True
+    low, high = xyz.aminmax()  # NaN if any is
+    return bool((low >= -FARTHEST_M) & (high <= FARTHEST_M))
 
 
 def _not_finite(value: Float[Tensor, "batch ..."]) -> Bool[Tensor, " batch"]:

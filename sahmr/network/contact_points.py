@@ -35,8 +35,8 @@ def select_contacts(
         sampling: see :class:`Behaviour`.
         generator: source of the draws (CPU). A sample's draw does not depend on the others in the batch.
     """
-    order = torch.argsort(points.sample, stable=True)
-    order = order[part[order] != 0]
+    touching = (part != 0).nonzero()[:, 0]  # few of them
+    order = touching[torch.argsort(points.sample[touching], stable=True)]
     sample = points.sample[order]
     rank = rank_in_sample(sample, batch_size)
     count = torch.bincount(sample, minlength=batch_size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float, Int
@@ -48,15 +49,23 @@ def crop_to_region(scene: PackedPoints, anchor: Float[Tensor, "batch 3"], region
     """Keep the points near the root or its two companions before and behind it (along camera z).
 
     A sample without any such point keeps all its points; a sample without points stays empty.
+
+    Args:
+        scene: camera frame, metres; sorted by sample.
+        anchor: the root of each sample.
+        region: of what size.
     """
-    gap = scene.xyz - anchor[scene.sample]  # [points, 3]
-    steps = (gap[:, 2] / region.anchor_spacing).round().clamp(-1, 1)  # to the nearest of the three anchors
-    gap[:, 2] -= steps * region.anchor_spacing
-    near = gap.square().sum(dim=1) < region.roi_radius**2  # [points]
-    has_near = torch.zeros(len(anchor), dtype=torch.bool, device=near.device)
-    has_near[scene.sample[near]] = True
-    keep = near | ~has_near[scene.sample]
-    return PackedPoints(xyz=scene.xyz[keep], sample=scene.sample[keep])
+    kept = []
+    for (first, last), root in zip(
+        pairwise(scene.ends(len(anchor))), anchor, strict=True
+    ):  # no copy of the root per point
+        gap = scene.xyz[first:last] - root  # [points of the sample, 3]
+        steps = (gap[:, 2] / region.anchor_spacing).round_().clamp_(-1, 1)  # to the nearest of the three anchors
+        gap[:, 2] -= steps * region.anchor_spacing
+        near = (gap.square_().sum(dim=1) < region.roi_radius**2).nonzero()[:, 0]
+        kept.append(near + first if len(near) else torch.arange(first, last, device=near.device))
+    rows = torch.cat(kept)
+    return PackedPoints(xyz=scene.xyz.index_select(0, rows), sample=scene.sample.index_select(0, rows))
 
 
 def sample_maps(

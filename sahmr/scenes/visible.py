@@ -41,7 +41,7 @@ def block_points(points: Float[Tensor, "points 3"]) -> BlockedPoints:
     return BlockedPoints(xyz=xyz, center=(low + high) / 2, radius=(high - low).norm(dim=1) / 2)
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=512)  # some MB each; hundreds of rooms read in random order must not be read again each time
 def load_blocks(store: Path, scene_key: str) -> BlockedPoints:
     """Blocked points of a stored scene, kept per process. Errors as :func:`sahmr.scenes.store.load_scene`."""
     return block_points(load_points(store, scene_key))
