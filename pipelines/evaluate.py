@@ -20,18 +20,18 @@ from pipelines.manifests import manifest_beside
 from pipelines.stage import log, parse_dataset, stage
 from sahmr.batches.dataset import SampleDataset
 from sahmr.body.topology import load_topology
-from sahmr.body_scores import mesh_edges
 from sahmr.datasets import DatasetCard, find_card
 from sahmr.errors import ShardError
-from sahmr.evaluation import Predicted, Predictions, find_predictions, missing_truth, read_predictions, score
 from sahmr.files import publish_text, remove_manifest, write_manifest
 from sahmr.report.panels import SCENE_RADIUS_M, Tile
 from sahmr.report.sheet import choose, draw_sheet
 from sahmr.report.surfels import surfels_near
+from sahmr.scores.body import mesh_edges
+from sahmr.scores.evaluation import Predicted, Predictions, find_predictions, missing_truth, read_predictions, score
+from sahmr.scores.summary import add_scores, sequence_csv, summarise
+from sahmr.scores.truth import Truth, find_truth
 from sahmr.settings import Between, Paths, Split, load_section, settings
 from sahmr.structures import BodyTopology, Sample
-from sahmr.summary import add_scores, sequence_csv, summarise
-from sahmr.truth import Truth, find_truth
 from schemas.metric import METRIC_SCHEMA, MetricRecord
 from schemas.tables_write import ROWS_PER_GROUP, TableWriter, table_writer, to_table
 

@@ -144,7 +144,7 @@ def catalog(folder: Path) -> None:
 
 def scores(folder: Path) -> None:
     from pipelines.evaluate import _written
-    from sahmr.summary import add_scores, summarise
+    from sahmr.scores.summary import add_scores, summarise
     from schemas.metric import METRIC_NAMES, METRIC_SCHEMA, MetricRecord
     from schemas.tables_write import table_writer
 
@@ -180,7 +180,7 @@ def write_predictions(folder: Path, rows: int) -> None:
 
 
 def read_predictions(folder: Path, rows: int) -> None:
-    from sahmr.evaluation import read_predictions
+    from sahmr.scores.evaluation import read_predictions
 
     keys = pa.chunked_array([[f"k{row:09d}" for row in range(rows)]])
     found = read_predictions(folder / f"predictions/{rows}.parquet", "test", keys)

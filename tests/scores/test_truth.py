@@ -11,8 +11,8 @@ import torch
 
 from sahmr.datasets import CARDS
 from sahmr.errors import ShardError
+from sahmr.scores.truth import find_truth
 from sahmr.shards.reader import ShardReader, read_index
-from sahmr.truth import find_truth
 from tests.worlds import small
 
 PART = torch.zeros(6890, dtype=torch.long)

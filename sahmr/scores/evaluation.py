@@ -16,16 +16,16 @@ from numpy import ndarray
 from torch import Tensor
 
 from sahmr.body.joints import H36M_TO_14
-from sahmr.body_scores import edge_errors, trunk_angles
-from sahmr.contact_scores import contact_scores
 from sahmr.dimensions import NUM_VERTICES
 from sahmr.errors import ShardError
 from sahmr.geometry.distance_field import sample_distance
 from sahmr.geometry.rigid import apply_rigid
 from sahmr.geometry.rigid_numpy import invert_rigid
 from sahmr.metrics import mesh_errors, scene_errors
-from sahmr.posture import find_posture
-from sahmr.truth import Truth
+from sahmr.scores.body import edge_errors, trunk_angles
+from sahmr.scores.contact import contact_scores
+from sahmr.scores.posture import find_posture
+from sahmr.scores.truth import Truth
 from schemas.fields import TableFile
 from schemas.metric import MetricRecord
 from schemas.prediction import PREDICTION_SCHEMA, SPLIT

@@ -12,11 +12,11 @@ import torch
 
 from sahmr.baseline import cameras_of, mean_body, middle_roots
 from sahmr.errors import ShardError
-from sahmr.evaluation import Predicted, check_keys, find_predictions, score
 from sahmr.scenes.store import Scene
+from sahmr.scores.evaluation import Predicted, check_keys, find_predictions, score
+from sahmr.scores.summary import add_scores, mean_scores, sequence_csv, summarise
+from sahmr.scores.truth import Truth
 from sahmr.shards.decode import StoredGeometry
-from sahmr.summary import add_scores, mean_scores, sequence_csv, summarise
-from sahmr.truth import Truth
 from schemas.metric import LARGER_IS_BETTER, METRIC_NAMES, METRIC_SCHEMA, MetricRecord
 from schemas.tables_write import to_table
 from tests.worlds import small

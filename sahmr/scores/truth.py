@@ -9,13 +9,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sahmr.contact_scores import touching_vertices, true_contacts
 from sahmr.datasets import DatasetCard
 from sahmr.errors import ShardError
 from sahmr.geometry.rigid import apply_rigid
 from sahmr.scenes.store import Scene, load_scene
 from sahmr.scenes.upright import load_up
 from sahmr.scenes.visible import load_blocks, visible_points
+from sahmr.scores.contact import touching_vertices, true_contacts
 from sahmr.shards.crop import crop_box
 from sahmr.shards.decode import StoredGeometry
 from schemas.shard import ShardEntry

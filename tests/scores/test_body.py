@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
-from sahmr.body_scores import edge_errors, mesh_edges, trunk_angles
-from sahmr.posture import POSTURES, find_posture
+from sahmr.scores.body import edge_errors, mesh_edges, trunk_angles
+from sahmr.scores.posture import POSTURES, find_posture
 
 FACES = torch.tensor([[0, 1, 2], [2, 1, 3], [4, 4, 5]])  # two that share an edge, and one without area
 EDGES = [[0, 1], [0, 2], [1, 2], [1, 3], [2, 3], [4, 5]]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from sahmr.contact_scores import contact_scores, touching_vertices, true_contacts
+from sahmr.scores.contact import contact_scores, touching_vertices, true_contacts
 
 TRUE = torch.tensor([[0.0, 0, 0], [1, 0, 0], [2, 0, 0], [3, 0, 0]])
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from sahmr.evaluation import BASELINE
+from sahmr.scores.evaluation import BASELINE
 from schemas.metric import LARGER_IS_BETTER, METRIC_NAMES, SHARE_NAMES
 
 NAMES = (*METRIC_NAMES, *SHARE_NAMES)
