@@ -1,6 +1,6 @@
-"""Draw the README's two pictures: ``python docs/pictures/draw.py``, after ``make repro``, from the repository root.
+"""Draw the README's three pictures: ``python docs/pictures/draw.py``, after ``make repro``, from the repository root.
 
-Both show nothing licensed: the road is a diagram, and the image, its scan and its person are the demo's.
+They show nothing licensed: the road is a diagram, images, scans and people are the demo's.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ Places = list[tuple[float, float]]  # on a canvas, pixels
 
 HERE = Path(__file__).parent
 RAW, DATA = Path("data/demo/RICH"), Path("data")
+SHEET = Path("reports/rich_sheet.png")
 SCANS = RAW / "scan_calibration"
 KEY, SCAN = "LectureHall_003_wipingchairs1_1_00149_3", SCANS / "LectureHall/scan_chair_scene_camcoord.ply"
 
@@ -250,6 +251,16 @@ def draw_road(path: Path) -> None:
     sheet.reduce(scale).quantize(128).save(path, optimize=True)
 
 
+def draw_sheet(path: Path, width: int = 1160) -> None:
+    """The sheet of the RICH test images, small enough for a page."""
+    with Image.open(SHEET) as sheet:
+        small = sheet.convert("RGB").resize(
+            (width, round(sheet.height * width / sheet.width)), Image.Resampling.LANCZOS
+        )
+    small.quantize(64, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(path, optimize=True)
+
+
 if __name__ == "__main__":
+    draw_sheet(HERE / "sheet.png")
     draw_road(HERE / "road.png")
     draw_demo(HERE / "demo.png")

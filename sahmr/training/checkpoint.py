@@ -56,7 +56,9 @@ _CHOICES: dict[str, tuple[object, ...]] = {
     "contact_sampling": get_args(ContactSampling),
 }
 _REGION = ("anchor_spacing", "roi_radius")  # metres
-_OURS = {f"{name}.pt": f"; rebuild with: dvc repro train_{name}" for name in ("rcnet", "sahmr")}
+_OURS = {f"{name}.pt": f"; rebuild with: dvc repro train_{name}" for name in ("rcnet", "sahmr")} | {
+    "start.pt": "; restore it with: git checkout -- sahmr/demo/pretraining/start.pt"
+}
 _MOST_EPOCHS = 10**9
 # How the keys of each kind of file begin, the prefix ``net.`` aside.
 _AUTHORS = {RELEASED: ("rcnet.", "metro_enhanced."), METRO: ("backbone.", "trans_encoder.")}
