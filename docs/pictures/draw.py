@@ -251,13 +251,12 @@ def draw_road(path: Path) -> None:
     sheet.reduce(scale).quantize(128).save(path, optimize=True)
 
 
-def draw_sheet(path: Path, width: int = 1160) -> None:
-    """The sheet of the RICH test images, small enough for a page."""
+def draw_sheet(path: Path, width: int = 780) -> None:
+    """The left half of the sheet of the RICH test images, small enough for a page."""
     with Image.open(SHEET) as sheet:
-        small = sheet.convert("RGB").resize(
-            (width, round(sheet.height * width / sheet.width)), Image.Resampling.LANCZOS
-        )
-    small.quantize(64, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(path, optimize=True)
+        half = sheet.convert("RGB").crop((0, 0, sheet.width // 2 + 4, sheet.height))
+    small = half.resize((width, round(half.height * width / half.width)), Image.Resampling.LANCZOS)
+    small.quantize(256, method=Image.Quantize.MEDIANCUT, kmeans=2, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 if __name__ == "__main__":

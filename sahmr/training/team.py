@@ -23,8 +23,9 @@ from sahmr.errors import SahmrError
 log = logging.getLogger("sahmr")
 
 _T = TypeVar("_T")
+_Other = tuple[BaseProcess, Connection]
 _PATIENCE = timedelta(hours=6)  # for the others; one that ends is noticed at once, by its closed connection
-_LAST_WORDS_S = 10.0  # for the message of one that ended
+_LAST_WORDS_S = 3.0  # for the end of one that fails, and for its message
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,12 +94,14 @@ def work_together(size: int, work: Callable[[Team], _T], prepare: Callable[[], o
         return work(ALONE)
     with tempfile.TemporaryDirectory(prefix="sahmr-team-") as folder:
         meeting = f"file://{Path(folder).resolve() / 'meeting'}"
-        with _others(size, work, prepare, meeting) as words:
+        with _others(size, work, prepare, meeting) as others:
             try:
                 _join(meeting, 0, size)
                 return work(Team(size=size))
             except RuntimeError as error:  # torch's, when the connection to another process closes
-                raise SahmrError(_last_words(words)) from error
+                if not any(_has_ended(process) for process, _ in others):
+                    raise
+                raise SahmrError(_last_words([words for _, words in others])) from error
             finally:
                 with suppress(RuntimeError):
                     distributed.destroy_process_group()
@@ -112,28 +115,27 @@ def _join(meeting: str, rank: int, size: int) -> None:
 @contextmanager
 def _others(
     size: int, work: Callable[[Team], object], prepare: Callable[[], object], meeting: str
-) -> Iterator[list[Connection]]:
+) -> Iterator[list[_Other]]:
     """The other processes, and where each says why it failed."""
     context = multiprocessing.get_context("spawn")  # torch's threads do not survive a fork
-    started: list[BaseProcess] = []
-    words = []
+    started: list[_Other] = []
     for rank in range(1, size):
         here, there = context.Pipe(duplex=False)
-        started.append(context.Process(target=_work_as, args=(rank, size, work, prepare, meeting, there), daemon=False))
-        started[-1].start()
+        process = context.Process(target=_work_as, args=(rank, size, work, prepare, meeting, there), daemon=False)
+        process.start()
         there.close()
-        words.append(here)
+        started.append((process, here))
     log.info("training in %d processes", size)
     patience = 1.0
     try:
-        yield words
+        yield started
         patience = 60.0  # their loaders end, too
     finally:
-        for process in started:
-            process.join(patience)
-            if process.is_alive():
-                process.terminate()
-                process.join()
+        for other, _ in started:
+            other.join(patience)
+            if other.is_alive():
+                other.terminate()
+                other.join()
 
 
 def _work_as(
@@ -151,22 +153,34 @@ def _work_as(
         work(Team(rank=rank, size=size))
         distributed.destroy_process_group()
     except SahmrError as error:
-        words.send(str(error))
+        _say(words, (True, str(error)))
     except KeyboardInterrupt:
         pass
-    except RuntimeError:
-        if os.getppid() == 1 or distributed.is_initialized():  # the first process ended: it says why
-            return
-        raise
+    except RuntimeError as error:  # often the connection to one that ended, and that says why
+        _say(words, (False, f"process {rank} of the training: {str(error).splitlines()[0][:300]}"))
     finally:
         words.close()
 
 
+def _say(words: Connection, message: tuple[bool, str]) -> None:
+    with suppress(OSError):  # nobody may listen any more
+        words.send(message)
+
+
+def _has_ended(process: BaseProcess) -> bool:
+    process.join(_LAST_WORDS_S)
+    return not process.is_alive()
+
+
 def _last_words(words: Sequence[Connection]) -> str:
+    """Of the process that knows best; a lost connection is what it left to the others."""
+    said: list[tuple[bool, str]] = []
     for connection in words:
-        with suppress(EOFError):
+        with suppress(EOFError, OSError):
             if connection.poll(_LAST_WORDS_S):
-                return str(connection.recv())
+                said.append(connection.recv())
+    if said:
+        return max(said, key=lambda message: message[0])[1]
     return (
         "a process that trained with this one ended without a word (killed, or out of memory?); run the same command "
         "again, or set processes: 1 in its section of params.yaml"

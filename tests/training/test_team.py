@@ -75,11 +75,20 @@ def fail(team: Team, *, how: str, folder: Path) -> None:
     elif how == "error":
         team.add([torch.ones(1)])
         raise SahmrError("sample 'x' cannot be read")
+    elif how == "torch":
+        raise RuntimeError("no memory left")
     else:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-@pytest.mark.parametrize(("how", "message"), [("error", "sample 'x' cannot be read"), ("kill", "ended without a word")])
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ("error", "sample 'x' cannot be read"),
+        ("torch", "process 1 of the training: no memory left"),
+        ("kill", "ended without a word"),
+    ],
+)
 def test_the_end_of_another_process_is_one_clear_error(how: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(SahmrError, match=message):
         work_together(2, partial(fail, how=how, folder=tmp_path), prepare)
@@ -87,16 +96,17 @@ def test_the_end_of_another_process_is_one_clear_error(how: str, message: str, t
         os.kill(int((tmp_path / "1").read_text()), 0)  # nothing is left
 
 
-def fail_first(team: Team, *, folder: Path) -> None:
+def fail_first(team: Team, *, folder: Path, kind: type[Exception]) -> None:
     (folder / str(team.rank)).write_text(str(os.getpid()))
     team.wait()
     if team.is_first:
-        raise SahmrError("the first one's own")
+        raise kind("the first one's own")
     team.wait()
 
 
-def test_an_error_here_ends_the_others(tmp_path: Path) -> None:
-    with pytest.raises(SahmrError, match="the first one's own"):
-        work_together(2, partial(fail_first, folder=tmp_path), prepare)
+@pytest.mark.parametrize("kind", [SahmrError, RuntimeError])
+def test_an_error_here_ends_the_others(kind: type[Exception], tmp_path: Path) -> None:
+    with pytest.raises(kind, match="the first one's own"):
+        work_together(2, partial(fail_first, folder=tmp_path, kind=kind), prepare)
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "1").read_text()), 0)
