@@ -69,10 +69,10 @@ def _train(
     if first is not None and first.stage != METRO:
         behaviour = replace(first.behaviour, region=region)
     network = build_network(size.size, behaviour, topology, backend=size.sparse_backend)
-    if first is None or size.initial_checkpoint is None:
+    if first is None:
         start_calmly(network.rcnet, mean_scaled_depth(source.plain("train", plan.batch_size), topology))
     else:
-        load_initial(network, first, size=size.size, under="rcnet.", source=size.initial_checkpoint)
+        load_initial(network, first, size=size.size, under="rcnet.", source=str(size.initial_checkpoint))
     task = RootContactTask(
         topology=move_to(topology, device),
         loss_weights=section.loss_weights,

@@ -79,7 +79,7 @@ def _untrained(section: TrainSahmr, size: Network, topology: BodyTopology, paths
     network = build_network(size.size, first.behaviour, topology, backend=size.sparse_backend)
     if size.initial_checkpoint is not None:
         start = read_checkpoint(size.initial_checkpoint)
-        load_initial(network, start, size=size.size, under="metro_enhanced.", source=size.initial_checkpoint)
+        load_initial(network, start, size=size.size, under="metro_enhanced.", source=str(size.initial_checkpoint))
     load_state(network, first.network, source=str(rcnet), under="rcnet.")
     if size.initial_checkpoint is None:
         start_as_template(network.metro_enhanced, paths.bodies)

@@ -28,7 +28,7 @@ _BLUR_M = 0.12  # standard deviation
 _RIDGE = 1e-3  # share of the trace added to the local Gram matrix; six neighbours of a plane are degenerate
 
 
-def load_initial(network: SahmrNet, checkpoint: Checkpoint, *, size: str, under: str, source: Path) -> None:
+def load_initial(network: SahmrNet, checkpoint: Checkpoint, *, size: str, under: str, source: str) -> None:
     """Start a part of the network from ``network.initial_checkpoint``.
 
     Args:
@@ -49,12 +49,12 @@ def load_initial(network: SahmrNet, checkpoint: Checkpoint, *, size: str, under:
     if checkpoint.stage == METRO:
         load_metro(network, checkpoint, source=source, under=under)
         return
-    load_state(network, checkpoint.network, source=str(source), under=under)
+    load_state(network, checkpoint.network, source=source, under=under)
     count = sum(name.startswith(under) for name in checkpoint.network)
     log.info("%s: %d entries taken, trained before by '%s'", source, count, checkpoint.stage)
 
 
-def load_metro(network: SahmrNet, metro: Checkpoint, *, source: Path, under: str = "") -> None:
+def load_metro(network: SahmrNet, metro: Checkpoint, *, source: str, under: str = "") -> None:
     """Start from METRO's 3DPW weights: both trunks and the mesh transformer.
 
     What is taken and what stays random is logged by name; with the published file random stay the sparse network, the
@@ -77,7 +77,7 @@ def load_metro(network: SahmrNet, metro: Checkpoint, *, source: Path, under: str
             f"{source}: no entry fits; expected METRO's state dict ('backbone.conv1.weight', ...) and "
             "network.size: paper in params.yaml"
         )
-    entries = report.require_complete(str(source))
+    entries = report.require_complete(source)
     wanted = [name for name in own if name.startswith(under)]
     taken = {name: entries[sources[name]] for name in wanted if name in sources}
     network.load_state_dict(taken, strict=False)

@@ -243,7 +243,7 @@ def test_file_of_another_kind(tmp_path: Path, content: str) -> None:
 
 
 def start(network: SahmrNet, path: Path, under: str = "") -> None:
-    load_initial(network, read_checkpoint(path), size="paper", under=under, source=path)
+    load_initial(network, read_checkpoint(path), size="paper", under=under, source=str(path))
 
 
 @pytest.mark.parametrize("legacy", [False, True])
@@ -324,7 +324,7 @@ def test_each_kind_in_its_place_only(
     for name, value in network.state_dict().items():
         assert torch.equal(value, state[name]) == (name.startswith("metro_enhanced.") or not state[name].any()), name
     with pytest.raises(CheckpointError, match="weights of size 'paper', the network is of size 'demo'"):
-        load_initial(network, read_checkpoint(whole), size="demo", under="", source=whole)
+        load_initial(network, read_checkpoint(whole), size="demo", under="", source=str(whole))
     metro = authors_files.write(tmp_path / "metro.bin", authors_files.metro(state))
     with pytest.raises(CheckpointError, match="METRO's weights are a start for training"):
         network_of(read_checkpoint(metro), topology, backend="native", source="metro.bin")

@@ -67,7 +67,7 @@ def test_metro_fills_both_trunks(network: SahmrNet, tmp_path: Path) -> None:
     mesh = network.metro_enhanced.state_dict()
     metro = {name: torch.full_like(value, 2) for name, value in mesh.items() if "loftr" not in name}
     torch.save(metro, tmp_path / "metro.bin")
-    load_initial(network, read_checkpoint(path := tmp_path / "metro.bin"), size="paper", under="", source=path)
+    load_initial(network, read_checkpoint(path := tmp_path / "metro.bin"), size="paper", under="", source=str(path))
     state = network.state_dict()
     assert (state["rcnet.root_net.hrnet.conv1.weight"] == 2).all()
     assert (state["metro_enhanced.upsampling.weight"] == 2).all()
@@ -77,7 +77,7 @@ def test_metro_fills_both_trunks(network: SahmrNet, tmp_path: Path) -> None:
 def test_metro_of_another_size_is_an_error(network: SahmrNet, tmp_path: Path) -> None:
     torch.save({"backbone.conv1.weight": torch.zeros(1)}, tmp_path / "metro.bin")
     with pytest.raises(CheckpointError, match="no entry fits"):
-        load_initial(network, read_checkpoint(path := tmp_path / "metro.bin"), size="paper", under="", source=path)
+        load_initial(network, read_checkpoint(path := tmp_path / "metro.bin"), size="paper", under="", source=str(path))
 
 
 def test_maps_start_at_nothing_and_at_the_mean_depth(network: SahmrNet, make_batch: Callable[..., Batch]) -> None:
