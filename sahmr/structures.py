@@ -65,6 +65,12 @@ class PackedPoints:
         return found
 
 
+def rank_in_sample(sample: Int[Tensor, " points"], batch_size: int) -> Int[Tensor, " points"]:
+    """Number the points of each sample from 0; the points must be sorted by sample."""
+    count = torch.bincount(sample, minlength=batch_size)
+    return torch.arange(len(sample), device=sample.device) - (count.cumsum(0) - count)[sample]
+
+
 def pack_points(clouds: Sequence[Float[Tensor, "_n 3"]]) -> PackedPoints:
     """Put one cloud per sample end to end, in order."""
     lengths = torch.tensor([len(cloud) for cloud in clouds], dtype=torch.long)

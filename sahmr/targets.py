@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 import torch
 from jaxtyping import Float, Int
@@ -11,7 +10,7 @@ from torch import Tensor
 
 from sahmr.dimensions import MAP_SIZE, NUM_PARTS
 from sahmr.geometry.camera import image_to_unit, project
-from sahmr.geometry.nearest import nearest
+from sahmr.geometry.nearest import nearest_in_sample
 from sahmr.structures import Batch, BodyTopology, Camera, PackedPoints, RootContactTargets, Targets
 
 CONTACT_DISTANCE_M = 0.07  # reference: a scene point nearer than this to a contact-prone vertex has its part
@@ -100,18 +99,17 @@ def label_points(
     best = points.xyz.new_full((len(points.xyz),), CONTACT_DISTANCE_M)
     prone = [(part == number).nonzero()[:, 0] for number in range(1, NUM_PARTS)]
     low, high = _part_boxes(vertices, prone)  # [batch, 7, 3] each
-    whole = low.amin(dim=1), high.amax(dim=1)  # [batch, 3] each
-    for i, (first, last) in enumerate(pairwise(points.ends(len(vertices)))):
-        close = first + _in_box(points.xyz[first:last], whole[0][i], whole[1][i])
-        xyz = points.xyz[close, None]  # [close, 1, 3]
-        inside = ((xyz >= low[i]) & (xyz <= high[i])).all(dim=2).t()  # [7, close]
-        for number, (rows, is_near) in enumerate(zip(prone, inside, strict=True), start=1):
-            near = close[is_near]
-            if len(near):
-                distance, _ = nearest(points.xyz[near], vertices[i, rows])
-                better = distance < best[near]
-                best[near[better]] = distance[better]
-                label[near[better]] = number
+    close = _in_box(points, low.amin(dim=1), high.amax(dim=1))
+    xyz, sample = points.xyz[close], points.sample[close]
+    for number, rows in enumerate(prone, start=1):
+        is_near = ((xyz >= low[sample, number - 1]) & (xyz <= high[sample, number - 1])).all(dim=1)
+        near = is_near.nonzero()[:, 0]
+        if len(near):
+            found = nearest_in_sample(PackedPoints(xyz=xyz[near], sample=sample[near]), vertices[:, rows])
+            row = close[near]
+            better = found < best[row]
+            best[row[better]] = found[better]
+            label[row[better]] = number
     return label
 
 
@@ -127,13 +125,13 @@ def _part_boxes(
 
 
 def _in_box(
-    xyz: Float[Tensor, "points 3"], low: Float[Tensor, " 3"], high: Float[Tensor, " 3"]
+    points: PackedPoints, low: Float[Tensor, "batch 3"], high: Float[Tensor, "batch 3"]
 ) -> Int[Tensor, " inside"]:
-    """Rows of the points in a box. One axis first: it rules out most of a large scene's points."""
-    x = xyz[:, 0]
-    rows = ((x >= low[0]) & (x <= high[0])).nonzero()[:, 0]
-    some = xyz.index_select(0, rows)
-    return rows[((some >= low) & (some <= high)).all(dim=1)]
+    """Rows of the points in their sample's box. One axis first: it rules out most of a large scene's points."""
+    x, sample = points.xyz[:, 0], points.sample
+    rows = ((x >= low[sample, 0]) & (x <= high[sample, 0])).nonzero()[:, 0]
+    some, sample = points.xyz.index_select(0, rows), sample.index_select(0, rows)
+    return rows[((some >= low[sample]) & (some <= high[sample])).all(dim=1)]
 
 
 def part_maps(
@@ -148,8 +146,7 @@ def part_maps(
     scene = batch.scene
     prone = vertices[:, part > 0]
     low, high = prone.amin(dim=1) - _PREFILTER_M, prone.amax(dim=1) + _PREFILTER_M  # [batch, 3] each
-    ends = enumerate(pairwise(scene.ends(len(vertices))))
-    close = torch.cat([first + _in_box(scene.xyz[first:last], low[i], high[i]) for i, (first, last) in ends])
+    close = _in_box(scene, low, high)
     xyz, sample = scene.xyz[close], scene.sample[close]
     if generator is not None:
         noise = torch.rand(xyz.shape, generator=generator, device=generator.device).to(xyz.device)

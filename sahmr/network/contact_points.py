@@ -7,13 +7,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from sahmr.network.size import ContactSampling
-from sahmr.structures import ContactPoints, PackedPoints
-
-
-def rank_in_sample(sample: Int[Tensor, " points"], batch_size: int) -> Int[Tensor, " points"]:
-    """Number the points of each sample from 0; the points must be sorted by sample."""
-    count = torch.bincount(sample, minlength=batch_size)
-    return torch.arange(len(sample), device=sample.device) - (count.cumsum(0) - count)[sample]
+from sahmr.structures import ContactPoints, PackedPoints, rank_in_sample
 
 
 def select_contacts(

@@ -15,12 +15,12 @@ from sahmr.geometry.camera import image_to_unit, project
 from sahmr.geometry.voxel import unique_voxels, voxel_center, voxel_index
 from sahmr.network.batch_check import check_batch, require_finite
 from sahmr.network.contact import ContactNet
-from sahmr.network.contact_points import rank_in_sample, select_contacts
+from sahmr.network.contact_points import select_contacts
 from sahmr.network.hrnet import normalize_image
 from sahmr.network.precision import float32_region
 from sahmr.network.root import RootNet, decode_root
 from sahmr.network.size import Behaviour, NetworkSize, RootRegion, Vote
-from sahmr.structures import Batch, Camera, PackedPoints, RootContact
+from sahmr.structures import Batch, Camera, PackedPoints, RootContact, rank_in_sample
 
 _BEHIND = 1e-3  # metres; nearer than this to the image plane a point has no pixel
 

@@ -14,8 +14,9 @@ from sahmr.sparse.kernel_map import PARTS, Block, KernelMap
 
 # Measured on a CPU, where nothing else is said.
 _BLOCK_ROWS = 4096  # of the output: a block's gathered rows and products stay in the cache
-_BLOCK_ROWS_CUDA = 1 << 18  # few large products; bounds memory. Not measured
+_BLOCK_ROWS_CUDA = 1 << 18  # few large products; bounds memory
 _FEW_ROWS, _FEW_TAPS = 512, 3  # up to 512 rows with a third of the taps in use, zeros for the rest cost nothing
+_DENSE_CUDA = 1 << 29  # numbers gathered and multiplied at once on CUDA: 2 GiB. Calls cost more than zeros there
 _WIDE = 1 << 14  # weights of a tap; beyond, partial sums of its gradient cost more than they save
 
 
@@ -85,7 +86,10 @@ def _sum_products(
     return torch.embedding_bag(products, block.bag, block.bag_start, mode=0, include_last_offset=True)[0]
 
 
-def _is_small(kernel_map: KernelMap) -> bool:
+def _is_dense(kernel_map: KernelMap, kernel: Tensor) -> bool:
+    """Whether one product over all rows is faster than one per tap."""
+    if kernel.device.type != "cpu":
+        return kernel_map.table.numel() * max(kernel.shape[1:]) <= _DENSE_CUDA
     if kernel_map.num_outputs > _FEW_ROWS:
         return False
     return kernel_map.num_pairs * _FEW_TAPS > kernel_map.table.numel()
@@ -151,7 +155,7 @@ class _Convolve(torch.autograd.Function):
     def forward(ctx: Any, features: Tensor, kernel: Tensor, kernel_map: KernelMap) -> Tensor:
         ctx.save_for_backward(features, kernel)
         ctx.kernel_map = kernel_map
-        if _is_small(kernel_map):
+        if _is_dense(kernel_map, kernel):
             return _forward_dense(features, kernel, kernel_map.table)
         return _forward_taps(features, kernel, kernel_map)
 
@@ -162,7 +166,7 @@ class _Convolve(torch.autograd.Function):
         features, kernel = ctx.saved_tensors
         kernel_map: KernelMap = ctx.kernel_map
         back = kernel_map if kernel_map.is_symmetric else kernel_map.reversed()
-        if _is_small(back):
+        if _is_dense(back, kernel):
             table = back.table.flip(0) if back.is_symmetric else back.table
             return *_backward_dense(grad, features, kernel, table), None
         order = list(range(len(kernel)))

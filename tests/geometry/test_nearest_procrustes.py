@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from sahmr.geometry import nearest as module
-from sahmr.geometry.nearest import nearest
+from sahmr.geometry.nearest import nearest, nearest_in_sample
 from sahmr.geometry.procrustes import align_similarity
+from sahmr.structures import pack_points
 
 
 def test_nearest_agrees_with_brute_force_in_any_block_size(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -16,6 +17,21 @@ def test_nearest_agrees_with_brute_force_in_any_block_size(monkeypatch: pytest.M
     distance, index = nearest(query, reference)
     assert torch.equal(index, gap.argmin(dim=1))
     torch.testing.assert_close(distance.double(), gap.min(dim=1).values, rtol=0, atol=1e-6)
+
+
+def test_nearest_in_sample_is_the_same_filled_up_or_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The GPU's way, tried on the CPU: equal bits, samples without queries included."""
+    random = torch.Generator().manual_seed(0)
+    query = pack_points([torch.randn(count, 3, generator=random) for count in (5, 0, 17)])
+    reference = torch.randn(3, 11, 3, generator=random)
+    one_by_one = nearest_in_sample(query, reference)
+    assert torch.equal(
+        one_by_one, torch.cat([nearest(query.xyz[query.sample == i], reference[i])[0] for i in range(3)])
+    )
+    monkeypatch.setattr(module, "_BLOCK", 40)
+    assert torch.equal(module._nearest_padded(query, reference), one_by_one)
+    empty = pack_points([torch.zeros(0, 3)] * 3)
+    assert len(module._nearest_padded(empty, reference)) == len(nearest_in_sample(empty, reference)) == 0
 
 
 def test_nearest_of_no_queries_is_empty_and_of_no_references_an_error() -> None:

@@ -57,7 +57,7 @@ def test_submanifold_is_conv3d_on_occupied_voxels(coords: list[tuple[int, ...]],
     weight = conv.kernel.view(3, 3, 3, 3, 4).permute(4, 3, 0, 1, 2)  # z, y, x, in, out -> out, in, z, y, x
     want = at(F.conv3d(dense(x), weight, padding=1), x.pyramid.lattice(1).coords)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(native_backend, "_is_small", lambda *_: small)
+        patch.setattr(native_backend, "_is_dense", lambda *_: small)
         torch.testing.assert_close(conv(x).features, want)
 
 
@@ -85,7 +85,7 @@ def test_down_and_up_are_strided_conv3d(coords: list[tuple[int, ...]]) -> None:
 @pytest.mark.parametrize("small", [True, False])
 def test_gradients(kind: Any, rounding: Any, small: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(native_backend, "_BLOCK_ROWS", 4)  # several blocks, the last one not full
-    monkeypatch.setattr(native_backend, "_is_small", lambda *_: small)
+    monkeypatch.setattr(native_backend, "_is_dense", lambda *_: small)
     coords = [(*c, 0) for c in itertools.product((-2, -1, 0), (-1, 0), (0, 1))]
     x, conv = make(coords, rounding=rounding), layer(kind)
     up = layer("up", 4, 2)
