@@ -18,11 +18,12 @@ from sahmr.training.build import Network, build_network
 from sahmr.training.checkpoint import Checkpoint, load_state, read_checkpoint
 from sahmr.training.initial import load_initial, share_trunk, start_as_template
 from sahmr.training.mesh_task import MeshTask, MeshWeights
-from sahmr.training.setup import TrainingSettings, require_peak, training_data
+from sahmr.training.setup import Source, TrainingSettings, require_peak, training_data
 from sahmr.training.team import Team
 from sahmr.training.trainer import Row, train
 
-VERSION = 2  # raise when the same data and settings give other weights (tests/training/test_golden_steps.py)
+_EXAMPLES = 256  # people that the up-sampling is fitted to
+VERSION = 3  # raise when the same data and settings give other weights (tests/training/test_golden_steps.py)
 
 
 @settings
@@ -59,7 +60,7 @@ def _train(
     plan, topology, source, device = section.plan(), load_topology(paths.bodies), training.source, training.device
     data = training_data(source, plan, team)
     require_peak("train_sahmr", plan, data)
-    network = _untrained(section, size, topology, paths)
+    network = _untrained(section, size, topology, paths, source)
     task = MeshTask(
         topology=move_to(topology, device),
         loss_weights=section.loss_weights,
@@ -72,7 +73,7 @@ def _train(
     return made, history
 
 
-def _untrained(section: TrainSahmr, size: Network, topology: BodyTopology, paths: Paths) -> SahmrNet:
+def _untrained(section: TrainSahmr, size: Network, topology: BodyTopology, paths: Paths, source: Source) -> SahmrNet:
     """The given root-and-contact network, and a mesh network from ``initial_checkpoint`` or as the template body."""
     rcnet = paths.model(section.rcnet_checkpoint, "train_sahmr.rcnet_checkpoint")
     first = read_checkpoint(rcnet)
@@ -82,7 +83,7 @@ def _untrained(section: TrainSahmr, size: Network, topology: BodyTopology, paths
         load_initial(network, start, size=size.size, under="metro_enhanced.", source=str(size.initial_checkpoint))
     load_state(network, first.network, source=str(rcnet), under="rcnet.")
     if size.initial_checkpoint is None:
-        start_as_template(network.metro_enhanced, paths.bodies)
+        start_as_template(network.metro_enhanced, paths.bodies, source.bodies(_EXAMPLES))
         share_trunk(network)
     return network
 

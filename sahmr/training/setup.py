@@ -9,6 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
 from sahmr.batches.dataset import SampleDataset
 from sahmr.batches.loader import make_loader
 from sahmr.errors import SettingsError, ShardError
@@ -80,6 +85,18 @@ class Source:
         dataset = SampleDataset(self.shards, self.scenes, split)
         dataset.require_bodies()
         return make_loader(dataset, batch_size=batch_size, num_workers=self.workers, share=(team.rank, team.size))
+
+    def bodies(self, count: int) -> Float[Tensor, "bodies 6890 3"]:
+        """Up to so many people of split ``train``, evenly spread over its keys, world frame, metres.
+
+        Raises:
+            ShardError: if the split has no samples, or some without ground truth.
+        """
+        dataset = SampleDataset(self.shards, self.scenes, "train")
+        dataset.require_bodies()
+        places = np.linspace(0, len(dataset) - 1, min(count, len(dataset))).round().astype(int)
+        found = [dataset.reader.geometry(dataset.entries[int(place)]).vertices_world for place in places]
+        return torch.from_numpy(np.stack([vertices for vertices in found if vertices is not None])).float()
 
 
 def source_of(section: TrainingSettings, paths: Paths, workers: int) -> Source:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from tests.worlds.networks import write_topology
 def test_network_starts_as_the_template(network: SahmrNet, topology: BodyTopology, tmp_path: Path) -> None:
     write_topology(tmp_path)
     mesh = network.metro_enhanced.eval()
-    start_as_template(mesh, tmp_path)
+    start_as_template(mesh, tmp_path, torch.zeros(0, 6890, 3))
     points = torch.rand(1, 20, 3)
     part = torch.ones(1, 20, dtype=torch.long)
     with torch.no_grad():
@@ -36,7 +37,7 @@ def test_neighbours_start_alike(network: SahmrNet, topology: BodyTopology, tmp_p
     write_topology(tmp_path)
     mesh = network.metro_enhanced
     before = mesh.conv_learn_tokens.weight.detach().clone()
-    start_as_template(mesh, tmp_path)
+    start_as_template(mesh, tmp_path, torch.zeros(0, 6890, 3))
     distance = torch.cdist(mesh.template, mesh.template).fill_diagonal_(9)
     near = distance.argmin(dim=1)
 
@@ -52,12 +53,31 @@ def test_neighbours_start_alike(network: SahmrNet, topology: BodyTopology, tmp_p
             assert float(weight.detach().std()) == pytest.approx(float(was.std()), rel=0.3)
 
 
+def test_interpolation_learns_from_bodies_how_points_follow() -> None:
+    """A rod that bends at its middle: which side a point between two known ones goes with, one pose cannot tell."""
+    random = torch.Generator().manual_seed(0)
+
+    def pose(points: torch.Tensor, angle: float) -> torch.Tensor:
+        turn = torch.tensor([[math.cos(angle), math.sin(angle), 0], [-math.sin(angle), math.cos(angle), 0], [0, 0, 1]])
+        return torch.where(points[:, :1] > 0, points @ turn, points)
+
+    known = torch.rand(40, 3, generator=random) * torch.tensor([2.0, 0.2, 0.2]) - torch.tensor([1.0, 0.1, 0.1])
+    fine = torch.rand(60, 3, generator=random) * torch.tensor([1.6, 0.1, 0.1]) - torch.tensor([0.8, 0.05, 0.05])
+    angles = torch.linspace(-1.5, 1.5, 12).tolist()
+    poses = [torch.stack([pose(points, angle) for angle in (0.0, *angles)]) for points in (fine, known)]
+
+    def error(matrix: torch.Tensor) -> float:
+        return float((matrix @ pose(known, 0.9) - pose(fine, 0.9)).norm(dim=1).mean())
+
+    assert error(interpolation(*poses)) < 0.5 * error(interpolation(fine[None], known[None]))
+
+
 def test_interpolation_rebuilds_a_smooth_surface() -> None:
     random = torch.Generator().manual_seed(0)
     known = torch.randn(400, 3, generator=random)
     known = known / known.norm(dim=1, keepdim=True)
     fine = torch.cat([known[:3], torch.nn.functional.normalize(torch.randn(50, 3, generator=random))])
-    matrix = interpolation(fine, known)
+    matrix = interpolation(fine[None], known[None])
     torch.testing.assert_close(matrix.sum(dim=1), torch.ones(53))
     assert (matrix @ known - fine).norm(dim=1).max() < 0.05
     assert (matrix[:3] @ known - known[:3]).norm(dim=1).max() < 1e-2
@@ -91,7 +111,7 @@ def test_maps_start_at_nothing_and_at_the_mean_depth(network: SahmrNet, make_bat
 def test_folded_upsampling_is_the_same_map(network: SahmrNet, tmp_path: Path) -> None:
     write_topology(tmp_path)
     mesh = network.metro_enhanced.eval()
-    start_as_template(mesh, tmp_path)
+    start_as_template(mesh, tmp_path, torch.zeros(0, 6890, 3))
     torch.nn.init.normal_(mesh.upsampling.bias, std=0.1)
     points, part = torch.rand(1, 20, 3), torch.ones(1, 20, dtype=torch.long)
     contacts = ContactPoints(xyz_camera=points, part=part, mask=part > 0)
