@@ -1,210 +1,213 @@
-"""Predictions against stored ground truth: one row of scores per predictor and person-image."""
+"""Predictions against stored ground truth: a row of scores per predictor and person-image, many images at a time."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import torch
 from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
 
-from sahmr.body.joints import H36M_TO_14
+from sahmr.body.joints import H36M_PELVIS, H36M_TO_14
 from sahmr.dimensions import NUM_VERTICES
-from sahmr.errors import ShardError
 from sahmr.geometry.distance_field import sample_distance
-from sahmr.geometry.rigid import apply_rigid
 from sahmr.geometry.rigid_numpy import invert_rigid
-from sahmr.metrics import mesh_errors, scene_errors
-from sahmr.scores.body import edge_errors, trunk_angles
-from sahmr.scores.contact import contact_scores
+from sahmr.metrics import pose_errors, regress_joints, root_errors, scene_errors
+from sahmr.scores.body import edge_errors, edge_lengths, trunk_angles
+from sahmr.scores.contact import ContactScores, contact_scores
 from sahmr.scores.posture import find_posture
+from sahmr.scores.predictions import ORACLES, Predicted, missing_truth
 from sahmr.scores.truth import Truth
-from schemas.fields import TableFile
-from schemas.metric import MetricRecord
-from schemas.prediction import PREDICTION_SCHEMA, SPLIT
-from schemas.stored import StoredTable
+from schemas.metric import METRIC_NAMES, METRIC_SCHEMA
 
-BASELINE = "baseline"  # the predictor that the others are compared with
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
-_SHOWN = 3  # keys that an error lists before it only counts
+Values = dict[str, Float[Tensor, " batch"]]
+_STILL = ("mpjpe_mm", "mpve_mm", "pa_mpjpe_mm", "edge_error_ratio", "trunk_angle_deg")  # wherever a mesh is moved
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Predicted:
-    """What one predictor says of it. Camera frame, metres.
+class Scored:
+    """Of some person-images.
 
     Attributes:
-        mesh: vertices.
-        contacts: scene points taken for touched; None: this predictor never says.
+        table: rows of ``METRIC_SCHEMA``, image by image, each predictor's in the order given, then the oracles'.
+        parts: contact points summed over the images, by predictor; see :class:`ContactScores`.
     """
 
-    mesh: Float[Tensor, "6890 3"]
-    contacts: Float[Tensor, "contacts 3"] | None = None
+    table: pa.Table
+    parts: dict[str, Int[ndarray, "7 4"]]
 
 
-class Predictions:
-    """A predictions table on disk, its rows in the order of person-images; camera frame, metres.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Bodies:
+    """Meshes in the world frame, metres, and what is regressed from them."""
 
-    Args:
-        predictor: whose.
-        table: the file; a row group at a time is in memory.
-        rows: number of the row of each person-image.
-        has_contacts: whether it says of any image which scene points are touched.
-    """
+    mesh: Float[Tensor, "batch 6890 3"]
+    joints: Float[Tensor, "batch 17 3"]
+    edges: Float[Tensor, "batch edges"]
 
-    def __init__(
-        self, predictor: str, table: StoredTable, rows: Int[ndarray, " images"], *, has_contacts: bool
-    ) -> None:
-        self.predictor, self._table, self._rows, self.has_contacts = predictor, table, rows, has_contacts
-
-    def mesh(self, number: int) -> Float[Tensor, "6890 3"]:
-        """Vertices predicted for a person-image, by its place."""
-        return torch.from_numpy(self._flat(number, "vertices")).view(NUM_VERTICES, 3)
-
-    def contacts(self, number: int) -> Float[Tensor, "contacts 3"]:
-        """Scene points that the predictor takes for touched."""
-        return torch.from_numpy(self._flat(number, "contact_points")).view(-1, 3)
-
-    def of(self, number: int) -> Predicted:
-        """All that is scored of a person-image, by its place."""
-        return Predicted(mesh=self.mesh(number), contacts=self.contacts(number) if self.has_contacts else None)
-
-    def _flat(self, number: int, column: str) -> Float[ndarray, " numbers"]:
-        row = self._table.take(self._rows[number : number + 1])
-        values: Float[ndarray, " numbers"] = row.column(column)[0].values.to_numpy(zero_copy_only=False).copy()
-        return values
+    @property
+    def pelvis(self) -> Float[Tensor, "batch 3"]:
+        return self.joints[:, H36M_PELVIS]
 
 
-def find_predictions(folder: Path) -> list[Path]:
-    """The tables of a data set: ``sahmr`` first, ``baseline`` last, the others between them by name.
-
-    Raises:
-        ShardError: if there is none, or a file's name makes no predictor's name.
-    """
-    found = sorted(folder.glob("*.parquet"), key=lambda path: (path.stem == BASELINE, path.stem != "sahmr", path.stem))
-    if not found:
-        raise ShardError(f"{folder}: no predictions; make them with: dvc repro predict baseline")
-    for path in found:
-        if not _NAME.fullmatch(path.stem) or path.stem == "improvement_percent":
-            raise ShardError(
-                f"{path}: {path.stem!r} is no predictor's name; allowed: small letters, digits, - and _, and not "
-                "'improvement_percent'; rename the file"
-            )
-    return found
-
-
-def read_predictions(path: Path, split: str, images: pa.ChunkedArray) -> Predictions | None:
-    """Open one predictor's table; None if it has no rows.
-
-    Args:
-        path: of the table.
-        split: that it must cover.
-        images: keys of all person-images of the split, in the order they are wanted.
-
-    Raises:
-        SchemaError: if it is no predictions table.
-        ShardError: if it covers another split, has a key twice, or lacks a key.
-    """
-    keys = TableFile(path, PREDICTION_SCHEMA, ["key", "contact_count"])
-    found = keys.metadata.get(SPLIT.encode(), b"").decode(errors="replace")
-    if found != split:
-        raise ShardError(
-            f"{path}: predictions of split {found!r}, expected {split!r} (evaluate.split); predict that split or "
-            "change params.yaml"
-        )
-    table = keys.read()
-    predicted, has_contacts = table.column("key"), (pc.max(table.column("contact_count")).as_py() or 0) > 0
-    if len(predicted) == 0:
-        return None
-    if (different := len(pc.unique(predicted))) < len(predicted):
-        raise ShardError(f"{path}: {len(predicted)} rows, but only {different} different keys; keep one row of each")
-    check_keys(predicted, images, source=str(path))
-    rows = pc.index_in(images, value_set=predicted.combine_chunks()).to_numpy().astype(np.int64)
-    stored = StoredTable(path, PREDICTION_SCHEMA, ["vertices", "contact_points"])
-    return Predictions(path.stem, stored, rows, has_contacts=has_contacts)
-
-
-def check_keys(predicted: pa.ChunkedArray, known: pa.ChunkedArray, *, source: str) -> None:
-    """Insist that every person-image of the split was predicted, and nothing else.
-
-    Raises:
-        ShardError: naming a key that only one side has.
-    """
-    for word, ours, theirs in (("lacks", known, predicted), ("has the unknown", predicted, known)):
-        keys = ours.filter(pc.invert(pc.is_in(ours, value_set=theirs)))
-        if len(keys):
-            raise ShardError(
-                f"{source}: {word} key {pc.min(keys).as_py()!r} and {len(keys) - 1} more; predictions and shards are "
-                "of different data or splits: run dvc repro"
-            )
-
-
-def missing_truth(keys: Sequence[str], *, source: str) -> ShardError:
-    """The error of person-images that have no ground truth to be compared with; it names and counts them."""
-    shown = ", ".join(keys[:_SHOWN]) + (", ..." if len(keys) > _SHOWN else "")
-    return ShardError(
-        f"{source}: {len(keys)} person-images have no ground truth and cannot be scored: {shown}; set evaluate.split "
-        "to a split whose frames all have it, or use the predictions without evaluate"
-    )
-
-
-def score(
-    predicted: Mapping[str, Predicted],
-    truth: Truth,
-    joint_regressor: Float[Tensor, "17 6890"],
-    edges: Int[Tensor, "edges 2"],
-) -> list[MetricRecord]:
-    """Score what several predictors say of one person-image, in the world frame and float64 (method 9.2).
+class Scorer:
+    """Scores predictions in the world frame and float64 (method 9.2).
 
     The truth is taken as stored. Predictions are moved by the exact inverse of ``camera_from_world``: published
     rotations are orthonormal to about 1e-5 only, and a transpose would be off by as much. Distances are looked up in
-    the precision they are stored in, float32.
+    the precision they are stored in, float32. All sums are ``tree_sum`` and nothing is left to BLAS, so that an image
+    has the same scores, bit for bit, in any batch and order.
 
     Args:
-        predicted: by predictor.
-        truth: of the same person-image.
         joint_regressor: H36M regressor.
         edges: of the mesh, each once.
-
-    Raises:
-        ShardError: if the frame has no ground truth.
+        device: where meshes are compared.
     """
-    frame, scene, regressor = truth.frame, truth.scene, joint_regressor.double()
-    if frame.vertices_world is None:
-        raise missing_truth([frame.key], source="evaluation")
-    world_from_camera = torch.from_numpy(invert_rigid(frame.camera_from_world))
-    meshes = torch.stack([apply_rigid(world_from_camera, each.mesh.double()) for each in predicted.values()])
-    true = torch.from_numpy(frame.vertices_world).double().expand_as(meshes)
-    contact = torch.from_numpy(np.zeros(NUM_VERTICES, dtype=bool) if frame.contact is None else frame.contact)
-    distance = sample_distance(scene.sdf, scene.sdf_min, scene.sdf_max, meshes)
-    joints = [torch.einsum("jv,bvc->bjc", regressor, each) for each in (meshes, true)]  # [predictors, 17, 3] each
-    values = {
-        **mesh_errors(meshes, true, regressor, H36M_TO_14),
-        **scene_errors(distance, contact.expand_as(distance)),
-        "edge_error_ratio": edge_errors(meshes, true, edges),
-        "trunk_angle_deg": trunk_angles(joints[0], joints[1]),
-    }
-    contacts = {
-        predictor: (None, None) if each.contacts is None else contact_scores(each.contacts, truth.contacts)
-        for predictor, each in predicted.items()
-    }
-    posture = find_posture(joints[1][0], truth.up)
-    return [
-        MetricRecord(
-            key=frame.key,
-            predictor=predictor,
-            sequence=truth.sequence,
-            posture=posture,
-            **{name: float(value[row]) for name, value in values.items()},
-            contact_precision_ratio=precision,
-            contact_recall_ratio=recall,
+
+    def __init__(
+        self,
+        joint_regressor: Float[Tensor, "17 6890"],
+        edges: Int[Tensor, "edges 2"],
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self._device = torch.device(device)
+        self._regressor, self._edges = joint_regressor.double().to(device), edges.to(device)
+
+    def score(self, predicted: Mapping[str, Predicted], truths: Sequence[Truth]) -> Scored:
+        """Score what several predictors, the first of them also with its oracles, say of some person-images.
+
+        Args:
+            predicted: by predictor, each of all these images in their order.
+            truths: of the images.
+
+        Raises:
+            ShardError: if a frame has no ground truth.
+        """
+        if bodiless := [truth.frame.key for truth in truths if truth.frame.vertices_world is None]:
+            raise missing_truth(bodiless, source="evaluation")
+        world_from_camera = self._stack([invert_rigid(truth.frame.camera_from_world) for truth in truths])
+        true = self._bodies(self._stack([truth.frame.vertices_world for truth in truths]))
+        values: dict[str, Values] = {}
+        contacts = {name: _contact_scores(each, truths) for name, each in predicted.items()}
+        for place, (name, each) in enumerate(predicted.items()):
+            ours = self._bodies(_move(world_from_camera, each.meshes.to(self._device).double()))
+            values[name] = {
+                **self._pose(ours, true, world_from_camera, each),
+                **self._scene(ours.mesh, truths),
+                **_contact_values(contacts[name]),
+            }
+            if place == 0:
+                oracles = self._oracles(ours, true, values[name], truths)
+        values |= oracles
+        none = np.zeros((7, 4), dtype=np.int64)
+        return Scored(
+            table=_table(values, truths, true, world_from_camera),
+            parts={name: sum((each.parts for each in scores or ()), none) for name, scores in contacts.items()},
         )
-        for row, (predictor, (precision, recall)) in enumerate(contacts.items())
-    ]
+
+    def _stack(self, arrays: Sequence[ndarray | None]) -> Float[Tensor, "batch ..."]:
+        return torch.from_numpy(np.stack([array for array in arrays if array is not None])).to(self._device).double()
+
+    def _bodies(self, mesh: Float[Tensor, "batch 6890 3"]) -> _Bodies:
+        return _Bodies(mesh=mesh, joints=regress_joints(self._regressor, mesh), edges=edge_lengths(mesh, self._edges))
+
+    def _pose(
+        self, ours: _Bodies, true: _Bodies, world_from_camera: Float[Tensor, "batch 4 4"], said: Predicted
+    ) -> Values:
+        roots = {"initial_root_mm": said.initial_root, "root_mm": said.root}
+        return {
+            **pose_errors(ours.mesh, true.mesh, ours.joints, true.joints, H36M_TO_14),
+            **{
+                name: root_errors(_move(world_from_camera, root.to(self._device).double()[:, None])[:, 0], true.pelvis)
+                for name, root in roots.items()
+                if root is not None
+            },
+            "edge_error_ratio": edge_errors(ours.edges, true.edges),
+            "trunk_angle_deg": trunk_angles(ours.joints, true.joints),
+        }
+
+    def _scene(self, mesh: Float[Tensor, "batch 6890 3"], truths: Sequence[Truth]) -> Values:
+        distance = torch.empty(mesh.shape[:2], dtype=torch.float64, device=self._device)
+        labels = [truth.frame.contact for truth in truths]
+        contact = np.stack([np.zeros(NUM_VERTICES, dtype=bool) if label is None else label for label in labels])
+        keys = [truth.scene_key for truth in truths]
+        for key in dict.fromkeys(keys):
+            rows = [row for row, other in enumerate(keys) if other == key]
+            scene = truths[rows[0]].scene
+            field = (part.to(self._device) for part in (scene.sdf, scene.sdf_min, scene.sdf_max))
+            distance[rows] = sample_distance(*field, mesh[rows]).double()
+        return scene_errors(distance, torch.from_numpy(contact).to(self._device))
+
+    def _oracles(self, ours: _Bodies, true: _Bodies, scores: Values, truths: Sequence[Truth]) -> dict[str, Values]:
+        """The predicted mesh moved to the true pelvis, and the true mesh moved to the predicted mesh's pelvis.
+
+        Whatever does not change with the place is that of the prediction, or of the truth: only the scene is asked.
+        """
+        shift = (true.pelvis - ours.pelvis)[:, None]
+        off, zero = root_errors(ours.pelvis, true.pelvis), torch.zeros(len(truths), dtype=torch.float64)
+        root = {
+            **{name: scores[name] for name in _STILL},
+            "global_mpjpe_mm": scores["mpjpe_mm"],
+            "global_mpve_mm": scores["mpve_mm"],
+            "root_mm": zero,
+            **self._scene(ours.mesh + shift, truths),
+        }
+        mesh = {
+            **dict.fromkeys(_STILL, zero),
+            **dict.fromkeys(("global_mpjpe_mm", "global_mpve_mm", "root_mm"), off),
+            **self._scene(true.mesh - shift, truths),
+        }
+        return dict(zip(ORACLES, (root, mesh), strict=True))
+
+
+def _move(
+    transform: Float[Tensor, "batch 4 4"], points: Float[Tensor, "batch points 3"]
+) -> Float[Tensor, "batch points 3"]:
+    """Rigid transforms, element by element."""
+    x, y, z = (points[:, :, i, None] * transform[:, None, :3, i] for i in range(3))
+    moved: Tensor = x + y + z + transform[:, None, :3, 3]
+    return moved
+
+
+def _contact_scores(predicted: Predicted, truths: Sequence[Truth]) -> list[ContactScores] | None:
+    if predicted.contacts is None:
+        return None
+    return [contact_scores(ours, truth.contacts) for ours, truth in zip(predicted.contacts, truths, strict=True)]
+
+
+def _contact_values(scores: list[ContactScores] | None) -> Values:
+    if scores is None:
+        return {}
+    names = ("precision", "recall", "f1")
+    return {f"contact_{name}_ratio": torch.tensor([getattr(each, name) for each in scores]).double() for name in names}
+
+
+def _table(
+    values: dict[str, Values],
+    truths: Sequence[Truth],
+    true: _Bodies,
+    world_from_camera: Float[Tensor, "batch 4 4"],
+) -> pa.Table:
+    """Values that a predictor does not have, and those that are NaN, become null."""
+    count, joints = len(values), true.joints.cpu()
+    columns: dict[str, list[object] | ndarray] = {
+        "key": [truth.frame.key for truth in truths],
+        "sequence": [truth.sequence for truth in truths],
+        "scene": [truth.scene_key for truth in truths],
+        "camera": [truth.camera for truth in truths],
+        "posture": [find_posture(joint, truth.up) for joint, truth in zip(joints, truths, strict=True)],
+        "distance_m": (root_errors(true.pelvis, world_from_camera[:, :3, 3]) / 1000).tolist(),
+        "occluded_ratio": [truth.occluded for truth in truths],
+    }
+    columns = {name: [value for value in column for _ in range(count)] for name, column in columns.items()}
+    columns["predictor"] = list(values) * len(truths)
+    unknown = torch.full((len(truths),), torch.nan, dtype=torch.float64)
+    for name in METRIC_NAMES:
+        found = torch.stack([each.get(name, unknown).cpu() for each in values.values()], dim=1)  # [images, predictors]
+        columns[name] = found.numpy().ravel()
+    arrays = {field.name: pa.array(columns[field.name], field.type, from_pandas=True) for field in METRIC_SCHEMA}
+    return pa.Table.from_pydict(arrays, schema=METRIC_SCHEMA)
