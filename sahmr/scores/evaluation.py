@@ -138,8 +138,8 @@ class Scorer:
         for key in dict.fromkeys(keys):
             rows = [row for row, other in enumerate(keys) if other == key]
             scene = truths[rows[0]].scene
-            field = (part.to(self._device) for part in (scene.sdf, scene.sdf_min, scene.sdf_max))
-            distance[rows] = sample_distance(*field, mesh[rows]).double()
+            sdf, low, high = (part.to(self._device) for part in (scene.sdf, scene.sdf_min, scene.sdf_max))
+            distance[rows] = sample_distance(sdf, low, high, mesh[rows]).double()
         return scene_errors(distance, torch.from_numpy(contact).to(self._device))
 
     def _oracles(self, ours: _Bodies, true: _Bodies, scores: Values, truths: Sequence[Truth]) -> dict[str, Values]:
@@ -194,7 +194,7 @@ def _table(
 ) -> pa.Table:
     """Values that a predictor does not have, and those that are NaN, become null."""
     count, joints = len(values), true.joints.cpu()
-    columns: dict[str, list[object] | ndarray] = {
+    columns: dict[str, Sequence[object] | ndarray] = {
         "key": [truth.frame.key for truth in truths],
         "sequence": [truth.sequence for truth in truths],
         "scene": [truth.scene_key for truth in truths],
@@ -204,7 +204,7 @@ def _table(
         "occluded_ratio": [truth.occluded for truth in truths],
     }
     columns = {name: [value for value in column for _ in range(count)] for name, column in columns.items()}
-    columns["predictor"] = list(values) * len(truths)
+    columns["predictor"] = [name for _ in truths for name in values]
     unknown = torch.full((len(truths),), torch.nan, dtype=torch.float64)
     for name in METRIC_NAMES:
         found = torch.stack([each.get(name, unknown).cpu() for each in values.values()], dim=1)  # [images, predictors]
