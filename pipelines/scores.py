@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def score_lines(datasets: Sequence[str], reports: Path) -> list[str]:
-    """One line per data set and predictor, oracles among them, means over its test images; a data set without scores says so.
+    """One line per data set and predictor or oracle, means over its test images; a data set without scores says so.
 
     Raises:
         SchemaError: if a summary is not what ``evaluate`` writes.

@@ -17,7 +17,7 @@ from sahmr.errors import RawDataError
 from sahmr.geometry.rigid_numpy import apply_rigid
 from sahmr.shards.decode import StoredGeometry
 from sahmr.untrusted.pickles import load_npz_member, npz_keys
-from schemas.table_check import DamagedTableError, open_parquet, one_error, read_group
+from schemas.table_check import DamagedTableError, one_error, open_parquet, read_group
 
 FRAMES = ("vertices_world", "vertices_camera")
 _SIZE_M = (0.3, 3.0)  # of a person, longest side: a toddler curled up, a tall man with his arms up

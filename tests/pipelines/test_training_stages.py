@@ -78,7 +78,7 @@ def test_predictions_cover_the_split_and_repeat(world: Path) -> None:
 
 def test_scores_and_their_summary(world: Path) -> None:
     rows = from_table(read_table(world / "scores/rich.parquet", METRIC_SCHEMA), MetricRecord)
-    assert [row.predictor for row in rows] == ["sahmr", "baseline"] * 3
+    assert [row.predictor for row in rows] == ["sahmr", "baseline", "oracle-root", "oracle-mesh"] * 3
     summary = json.loads((world / "reports/rich_metrics.json").read_text())
     mean = np.mean([row.mpve_mm for row in rows if row.predictor == "baseline"])
     assert summary["baseline"]["mpve_mm"] == pytest.approx(mean, abs=1e-3)

@@ -50,7 +50,8 @@ def metric(number: int) -> MetricRecord:
     numbers = {name: number / (place + 1) for place, name in enumerate(METRIC_NAMES)}
     if number == 4:
         numbers |= {"contact_precision_ratio": None, "contact_recall_ratio": None}
-    return MetricRecord(key=f"k{number}", predictor="sahmr", sequence="s", posture="sitting", **numbers)
+    place = {"sequence": "s", "scene": "c", "camera": number, "distance_m": 3.0, "occluded_ratio": 0.25}
+    return MetricRecord(key=f"k{number}", predictor="sahmr", posture="sitting", **place, **numbers)
 
 
 ITEM = CatalogEntry(
