@@ -77,15 +77,10 @@ class Predictions:
         """All that is scored of some person-images, by their places.
 
         Raises:
-            SchemaError: if the table is damaged.
-            ShardError: if a vertex or a root is no finite number.
+            SchemaError: if the table is damaged, or a number in it is not finite.
         """
         rows = self._table.take(self._rows[list(numbers)]).combine_chunks()
         arrays = {name: self._floats(rows, name, shape) for name, shape in _SHAPES.items()}
-        for name, values in arrays.items():
-            if not (fine := np.isfinite(values).reshape(len(values), -1).all(axis=1)).all():
-                key = rows.column("key")[int(np.argmin(fine))].as_py()
-                raise ShardError(f"{self.path}: {name} of {key!r} are not all finite; predict that image again")
         meshes, root, initial = (torch.from_numpy(arrays[name]) for name in _SHAPES)
         return Predicted(
             meshes=meshes,

