@@ -51,8 +51,7 @@ class Predictions:
     """A predictions table on disk, its rows in the order of person-images; camera frame, metres.
 
     Args:
-        predictor: whose.
-        path: of the file, for errors.
+        path: of the file; its name is the predictor's.
         table: the same; a row group at a time is in memory.
         rows: number of the row of each person-image.
         facts: what the table's metadata say of who made it.
