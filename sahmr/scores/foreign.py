@@ -106,7 +106,8 @@ def _floats(column: Any) -> Float[ndarray, "..."]:
     values = flat.to_numpy().astype(np.float32)
     length = len(values) // max(1, len(column))
     is_mesh = length == NUM_VERTICES * 3 and len(values) == length * len(column)
-    return values.reshape(len(column), NUM_VERTICES, 3) if is_mesh else values
+    shaped: Float[ndarray, "..."] = values.reshape(len(column), NUM_VERTICES, 3) if is_mesh else values
+    return shaped
 
 
 def _check_numbers(path: Path, keys: list[str], vertices: Float[ndarray, "rows 6890 3"], frame: str) -> None:

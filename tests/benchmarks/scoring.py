@@ -1,10 +1,10 @@
 """Scoring against the authors' way of it: frames a second of either, on one thread, and what a split of 3116 costs.
 
 The authors score one frame at a time: the true SMPL-X mesh is transferred by a dense product of 6890 x 10475, the
-prediction moved to the world by an inverted matrix, and joints are regressed. Ours does the same transfer with the sparse
-matrix it is, sixteen frames at a time, and far more besides: contact points, occlusion, edges, posture and two oracles.
-Meshes and a 256^3 field are made up; nothing is read from a disk. Seconds are of the processor, so that other programs
-do not count.
+prediction moved to the world by an inverted matrix, and joints are regressed. Ours does the same transfer with the
+sparse matrix it is, sixteen frames at a time, and far more besides: contact points, occlusion, edges, posture and two
+oracles. Meshes and a 256^3 field are made up; nothing is read from a disk. Seconds are of the
+processor, so that other programs do not count.
 """
 
 from __future__ import annotations
