@@ -11,27 +11,22 @@ from typing import Annotated
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import torch
 from numpy import ndarray
 from tqdm import tqdm
 
 from pipelines.conversion.parallel import Parallel
 from pipelines.manifests import manifest_beside
 from pipelines.stage import log, parse_dataset, stage
+from pipelines.truths import Tables, tile_of
 from sahmr.batches.dataset import SampleDataset
-from sahmr.body.topology import load_topology
-from sahmr.datasets import find_card
 from sahmr.errors import ShardError
 from sahmr.files import publish_text, remove_manifest, write_manifest
-from sahmr.report.panels import SCENE_RADIUS_M, Tile
+from sahmr.report.panels import Tile
 from sahmr.report.sheet import choose, draw_sheet
-from sahmr.report.surfels import surfels_near
-from sahmr.scores.body import mesh_edges
 from sahmr.scores.breakdown import break_down, to_text
-from sahmr.scores.evaluation import Scored, Scorer
+from sahmr.scores.evaluation import Scored
 from sahmr.scores.predictions import (
     ORACLES,
-    Predicted,
     Predictions,
     find_predictions,
     missing_truth,
@@ -39,11 +34,8 @@ from sahmr.scores.predictions import (
 )
 from sahmr.scores.provenance import describe_scores
 from sahmr.scores.summary import Tally, sequence_csv, summarise
-from sahmr.scores.truth import Truth, find_truth
 from sahmr.settings import Between, Paths, Split, load_section, settings
-from sahmr.structures import Sample
-from schemas.fields import from_table, read_table
-from schemas.frame import FRAME_SCHEMA
+from schemas.fields import from_table
 from schemas.metric import METRIC_SCHEMA, MetricRecord
 from schemas.tables_write import table_writer
 
@@ -122,32 +114,6 @@ def run(dataset: str, section: Evaluate, paths: Paths, parallel: Parallel) -> No
     log.info("evaluate %s: %d person-images; G-MPJPE: %s", dataset, len(samples), ", ".join(means))
 
 
-class Tables:
-    """What images are scored with: their shards, scenes, cameras' numbers and the body's tables."""
-
-    def __init__(self, samples: SampleDataset, dataset: str, paths: Paths) -> None:
-        self.samples, self.card, self.topology = samples, find_card(dataset), load_topology(paths.bodies)
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.scorer = Scorer(self.topology.joint_regressor, mesh_edges(self.topology.faces), device)
-        self._cameras = _find_cameras(paths.frames / f"{dataset}.parquet", samples.entries.table.column("key"))
-
-    def truth(self, number: int) -> Truth:
-        """What is known of an image, by its place."""
-        entry, samples = self.samples.entries[number], self.samples
-        frame, camera = samples.reader.geometry(entry), self._cameras[number]
-        return find_truth(frame, entry, samples.scenes, self.topology.part_full, self.card, camera)
-
-
-def _find_cameras(frames: Path, keys: pa.ChunkedArray) -> list[int | None]:
-    """The cameras' numbers out of the frame table; shards may have come without it."""
-    if not frames.is_file():
-        return [None] * len(keys)
-    table = read_table(frames, FRAME_SCHEMA, ["key", "camera"])
-    rows = pc.index_in(keys, value_set=table.column("key").combine_chunks())
-    cameras: list[int | None] = table.column("camera").take(rows).to_pylist()
-    return cameras
-
-
 def _read(samples: SampleDataset, section: Evaluate, folder: Path) -> Iterator[Predictions]:
     """The tables that have rows, each sure to cover the split."""
     for path in find_predictions(folder):
@@ -201,30 +167,10 @@ def _draw(tables: Tables, predictions: Predictions, chosen: dict[str, list[int]]
         for number in chain.from_iterable(chosen.values()):
             predicted, truth = predictions.of([number]), tables.truth(number)
             scored = tables.scorer.score({predictions.predictor: predicted}, [truth])
-            yield _tile(samples[number], truth, predicted, from_table(scored.table, MetricRecord)[0])
+            yield tile_of(samples[number], truth, predicted, from_table(scored.table, MetricRecord)[0])
 
     title = f"{tables.card.title}, split {samples.split}: predictions of {predictions.predictor}"
     draw_sheet(groups, tiles(), tables.topology.faces.numpy(), path, title=title)
-
-
-def _tile(sample: Sample, truth: Truth, predicted: Predicted, scores: MetricRecord) -> Tile:
-    assert sample.vertices_camera is not None  # it was scored
-    true, camera_from_world = sample.vertices_camera.double().numpy(), truth.frame.camera_from_world
-    contacts = np.zeros((0, 3)) if predicted.contacts is None else predicted.contacts[0].xyz.astype(np.float64)
-    return Tile(
-        caption=(
-            f"{sample.key}   G-MPJPE {scores.global_mpjpe_mm:.0f} mm, MPJPE {scores.mpjpe_mm:.0f} mm, {scores.posture}"
-        ),
-        image=sample.image.permute(1, 2, 0).numpy(),
-        intrinsics=sample.intrinsics.double().numpy(),
-        crop_box=sample.crop_box.double().numpy(),
-        true=true,
-        predicted=predicted.meshes[0].double().numpy(),
-        up=np.einsum("ij,j->i", camera_from_world[:3, :3], truth.up.numpy()),
-        scene=surfels_near(truth.scene, camera_from_world, true.mean(axis=0), SCENE_RADIUS_M),
-        contacts=contacts,
-        true_contacts=truth.contacts.xyz.astype(np.float64),
-    )
 
 
 if __name__ == "__main__":
