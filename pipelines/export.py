@@ -80,7 +80,8 @@ def run(request: Request, paths: Paths) -> None:
     _check(request, paths)
     table_path = paths.predictions / request.dataset / f"{request.predictor}.parquet"
     table = open_predictions(table_path)
-    rows = find_rows(table_path, _keys(request, paths))
+    asked = f"key {request.key!r}" if request.key is not None else f"sequence {request.sequence!r}"
+    rows = find_rows(table_path, _keys(request, paths), asked)
     card, faces = find_card(request.dataset), load_topology(paths.bodies).faces.numpy()
     smpl = smpl_tables(load_clean(paths.bodies / SMPL_FILE)) if "npz" in request.formats else None
     keys: list[str] = []

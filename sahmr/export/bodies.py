@@ -59,8 +59,13 @@ def open_predictions(path: Path) -> StoredTable:
     return StoredTable(path, PREDICTION_SCHEMA, _COLUMNS)
 
 
-def find_rows(path: Path, keys: Sequence[str]) -> Int[ndarray, " rows"]:
+def find_rows(path: Path, keys: Sequence[str], asked: str) -> Int[ndarray, " rows"]:
     """Which rows of a predictions table are of some person-images, in the order of the table.
+
+    Args:
+        path: of the table.
+        keys: of the person-images.
+        asked: what was asked for, for the error.
 
     Raises:
         SchemaError: as :func:`open_predictions`.
@@ -69,7 +74,7 @@ def find_rows(path: Path, keys: Sequence[str]) -> Int[ndarray, " rows"]:
     there = StoredTable(path, PREDICTION_SCHEMA, ["key"]).read().column("key")
     rows = np.flatnonzero(pc.is_in(there, value_set=pa.array(keys, pa.string())).to_numpy(zero_copy_only=False))
     if len(rows) == 0:
-        raise ExportError(f"{path}: found no prediction of {keys[0]!r}, {nearest(keys[0], there.to_pylist())}")
+        raise ExportError(f"{path}: has no prediction of {asked}, {nearest(keys[0], there.to_pylist())}")
     return rows
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import smplx
 import torch
 
 from sahmr.body.fit import SmplParams, fit_smpl, move_params
@@ -16,7 +15,7 @@ from sahmr.body.posed import Bodies, SmplTables, smpl_tables
 from sahmr.body.skinning import BodyParams, pose_body
 from sahmr.errors import BodyModelError
 from sahmr.geometry.rotation import rotation_matrices
-from tests.worlds.bodies import model_arrays
+from tests.worlds.bodies import model_arrays, smplx_package
 
 COUNT = 6
 
@@ -78,12 +77,7 @@ def test_what_smpl_makes_is_found_and_smplx_poses_it_again(model: BodyModel, tab
     assert fit.residual_mm.max() < 0.05  # wanted: 5
     np.testing.assert_allclose(fit.params.betas, params.betas, atol=0.02)
     np.testing.assert_allclose(fit.params.transl, params.transl, atol=2e-4)
-    arrays = {
-        "v_template": model.v_template, "shapedirs": model.shape_dirs, "J_regressor": model.joint_regressor.toarray(),
-        "posedirs": model.pose_dirs.T.reshape(6890, 3, 207), "weights": model.weights.toarray(),
-        "kintree_table": np.stack([model.parents, np.arange(24)]), "f": model.faces,
-    }  # fmt: skip
-    package = smplx.SMPL("", data_struct=smplx.utils.Struct(**arrays), batch_size=COUNT, num_betas=10)
+    package = smplx_package(model, COUNT)
     found = package(**{field.name: getattr(fit.params, field.name) for field in fields(fit.params)}).vertices
     assert np.linalg.norm(found.detach().numpy() - vertices, axis=2).max() < 2e-4
 
