@@ -15,7 +15,7 @@ from catalog.entries import CATALOG_SCHEMA, CatalogEntry
 from schemas.fields import SchemaError, read_table
 from schemas.frame import FRAME_SCHEMA
 from schemas.metric import METRIC_NAMES, METRIC_SCHEMA, MetricRecord
-from schemas.prediction import PREDICTION_SCHEMA, prediction_table
+from schemas.prediction import PREDICTION_SCHEMA, SceneContact, prediction_table
 from schemas.quarantine import QUARANTINE_SCHEMA, Quarantined
 from schemas.scene import SCENE_SCHEMA
 from schemas.shard import SHARD_INDEX_SCHEMA, ShardEntry
@@ -43,6 +43,13 @@ def predictions(rows: int) -> pa.Table:
         contact_count=counts,
         contact_points=draw.random((int(counts.sum()), 3)),
         contact_parts=draw.integers(1, 8, int(counts.sum())),
+        scene=SceneContact(
+            count=counts,
+            points=draw.random((int(counts.sum()), 3)),
+            probability=draw.random(int(counts.sum())),
+            parts=draw.integers(0, 8, int(counts.sum())),
+        ),
+        known={"joints": draw.random((rows, 51)), "smpl_residual_mm": draw.random(rows)},
     )
 
 
