@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy import ndarray
 
 from pipelines.conversion.parallel import Parallel
 from pipelines.stage import log, parse_dataset, stage
@@ -35,10 +38,12 @@ from sahmr.report.tables import (
     part_table,
     score_table,
 )
+from sahmr.scores.calibration import BINS, calibration_csv, count_contacts
 from sahmr.scores.predictions import ORACLES, Predictions, read_predictions
 from sahmr.settings import Between, Paths, load_section, settings
-from schemas.fields import SchemaError, from_table, read_table
+from schemas.fields import SchemaError, TableFile, from_table, read_table
 from schemas.metric import METRIC_SCHEMA, MetricRecord
+from schemas.prediction import PREDICTION_SCHEMA
 
 
 @settings
@@ -55,7 +60,7 @@ class ReportPage:
 
 @stage
 def main(argv: Sequence[str] | None = None) -> None:
-    """Write ``reports/<dataset>/index.html``."""
+    """Write ``reports/<dataset>/index.html`` and the calibration as CSV."""
     dataset = parse_dataset(argv, what=__doc__ or "")
     run(dataset, load_section("report", ReportPage), load_section("paths", Paths), load_section("parallel", Parallel))
 
@@ -74,37 +79,41 @@ def run(dataset: str, section: ReportPage, paths: Paths, parallel: Parallel) -> 
         ShardError, StoreError: if scores, predictions and shards are of different data, or these are damaged.
     """
     summary, breakdown = (read_summary(paths.reports / f"{dataset}_{name}.json") for name in ("metrics", "breakdown"))
-    scores = read_table(paths.scores / f"{dataset}.parquet", METRIC_SCHEMA)
-    try:
-        first, split = str(breakdown["first"]), str(summary["about"]["split"])
-        report = _describe(summary, breakdown, scores)
-    except (KeyError, TypeError, AttributeError, IndexError) as problem:
-        raise SchemaError(
-            f"{paths.reports}: {dataset}_metrics.json and {dataset}_breakdown.json are not what evaluate writes "
-            f"({problem!r}); rebuild with: dvc repro evaluate@{dataset}"
-        ) from None
-    samples = SampleDataset(paths.shards / dataset, paths.scenes / f"{dataset}.zarr", split)
-    ours = scores.filter(pc.equal(scores.column("predictor"), first))
-    if ours.column("key").to_pylist() != samples.entries.table.column("key").to_pylist():
-        raise ShardError(
-            f"{paths.scores / dataset}.parquet: scores of other images than the shards' split {split!r}; run: dvc repro"
-        )
-    keys = samples.entries.table.column("key")
-    predictions = read_predictions(paths.predictions / dataset / f"{first}.parquet", split, keys)
-    if predictions is None:
-        raise ShardError(f"{paths.predictions / dataset / first}.parquet: no rows, but scores of it; run: dvc repro")
-    tables = Tables(samples, dataset, paths)
+    with one_error(dataset, paths):
+        names, split = tuple(map(str, summary["about"]["predictors"])), str(summary["about"]["split"])
+        first = names[0]
+    tables = Tables(SampleDataset(paths.shards / dataset, paths.scenes / f"{dataset}.zarr", split), dataset, paths)
+    keys = tables.samples.entries.table.column("key")
+    scores = _read_scores(paths.scores / f"{dataset}.parquet", first, keys)
+    predictions = _read_predictions(paths.predictions / dataset / f"{first}.parquet", split, keys)
+    counts = _count_probabilities(tables, predictions.path)
+    figures = tuple(_figures(scores, names, counts))
+    with one_error(dataset, paths):
+        report = _describe(summary, breakdown, names, figures)
     page = Page(
         title=f"{tables.card.title}: human meshes in scenes",
-        subtitle=f"Split {split}, {len(samples)} person-images; methods: {', '.join(summary['about']['predictors'])}",
+        subtitle=f"Split {split}, {len(keys)} person-images; methods: {', '.join(names)}",
         report=report,
         frames_title="Best, median and worst images",
-        groups=tuple(_groups(tables, predictions, ours, section.frames)),
+        groups=tuple(_groups(tables, predictions, scores, section.frames)),
         notice=f"Pictures and meshes are {tables.card.licence_notice}.",
     )
     text, path = render(page), paths.reports / dataset / "index.html"
+    publish_text(paths.reports / f"{dataset}_calibration.csv", calibration_csv(counts))
     publish_text(path, text)
     log.info("report %s: %d images shown, %.1f MB: %s", dataset, section.frames, len(text.encode()) / 1e6, path)
+
+
+@contextmanager
+def one_error(dataset: str, paths: Paths) -> Iterator[None]:
+    """What is not in the summaries of ``evaluate``, or is of another type, as one SchemaError."""
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError, IndexError) as problem:
+        raise SchemaError(
+            f"{paths.reports}: {dataset}_metrics.json or {dataset}_breakdown.json is not what evaluate writes "
+            f"({problem!r}); rebuild with: dvc repro evaluate@{dataset}"
+        ) from problem
 
 
 def read_summary(path: Path) -> dict[str, Any]:
@@ -125,11 +134,43 @@ def read_summary(path: Path) -> dict[str, Any]:
     return found
 
 
-def _describe(summary: dict[str, Any], breakdown: dict[str, Any], scores: pa.Table) -> Report:
-    names = tuple(summary["about"]["predictors"])
+def _read_scores(path: Path, first: str, keys: pa.ChunkedArray) -> pa.Table:
+    """All scores, sure to be of these images in this order."""
+    scores = read_table(path, METRIC_SCHEMA)
+    ours = scores.filter(pc.equal(scores.column("predictor"), first))
+    if not ours.column("key").equals(keys):
+        raise ShardError(f"{path}: scores of {first} of other images than the shards'; run: dvc repro evaluate")
+    return scores
+
+
+def _read_predictions(path: Path, split: str, keys: pa.ChunkedArray) -> Predictions:
+    predictions = read_predictions(path, split, keys)
+    if predictions is None:
+        raise ShardError(f"{path}: no rows, but there are scores of it; run: dvc repro evaluate")
+    return predictions
+
+
+def _count_probabilities(tables: Tables, path: Path) -> ndarray:
+    """Points by their probability of contact, of all images; see :func:`count_contacts`."""
+    table = TableFile(path, PREDICTION_SCHEMA, ["key", "scene_points", "scene_probability"])
+    place = {key: number for number, key in enumerate(tables.samples.entries.table.column("key").to_pylist())}
+    total = np.zeros((BINS, 3))
+    for number in range(len(table.group_rows)):
+        for key, points, said in zip(*(column.combine_chunks() for column in table.group(number).columns), strict=True):
+            if len(said):
+                xyz = points.values.to_numpy().reshape(-1, 3).astype(np.float64)
+                touching = tables.touching(place[key.as_py()])
+                total += count_contacts(xyz, said.values.to_numpy().astype(np.float64), touching)
+    return total
+
+
+def _describe(
+    summary: dict[str, Any], breakdown: dict[str, Any], names: tuple[str, ...], figures: tuple[Figure, ...]
+) -> Report:
     return Report(
         first=names[0],
         images=int(summary[names[0]]["frames"]),
+        sequences=len(breakdown["groups"]["sequence"]),
         headlines=headlines(breakdown, names),
         halves=halves(summary, names),
         scores=score_table(breakdown, names, ORACLES),
@@ -137,20 +178,22 @@ def _describe(summary: dict[str, Any], breakdown: dict[str, Any], scores: pa.Tab
         groups=group_tables(breakdown, names[0]),
         parts=part_table(breakdown, names[0]),
         about=about_lines(summary["about"]),
-        figures=tuple(_figures(scores, names)),
+        figures=figures,
     )
 
 
-def _figures(scores: pa.Table, names: tuple[str, ...]) -> Iterator[Figure]:
+def _figures(scores: pa.Table, names: tuple[str, ...], counts: ndarray) -> Iterator[Figure]:
     kinds = kinds_of(names, ORACLES)
     yield depth_figure(scores, "global_mpjpe_mm", "G-MPJPE", kinds)
     yield spread_figure(scores, "global_mpjpe_mm", "G-MPJPE", kinds)
+    yield depth_figure(scores, "mpjpe_mm", "MPJPE", kinds)
+    yield calibration_figure(counts, names[0])
     yield sequence_figure(scores, "global_mpjpe_mm", "G-MPJPE", kinds)
     yield sequence_figure(scores, "mpjpe_mm", "MPJPE", kinds)
-    yield calibration_figure(None, names[0])
 
 
-def _groups(tables: Tables, predictions: Predictions, ours: pa.Table, count: int) -> Iterator[Group]:
+def _groups(tables: Tables, predictions: Predictions, scores: pa.Table, count: int) -> Iterator[Group]:
+    ours = scores.filter(pc.equal(scores.column("predictor"), predictions.predictor))
     total, number = f"of {len(ours)} by G-MPJPE", 0
     for name, places in choose(ours.column("global_mpjpe_mm").to_numpy(), count).items():
         if places:

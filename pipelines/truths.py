@@ -8,15 +8,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
+from jaxtyping import Float
+from numpy import ndarray
 
 from sahmr.batches.dataset import SampleDataset
 from sahmr.body.topology import load_topology
 from sahmr.datasets import find_card
+from sahmr.geometry.rigid_numpy import apply_rigid
 from sahmr.report.panels import SCENE_RADIUS_M, Tile
 from sahmr.report.surfels import surfels_near
 from sahmr.scores.body import mesh_edges
+from sahmr.scores.contact import touching_vertices
 from sahmr.scores.evaluation import Scorer
-from sahmr.scores.predictions import Predicted
+from sahmr.scores.predictions import Predicted, missing_truth
 from sahmr.scores.truth import Truth, find_truth
 from sahmr.settings import Paths
 from sahmr.structures import Sample
@@ -39,6 +43,14 @@ class Tables:
         entry, samples = self.samples.entries[number], self.samples
         frame, camera = samples.reader.geometry(entry), self._cameras[number]
         return find_truth(frame, entry, samples.scenes, self.topology.part_full, self.card, camera)
+
+    def touching(self, number: int) -> Float[ndarray, "touching 3"]:
+        """Vertices of an image's true body that touch, camera frame, metres; by its place."""
+        frame = self.samples.reader.geometry(self.samples.entries[number])
+        if frame.vertices_world is None:
+            raise missing_truth([frame.key], source=str(self.samples.reader.folder))
+        touching = touching_vertices(frame.contact, self.topology.part_full, self.card.ignored_parts).numpy()
+        return apply_rigid(frame.camera_from_world, frame.vertices_world[touching].astype(np.float64))
 
 
 def _find_cameras(frames: Path, keys: pa.ChunkedArray) -> list[int | None]:

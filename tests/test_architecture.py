@@ -40,6 +40,8 @@ DOORS = {
     "pydantic": "sahmr/settings.py",
     "yaml": "sahmr/params_file.py",
     "embreex": "sahmr/demo",
+    "scenepic": "sahmr/report/viewer.py",
+    "jinja2": "sahmr/report/page.py",
     "trimesh": "sahmr/export/meshes.py",
 }
 MODULES = imports.modules()

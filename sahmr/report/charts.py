@@ -24,14 +24,20 @@ class Axis:
     Attributes:
         title: with the unit.
         low, high: its ends.
+        is_log: whether equal lengths are equal ratios.
     """
 
     title: str
     low: float
     high: float
+    is_log: bool = False
 
     def ticks(self) -> list[float]:
         """Round numbers between the ends."""
+        if self.is_log:
+            powers = range(int(np.floor(np.log10(self.low))), int(np.ceil(np.log10(self.high))) + 1)
+            every = (times * 10.0**power for power in powers for times in (1, 2, 5))
+            return [float(np.round(value, 10)) for value in every if self.low <= value <= self.high]
         span = self.high - self.low
         step = 10.0 ** np.floor(np.log10(span / _TICKS))
         step *= next(times for times in (1, 2, 5, 10) if span / (step * times) <= _TICKS)
@@ -40,8 +46,10 @@ class Axis:
 
     def place(self, values: Float[ndarray, " n"], start: float, end: float) -> Float[ndarray, " n"]:
         """Where values lie between two ends in the drawing; what is outside lies on the edge."""
-        share = (np.clip(values, self.low, self.high) - self.low) / (self.high - self.low)
-        placed: Float[ndarray, " n"] = start + share * (end - start)
+        within, low, high = np.clip(values, self.low, self.high), self.low, self.high
+        if self.is_log:
+            within, low, high = np.log(within), float(np.log(low)), float(np.log(high))
+        placed: Float[ndarray, " n"] = start + (within - low) / (high - low) * (end - start)
         return placed
 
 
@@ -51,6 +59,13 @@ def axis_over(title: str, values: Float[ndarray, " n"], *, low: float | None = 0
     start = low if low is not None else float(known.min(initial=np.inf)) if len(known) else 0.0
     end = float(known.max(initial=start)) if len(known) else start
     return Axis(title=title, low=start, high=start + (end - start) * 1.05 if end > start else start + 1)
+
+
+def log_axis(title: str, values: Float[ndarray, " n"], *, floor: float = 1.0) -> Axis:
+    """A logarithmic axis that holds all finite values, with some room; what is below ``floor`` lies on its edge."""
+    known = values[np.isfinite(values) & (values > floor)]
+    low, high = (float(known.min()), float(known.max())) if len(known) else (floor, floor)
+    return Axis(title=title, low=max(floor, low / 1.1), high=max(high * 1.1, 2 * low), is_log=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,10 +11,20 @@ import pyarrow.compute as pc
 from jaxtyping import Float
 from numpy import ndarray
 
-from sahmr.report.charts import Axis, Row, Series, axis_over, curves_chart, rows_chart, scatter_chart, shares_below
+from sahmr.report.charts import (
+    Axis,
+    Row,
+    Series,
+    axis_over,
+    curves_chart,
+    log_axis,
+    rows_chart,
+    scatter_chart,
+    shares_below,
+)
 
 _BINS, _FEWEST = 8, 5  # of distance, with as many images each; fewer images in one make fewer bins
-_STEPS = 60  # of a curve
+_STEPS = 100  # of a curve
 _SPREAD = (10, 90)  # percentiles of a sequence's thin line
 
 
@@ -33,21 +43,6 @@ class Figure:
     note: str
     svg: str
     legend: tuple[tuple[str, str], ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reliability:
-    """How a probability of contact holds, per bin of it.
-
-    Attributes:
-        said: mean probability; NaN: no point.
-        found: share of the points that are truly touched; NaN: no point.
-        points: how many.
-    """
-
-    said: Float[ndarray, " bins"]
-    found: Float[ndarray, " bins"]
-    points: Float[ndarray, " bins"]
 
 
 def kinds_of(predictors: tuple[str, ...], oracles: tuple[str, ...]) -> dict[str, str]:
@@ -92,7 +87,7 @@ def depth_figure(scores: pa.Table, name: str, title: str, kinds: Mapping[str, st
         for predictor, kind in kinds.items()
         for found in [_column(scores, predictor, name)]
     ]
-    y = axis_over(f"{title}, mm", np.concatenate([ours, *(line.y for line in lines)]))
+    y = log_axis(f"{title}, mm", np.concatenate([ours, *(line.y for line in lines)]))
     x = axis_over("distance of the pelvis from the camera, m", depth, low=float(np.floor(depth.min())))
     points = Series(name=first, kind=kinds[first], x=depth, y=ours)
     return Figure(
@@ -106,8 +101,8 @@ def depth_figure(scores: pa.Table, name: str, title: str, kinds: Mapping[str, st
 def spread_figure(scores: pa.Table, name: str, title: str, kinds: Mapping[str, str]) -> Figure:
     """Share of the images whose error is at most so large."""
     errors = {predictor: _column(scores, predictor, name) for predictor in kinds}
-    x = axis_over(f"{title}, mm", np.concatenate([*errors.values()]))
-    steps = np.linspace(x.low, x.high, _STEPS)
+    x = log_axis(f"{title}, mm", np.concatenate([*errors.values()]))
+    steps = np.geomspace(x.low, x.high, _STEPS)
     lines = [
         Series(name=predictor, kind=kind, x=steps, y=shares_below(errors[predictor], steps))
         for predictor, kind in kinds.items()
@@ -120,27 +115,27 @@ def spread_figure(scores: pa.Table, name: str, title: str, kinds: Mapping[str, s
     )
 
 
-def calibration_figure(reliability: Reliability | None, first: str) -> Figure:
-    """Predicted probability of contact against the share that truly is; on the diagonal they agree."""
-    title = "Contact calibration"
-    if reliability is None or not reliability.points.sum():
-        return Figure(
-            title=title, note=f"The table of {first} has no probabilities of contact, so none can be judged.", svg=""
-        )
-    total = float(reliability.points.sum())
-    off = np.nansum(reliability.points * np.abs(reliability.said - reliability.found)) / total
-    line = Series(name=first, kind="model", x=reliability.said, y=reliability.found)
-    axes = (
-        Axis(title="predicted probability of contact", low=0, high=1),
-        Axis(title="share truly touched", low=0, high=1),
-    )
+def calibration_figure(counts: Float[ndarray, "bins 3"], first: str) -> Figure:
+    """Predicted probability of contact against the share that truly is; on the diagonal they agree.
+
+    Args:
+        counts: per bin of probability: points, the sum of their probabilities, and how many are touched.
+        first: the predictor.
+    """
+    title, counts = "Contact calibration", counts[counts[:, 0] > 0]
+    if not len(counts):
+        return Figure(title=title, note=f"{first} gives no probabilities of contact, so none can be judged.", svg="")
+    points, said, found = counts.T
+    off, total = np.abs(said - found).sum() / points.sum(), int(points.sum())
+    line = Series(name=first, kind="model", x=said / points, y=found / points)
+    x, y = (Axis(title=name, low=0, high=1) for name in ("predicted probability of contact", "share truly touched"))
     return Figure(
         title=title,
         note=(
-            f"{total:,.0f} scan points near the predicted roots, in {len(reliability.points)} bins of probability. "
-            f"Below the diagonal: too sure of contact. The mean gap (expected calibration error) is {off:.3f}."
+            f"{total:,} scan points near the predicted roots, by probability; {points[0] / total:.0%} are in the first "
+            f"dot. Below the diagonal: too sure of contact. Mean gap (expected calibration error): {off:.3f}."
         ),
-        svg=curves_chart([line], *axes, label=title, diagonal=True),
+        svg=curves_chart([line], x, y, label=title, diagonal=True),
         legend=(("model", first), ("diagonal", "perfect")),
     )
 

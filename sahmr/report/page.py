@@ -58,7 +58,7 @@ class Report:
 
     Attributes:
         first: the predictor whose oracles, charts and images are shown.
-        images: how many were scored.
+        images, sequences: how many were scored.
         headlines, scores, differences, groups, parts, about: as :mod:`sahmr.report.tables` makes them.
         halves: which half of the method limits, in words.
         figures: charts.
@@ -66,6 +66,7 @@ class Report:
 
     first: str
     images: int
+    sequences: int
     headlines: tuple[Line, ...]
     halves: str
     scores: Table

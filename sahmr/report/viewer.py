@@ -18,7 +18,7 @@ from sahmr.report.viewpoint import Viewpoint, find_viewpoint
 
 SIZE = (960, 600)  # of the canvas as it is declared; the page stretches it
 LAYERS = ("scan", "ground truth", "prediction", "predicted contact points")
-_RADIUS_M = 2.4  # of the scan round the true body
+_RADIUS_M, _FADE_M = 2.4, 1.7  # of the scan round the true body, and where it begins to fade into the paper
 _CELL_M = 0.04  # of the scan's squares, but where it is touched
 _TOUCHED_M = 0.021
 _STRAY_M = 6.0  # a predicted vertex farther from the true body is left where it is but not looked for
@@ -133,7 +133,9 @@ def _scan(
     ):
         if len(part.points):
             light = (0.62 + 0.38 * part.openness) * (1 - _DARK * shadow(part.points, bodies, lamp))
-            colors = np.array(color) / 255 * light[:, None]
+            away = np.linalg.norm(part.points - tile.true.mean(axis=0), axis=1)
+            fade = np.clip((away - _FADE_M) / (_RADIUS_M - _FADE_M), 0, 1)[:, None]
+            colors = (np.array(color) * light[:, None] * (1 - fade) + np.array(PAPER) * fade) / 255
             mesh = scene.create_mesh(name, layer_id=LAYERS[0], shared_color=np.ones(3))
             mesh.add_mesh_with_normals(*_square(pitch * 0.64))
             mesh.enable_instancing(

@@ -22,7 +22,7 @@ UNTRACKED_SECTIONS = {"raw", "paths", "parallel"}
 TOOLS = {
     *("pipelines.convert_checkpoint", "pipelines.prune_work", "pipelines.raw_check", "pipelines.demo.pretrain"),
     "pipelines.import_predictions",
-    "pipelines.export",
+    *("pipelines.export", "pipelines.view"),
 }
 SHARED_SECTIONS = {"network"}  # read by the two trainings
 

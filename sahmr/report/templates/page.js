@@ -4,8 +4,16 @@
   const text = (id) => document.getElementById(id).textContent;
   const shared = JSON.parse(text("shared"));
   const style =
-    "html,body,#view,#view>div,#view canvas{margin:0;width:100%!important;height:100%!important;border:0!important;" +
-    "overflow:hidden;box-sizing:border-box}.scenepic-controls,#view>.scenepic~.scenepic{display:none!important}";
+    "html,body{margin:0;overflow:hidden;background:#fafaf8}.scenepic-canvas-container{border:0!important}" +
+    ".scenepic-canvas{width:100vw!important;height:100vh!important}#view>.scenepic~.scenepic{display:none!important}" +
+    ".zoom{position:fixed;left:8px;bottom:8px}.zoom button{width:34px;height:34px;margin-right:6px;border:0;" +
+    "border-radius:17px;background:#282a2ecc;color:#fff;font:20px/1 system-ui,sans-serif;cursor:pointer}";
+  const zoom = // fingers have no wheel and no keys
+    'document.querySelector(".reset").addEventListener("click", () => ' +
+    'document.querySelector(".scenepic-icon-resetcamera").click());' +
+    'for (const button of document.querySelectorAll(".zoom button[value]")) button.addEventListener("click", () => ' +
+    'document.querySelector(".scenepic-canvas").dispatchEvent(new WheelEvent("wheel", ' +
+    "{deltaY: Number(button.value), bubbles: true, cancelable: true})));";
 
   function commandsOf(number) {
     const commands = JSON.parse(text(`scene-${number}`), (_, value) =>
@@ -29,10 +37,12 @@
     const frame = document.createElement("iframe");
     frame.title = button.getAttribute("aria-label");
     frame.srcdoc =
-      `<!doctype html><meta charset="utf-8"><style>${style}</style><div id="view"></div>` +
-      `<script>${text("scenepic")}<\/script><script>scenepic("view",${commandsOf(number)})<\/script>`;
+      `<!doctype html><meta charset="utf-8"><style>${style}</style><div id="view"></div><div class="zoom">` +
+      '<button value="-80" aria-label="nearer">+</button><button value="80" aria-label="farther">\u2212</button>' +
+      '<button class="reset" aria-label="as at first">\u21ba</button></div>' +
+      `<script>${text("scenepic")}<\/script><script>scenepic("view",${commandsOf(number)});${zoom}<\/script>`;
     const hint = document.createElement("p");
-    hint.textContent = "Drag to turn, wheel to come nearer, shift and drag to move; the corner's menu hides and fades layers. ";
+    hint.textContent = "Drag to turn, wheel or + to come nearer, shift and drag to move; the corner's menu hides and fades layers. ";
     const done = document.createElement("button");
     done.type = "button";
     done.textContent = "Close";
