@@ -59,9 +59,7 @@ def score_lines(datasets: Sequence[str], reports: Path) -> list[str]:
 
 def file_lines(datasets: Sequence[str], reports: Path) -> list[str]:
     """Where the pictures and the catalog are, as far as they exist."""
-    named = {
-        f"{dataset}/index.html": f"{dataset}: scores, charts and images in 3D, for a browser" for dataset in datasets
-    }
+    named = {f"{dataset}/index.html": f"{dataset}: scores, charts, images in 3D" for dataset in datasets}
     named |= {f"{dataset}_sheet.png": f"{dataset}: images, truth and prediction" for dataset in datasets}
     named |= {
         f"{dataset}_breakdown.json": f"{dataset}: 95 % intervals, differences between predictors, groups of images"

@@ -29,9 +29,9 @@ def vertex_normals(
     return unit(np.stack(sums, axis=1))
 
 
-def unit(vectors: Float[ndarray, "*n 3"]) -> Float[ndarray, "*n 3"]:
+def unit(vectors: Float[ndarray, "*n axes"]) -> Float[ndarray, "*n axes"]:
     """Made length 1; zero stays zero."""
-    shortened: Float[ndarray, "*n 3"] = vectors / np.linalg.norm(vectors, axis=-1, keepdims=True).clip(1e-12)
+    shortened: Float[ndarray, "*n axes"] = vectors / np.linalg.norm(vectors, axis=-1, keepdims=True).clip(1e-12)
     return shortened
 
 

@@ -8,7 +8,7 @@ import re
 
 import numpy as np
 import scenepic
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, UInt
 from numpy import ndarray
 
 from sahmr.report.panels import CONTACT, PAPER, PREDICTED, SCENE, TOUCHED, TRUE, Tile, near, on_the_surface
@@ -25,6 +25,7 @@ _STRAY_M = 6.0  # a predicted vertex farther from the true body is left where it
 _STEP = 1 / 2048  # metres coordinates are rounded to, so that they pack well
 _NORMAL_STEP, _COLOR_STEP = 1 / 64, 1 / 32
 _DARK = 0.45  # of the light is gone in a shadow
+_AHEAD = np.array([0, 0, 1], dtype=np.float32)
 _DISC_M, _LIFT_M = 0.014, 0.006
 
 
@@ -76,11 +77,13 @@ def _upright(up: Float[ndarray, "3"]) -> Float[ndarray, "3 3"]:
 def _placed(points: Float[ndarray, "n 3"], view: Viewpoint, turn: Float[ndarray, "3 3"]) -> Float[ndarray, "n 3"]:
     """In the viewer's frame, rounded."""
     moved = np.einsum("ij,nj->ni", turn, points - view.target)
-    return np.round(moved / _STEP).astype(np.float32) * np.float32(_STEP)
+    placed: Float[ndarray, "n 3"] = np.round(moved / _STEP).astype(np.float32) * np.float32(_STEP)
+    return placed
 
 
 def _turned(normals: Float[ndarray, "n 3"], turn: Float[ndarray, "3 3"]) -> Float[ndarray, "n 3"]:
-    return (np.round(np.einsum("ij,nj->ni", turn, normals) / _NORMAL_STEP) * _NORMAL_STEP).astype(np.float32)
+    turned: Float[ndarray, "n 3"] = np.round(np.einsum("ij,nj->ni", turn, normals) / _NORMAL_STEP) * _NORMAL_STEP
+    return turned.astype(np.float32)
 
 
 def _camera(view: Viewpoint, turn: Float[ndarray, "3 3"]) -> scenepic.Camera:
@@ -155,7 +158,7 @@ def _thinned(surface: Surfels, chosen: Bool[ndarray, " surfels"], turn: Float[nd
         side = axis * 2 + (upright[np.arange(len(axis)), axis] > 0)
         _, group, count = np.unique(np.column_stack([cells, side]), axis=0, return_inverse=True, return_counts=True)
 
-        def mean(values: Float[ndarray, "n 3"]) -> Float[ndarray, "cells 3"]:
+        def mean(values: Float[ndarray, "n columns"]) -> Float[ndarray, "cells columns"]:
             sums = [np.bincount(group.ravel(), column, minlength=len(count)) for column in values.T]
             return np.stack(sums, axis=1) / count[:, None]
 
@@ -172,16 +175,16 @@ def _discs(scene: scenepic.Scene, tile: Tile, view: Viewpoint, turn: Float[ndarr
     ring = _DISC_M * np.stack([np.cos(angles), np.sin(angles), np.zeros(6)], axis=1)
     triangles = np.array([[0, k, k + 1] for k in range(1, 5)], dtype=np.uint32)
     mesh = scene.create_mesh("contacts", layer_id=LAYERS[3], shared_color=np.array(CONTACT) / 255, double_sided=True)
-    mesh.add_mesh_with_normals(ring.astype(np.float32), np.tile(np.float32([0, 0, 1]), (6, 1)), triangles)
+    mesh.add_mesh_with_normals(ring.astype(np.float32), np.tile(_AHEAD, (6, 1)), triangles)
     lifted = Surfels(points=points + _LIFT_M * normals, normals=normals, openness=np.ones(len(points)), pitch=0.0)
     mesh.enable_instancing(*_instances(lifted, view, turn))
     return [mesh]
 
 
-def _square(half: float) -> tuple[Float[ndarray, "4 3"], Float[ndarray, "4 3"], Int[ndarray, "2 3"]]:
+def _square(half: float) -> tuple[Float[ndarray, "4 3"], Float[ndarray, "4 3"], UInt[ndarray, "2 3"]]:
     """Across z: corners, normals, triangles."""
     corners = np.array([[-half, -half, 0], [half, -half, 0], [half, half, 0], [-half, half, 0]], dtype=np.float32)
-    return corners, np.tile(np.float32([0, 0, 1]), (4, 1)), np.array([[0, 1, 2], [0, 2, 3]], dtype=np.uint32)
+    return corners, np.tile(_AHEAD, (4, 1)), np.array([[0, 1, 2], [0, 2, 3]], dtype=np.uint32)
 
 
 def _instances(
