@@ -186,7 +186,7 @@ def _figures(scores: pa.Table, names: tuple[str, ...], counts: ndarray) -> Itera
     kinds = kinds_of(names, ORACLES)
     yield depth_figure(scores, "global_mpjpe_mm", "G-MPJPE", kinds)
     yield spread_figure(scores, "global_mpjpe_mm", "G-MPJPE", kinds)
-    yield depth_figure(scores, "mpjpe_mm", "MPJPE", kinds)
+    yield depth_figure(scores, "mpjpe_mm", "MPJPE", {name: kinds[name] for name in names})
     yield calibration_figure(counts, names[0])
     yield sequence_figure(scores, "global_mpjpe_mm", "G-MPJPE", kinds)
     yield sequence_figure(scores, "mpjpe_mm", "MPJPE", kinds)

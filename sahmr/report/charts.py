@@ -13,7 +13,7 @@ from numpy import ndarray
 WIDTH = 460  # of the drawing's own units; a page scales it, and letters of 12 stay readable at a phone's width
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 10, 40
 _ROW, _LABEL = 18, 150  # height of a row, and room for its name
-_LETTERS = 23  # of a row's name before it is cut
+_LETTERS = 21  # of a row's name before its middle is left out
 _TICKS = 5  # about so many on an axis
 
 
@@ -108,7 +108,7 @@ def rows_chart(rows: Sequence[Row], axis: Axis, *, label: str) -> str:
     out = [_grid_x(axis, left, right, _TOP, bottom)]
     for number, row in enumerate(rows):
         y = _TOP + (number + 0.5) * _ROW
-        name = row.name if len(row.name) <= _LETTERS else row.name[: _LETTERS - 1] + "\N{HORIZONTAL ELLIPSIS}"
+        name = _shortened(row.name)
         out.append(f"<g><title>{escape(row.name)}: {escape(row.note)}</title>")
         out.append(f'<text class="name" x="{left - 8}" y="{_number(y + 4)}">{escape(name)}</text>')
         if row.spread is not None:
@@ -197,6 +197,12 @@ def _svg(parts: Sequence[str], height: float, label: str) -> str:
     return (
         f'<svg viewBox="0 0 {WIDTH} {_number(height)}" role="img" aria-label="{escape(label)}">{"".join(parts)}</svg>'
     )
+
+
+def _shortened(name: str) -> str:
+    """Its beginning and its end, where names of sequences differ."""
+    half = _LETTERS // 2
+    return name if len(name) <= _LETTERS else f"{name[:half]}\N{HORIZONTAL ELLIPSIS}{name[-half:]}"
 
 
 def _number(value: float) -> str:
