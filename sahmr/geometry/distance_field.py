@@ -28,8 +28,6 @@ def sample_distance(
     it takes its coordinates last axis first, hence the flip.
     """
     unit = (points_world - sdf_min) / (sdf_max - sdf_min) * 2 - 1
-    grid = unit.flip(-1).reshape(1, 1, 1, -1, 3)
-    values = functional.grid_sample(
-        sdf[None, None], grid.to(sdf.dtype), mode="bilinear", padding_mode="border", align_corners=True
-    )
+    grid = torch.stack(unit.to(sdf.dtype).unbind(dim=-1)[::-1], dim=-1).reshape(1, 1, 1, -1, 3)
+    values = functional.grid_sample(sdf[None, None], grid, mode="bilinear", padding_mode="border", align_corners=True)
     return values.reshape(torch.Size(points_world.shape[:-1]))

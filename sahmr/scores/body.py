@@ -21,12 +21,9 @@ def mesh_edges(faces: Int[Tensor, "faces 3"]) -> Int[Tensor, "edges 2"]:
 
 def edge_lengths(mesh: Float[Tensor, "batch 6890 3"], edges: Int[Tensor, "edges 2"]) -> Float[Tensor, "batch edges"]:
     """Lengths of the edges of :func:`mesh_edges`, in the mesh's unit."""
-    flat, starts = mesh.reshape(len(mesh), -1), edges.T * 3  # one gather a number: ten times faster than rows of three
-
-    def end(which: int, axis: int) -> Float[Tensor, "batch edges"]:
-        return flat.gather(1, (starts[which] + axis).expand(len(mesh), -1))
-
-    x, y, z = (end(0, axis) - end(1, axis) for axis in range(3))
+    starts, ends = edges.unbind(dim=1)
+    axes = mesh.unbind(dim=2)  # one gather an axis: ten times faster than rows of three
+    x, y, z = (axis.index_select(1, starts) - axis.index_select(1, ends) for axis in axes)  # [batch, edges] each
     length: Tensor = (x * x + y * y + z * z).sqrt()
     return length
 

@@ -17,7 +17,6 @@ from sahmr.targets import CONTACT_DISTANCE_M
 HIT_M = 0.05  # ours: a foot is twice as wide, and voxels are 2 cm apart
 # Ids 1..7 of the published table, which calls the first two legs; 0 is the rest of the body, which no prediction names.
 PART_NAMES = ("left_foot", "right_foot", "left_hand", "right_hand", "back", "gluteus", "thighs")
-_APART_M = 10.0  # of points of different parts, along a fourth axis
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,31 +89,34 @@ def contact_scores(predicted: Contacts, true: Contacts) -> ContactScores:
     Precision is not defined where nothing is predicted, nothing is where nothing is touched. F1 is 0 where nothing that
     is predicted is right.
     """
-    right, found = _within(predicted.xyz, true.xyz), _within(true.xyz, predicted.xyz)
-    precision = right.mean() if len(right) else np.nan
-    recall = found.mean() if len(found) else np.nan
+    ours, theirs = _near_pairs(predicted.xyz, true.xyz)
+    is_same = predicted.part[ours] == true.part[theirs]
+    claims, truths = len(predicted.xyz), len(true.xyz)
+    precision, recall = (
+        _which(rows, count).mean() if count else np.nan for rows, count in ((ours, claims), (theirs, truths))
+    )
     total = precision + recall
-    f1 = 0.0 if not len(right) or total == 0 else 2 * precision * recall / total
-    if not len(found):
+    f1 = 0.0 if not claims or total == 0 else 2 * precision * recall / total
+    if not truths:
         precision = f1 = np.nan
-    return ContactScores(precision=float(precision), recall=float(recall), f1=float(f1), parts=_parts(predicted, true))
-
-
-def _parts(predicted: Contacts, true: Contacts) -> Int[ndarray, "7 4"]:
-    ours, theirs = (np.column_stack([each.xyz, each.part * _APART_M]) for each in (predicted, true))
-    right, found = _within(ours, theirs), _within(theirs, ours)
-
-    def count(part: Int[ndarray, " points"]) -> Int[ndarray, " parts"]:
-        return np.bincount(part, minlength=NUM_PARTS)[1:]
-
+    right, found = _which(ours[is_same], claims), _which(theirs[is_same], truths)
     of_each = (predicted.part, predicted.part[right], true.part, true.part[found])
-    return np.column_stack([count(part) for part in of_each])
+    parts = np.column_stack([np.bincount(part, minlength=NUM_PARTS)[1:] for part in of_each])
+    return ContactScores(precision=float(precision), recall=float(recall), f1=float(f1), parts=parts)
 
 
-def _within(points: Float[ndarray, "points axes"], others: Float[ndarray, "others axes"]) -> Bool[ndarray, " points"]:
-    """Whether each point has one of the others within 0.05 m."""
+def _near_pairs(
+    points: Float[ndarray, "points 3"], others: Float[ndarray, "others 3"]
+) -> tuple[Int[ndarray, " pairs"], Int[ndarray, " pairs"]]:
+    """Numbers of every point and every other within 0.05 m of each other."""
     if not len(points) or not len(others):
-        return np.zeros(len(points), dtype=bool)
-    distance, _ = cKDTree(others).query(points, distance_upper_bound=np.nextafter(HIT_M, 1))
-    near: Bool[ndarray, " points"] = distance <= HIT_M
-    return near
+        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+    near = cKDTree(points).sparse_distance_matrix(cKDTree(others), HIT_M, output_type="ndarray")
+    return near["i"], near["j"]
+
+
+def _which(rows: Int[ndarray, " rows"], count: int) -> Bool[ndarray, " count"]:
+    """True at the numbers that occur."""
+    occurs = np.zeros(count, dtype=bool)
+    occurs[rows] = True
+    return occurs

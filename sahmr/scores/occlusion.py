@@ -26,12 +26,11 @@ def occluded_share(scene: Scene, camera_world: Float[Tensor, "3"], vertices_worl
         camera_world: its centre, world frame, metres.
         vertices_world: world frame, metres.
     """
-    goal = vertices_world[::_EVERY].double()  # [rays, 3]
-    ray = goal - camera_world
-    length = ray.square().sum(dim=1).sqrt()
-    reach = ((length - _BEFORE_M) / length).clamp(min=0)  # [rays], share of the way
+    ray = (vertices_world[::_EVERY].double() - camera_world).T  # [3, rays]
+    length = ray.square().sum(dim=0).sqrt()
+    reach = ((length - _BEFORE_M) / length).clamp(min=0) * ray  # [3, rays], where a ray ends
     steps = torch.linspace(0, 1, _STEPS, dtype=torch.float64)
-    points = camera_world + (reach[:, None] * steps)[:, :, None] * ray[:, None]  # [rays, steps, 3]
+    points = (camera_world[:, None, None] + reach[:, :, None] * steps).movedim(0, -1)  # [rays, steps, 3]
     distance = sample_distance(scene.sdf, scene.sdf_min, scene.sdf_max, points)  # [rays, steps]
     was_free = (distance > 0).cummax(dim=1).values
     hidden = (was_free & (distance < -_DEEP_M)).any(dim=1)
