@@ -22,10 +22,13 @@ def mesh_edges(faces: Int[Tensor, "faces 3"]) -> Int[Tensor, "edges 2"]:
 def edge_lengths(mesh: Float[Tensor, "batch 6890 3"], edges: Int[Tensor, "edges 2"]) -> Float[Tensor, "batch edges"]:
     """Lengths of the edges of :func:`mesh_edges`, in the mesh's unit."""
     starts, ends = edges.unbind(dim=1)
-    axes = mesh.unbind(dim=2)  # one gather an axis: ten times faster than rows of three
-    x, y, z = (axis.index_select(1, starts) - axis.index_select(1, ends) for axis in axes)  # [batch, edges] each
-    length: Tensor = (x * x + y * y + z * z).sqrt()
-    return length
+    total = mesh.new_zeros(len(mesh), len(edges))
+    for axis in mesh.unbind(dim=2):  # one gather an axis: ten times faster than rows of three
+        step = axis.index_select(1, starts)
+        step -= axis.index_select(1, ends)
+        step *= step
+        total += step
+    return total.sqrt_()
 
 
 def edge_errors(predicted: Float[Tensor, "batch edges"], true: Float[Tensor, "batch edges"]) -> Float[Tensor, " batch"]:

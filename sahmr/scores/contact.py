@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,16 +35,16 @@ class Contacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContactScores:
-    """Of one person-image.
+    """Of some person-images.
 
     Attributes:
-        precision, recall, f1: 0..1; NaN where not defined.
-        parts: by part 1..7: predicted points, of these right ones; true points, of these found ones.
+        precision, recall, f1: of each, 0..1; NaN where not defined.
+        parts: of all, by part 1..7: predicted points, of these right ones; true points, of these found ones.
     """
 
-    precision: float
-    recall: float
-    f1: float
+    precision: Float[ndarray, " batch"]
+    recall: Float[ndarray, " batch"]
+    f1: Float[ndarray, " batch"]
     parts: Int[ndarray, "7 4"]
 
 
@@ -83,36 +84,48 @@ def true_contacts(
     return Contacts(xyz=scene[is_near], part=part[touching][nearest[is_near]])
 
 
-def contact_scores(predicted: Contacts, true: Contacts) -> ContactScores:
-    """Who has a point of the others within 0.05 m; of the parts: a point of the same part.
+def contact_scores(predicted: Sequence[Contacts], true: Sequence[Contacts]) -> ContactScores:
+    """Who has a point of the others of the same image within 0.05 m; of the parts: a point of the same part.
 
     Precision is not defined where nothing is predicted, nothing is where nothing is touched. F1 is 0 where nothing that
     is predicted is right.
     """
-    ours, theirs = _near_pairs(predicted.xyz, true.xyz)
-    is_same = predicted.part[ours] == true.part[theirs]
-    claims, truths = len(predicted.xyz), len(true.xyz)
-    precision, recall = (
-        _which(rows, count).mean() if count else np.nan for rows, count in ((ours, claims), (theirs, truths))
+    (our_part, our_image), (their_part, their_image) = _join(predicted), _join(true)
+    claim, truth = _near_pairs(predicted, true)
+    is_same = our_part[claim] == their_part[truth]
+    precision, recall = _share(claim, our_image, len(true)), _share(truth, their_image, len(true))
+    has_truth = ~np.isnan(recall)
+    product, total = 2 * np.nan_to_num(precision) * recall, np.nan_to_num(precision) + recall
+    f1 = np.divide(product, total, out=np.zeros_like(product), where=total != 0)
+    right, found = _which(claim[is_same], len(our_part)), _which(truth[is_same], len(their_part))
+    of_each = (our_part, our_part[right], their_part, their_part[found])
+    return ContactScores(
+        precision=np.where(has_truth, precision, np.nan),
+        recall=recall,
+        f1=np.where(has_truth, f1, np.nan),
+        parts=np.column_stack([np.bincount(part, minlength=NUM_PARTS)[1:] for part in of_each]),
     )
-    total = precision + recall
-    f1 = 0.0 if not claims or total == 0 else 2 * precision * recall / total
-    if not truths:
-        precision = f1 = np.nan
-    right, found = _which(ours[is_same], claims), _which(theirs[is_same], truths)
-    of_each = (predicted.part, predicted.part[right], true.part, true.part[found])
-    parts = np.column_stack([np.bincount(part, minlength=NUM_PARTS)[1:] for part in of_each])
-    return ContactScores(precision=float(precision), recall=float(recall), f1=float(f1), parts=parts)
+
+
+def _join(contacts: Sequence[Contacts]) -> tuple[Int[ndarray, " points"], Int[ndarray, " points"]]:
+    """Part and image of every point, end to end."""
+    image = np.repeat(np.arange(len(contacts)), [len(each.xyz) for each in contacts])
+    return np.concatenate([each.part for each in contacts]), image
 
 
 def _near_pairs(
-    points: Float[ndarray, "points 3"], others: Float[ndarray, "others 3"]
+    predicted: Sequence[Contacts], true: Sequence[Contacts]
 ) -> tuple[Int[ndarray, " pairs"], Int[ndarray, " pairs"]]:
-    """Numbers of every point and every other within 0.05 m of each other."""
-    if not len(points) or not len(others):
-        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
-    near = cKDTree(points).sparse_distance_matrix(cKDTree(others), HIT_M, output_type="ndarray")
-    return near["i"], near["j"]
+    """Numbers, end to end, of every predicted and every true point of an image within 0.05 m of each other."""
+    none = np.zeros(0, dtype=np.int64)
+    found, claims, truths = [(none, none)], 0, 0
+    for ours, theirs in zip(predicted, true, strict=True):
+        if len(ours.xyz) and len(theirs.xyz):
+            trees = cKDTree(ours.xyz), cKDTree(theirs.xyz)
+            near = trees[0].sparse_distance_matrix(trees[1], HIT_M, output_type="ndarray")
+            found.append((near["i"] + claims, near["j"] + truths))
+        claims, truths = claims + len(ours.xyz), truths + len(theirs.xyz)
+    return np.concatenate([claim for claim, _ in found]), np.concatenate([truth for _, truth in found])
 
 
 def _which(rows: Int[ndarray, " rows"], count: int) -> Bool[ndarray, " count"]:
@@ -120,3 +133,10 @@ def _which(rows: Int[ndarray, " rows"], count: int) -> Bool[ndarray, " count"]:
     occurs = np.zeros(count, dtype=bool)
     occurs[rows] = True
     return occurs
+
+
+def _share(rows: Int[ndarray, " rows"], image: Int[ndarray, " points"], images: int) -> Float[ndarray, " images"]:
+    """Of each image's points, the share of those that occur; NaN where an image has none."""
+    count = np.bincount(image, minlength=images)
+    hits = np.bincount(image[_which(rows, len(image))], minlength=images)
+    return np.divide(hits, count, out=np.full(images, np.nan), where=count > 0)

@@ -20,6 +20,7 @@ from sahmr.geometry.tree_sum import tree_sum
 from sahmr.metrics import pose_errors, regress_joints, root_errors, scene_errors
 from sahmr.scores.body import edge_errors, edge_lengths, trunk_angles
 from sahmr.scores.contact import ContactScores, contact_scores
+from sahmr.scores.occlusion import hidden_share, ray_points
 from sahmr.scores.posture import find_postures
 from sahmr.scores.predictions import ORACLES, Predicted, missing_truth
 from sahmr.scores.truth import Truth
@@ -69,6 +70,11 @@ class _Places:
 
     world_from_camera: Float[Tensor, "batch 4 4"]
     origin: Float[Tensor, "batch 3"]
+
+    @property
+    def camera(self) -> Float[Tensor, "batch 3"]:
+        """Its centre, from the origin."""
+        return self.world_from_camera[:, :3, 3] - self.origin
 
 
 class Scorer:
@@ -124,10 +130,12 @@ class Scorer:
             if place == 0:
                 oracles = self._oracles(ours, true, values[name], places, truths)
         values |= oracles
-        none = np.zeros((7, 4), dtype=np.int64)
         return Scored(
-            table=_table(values, truths, true, places),
-            parts={name: sum((each.parts for each in scores or ()), none) for name, scores in contacts.items()},
+            table=_table(values, truths, true, places, self._occluded(true, places, truths)),
+            parts={
+                name: np.zeros((7, 4), dtype=np.int64) if scores is None else scores.parts
+                for name, scores in contacts.items()
+            },
         )
 
     def _stack(self, arrays: Sequence[ndarray | None]) -> Float[Tensor, "batch ..."]:
@@ -152,19 +160,27 @@ class Scorer:
         }
 
     def _scene(self, mesh: Float[Tensor, "batch 6890 3"], places: _Places, truths: Sequence[Truth]) -> Values:
-        """Of meshes seen from their images' origins."""
-        world = mesh + places.origin.float()[:, None]
         labels = [truth.frame.contact for truth in truths]
         contact = np.stack([np.zeros(NUM_VERTICES, dtype=bool) if label is None else label for label in labels])
+        return scene_errors(self._distance(mesh, places, truths), torch.from_numpy(contact).to(self._device))
+
+    def _distance(
+        self, points: Float[Tensor, "batch points 3"], places: _Places, truths: Sequence[Truth]
+    ) -> Float[Tensor, "batch points"]:
+        """Of points seen from their images' origins, scene by scene."""
+        world = points + places.origin.float()[:, None]
         keys = [truth.scene_key for truth in truths]
         distance = world.new_empty(world.shape[:2])
         for key in dict.fromkeys(keys):
             rows = [row for row, other in enumerate(keys) if other == key]
             scene = truths[rows[0]].scene
             sdf, low, high = (part.to(self._device) for part in (scene.sdf, scene.sdf_min, scene.sdf_max))
-            some = world if len(rows) == len(keys) else world[rows]
-            distance[rows] = sample_distance(sdf, low, high, some)
-        return scene_errors(distance, torch.from_numpy(contact).to(self._device))
+            distance[rows] = sample_distance(sdf, low, high, world if len(rows) == len(keys) else world[rows])
+        return distance
+
+    def _occluded(self, true: _Bodies, places: _Places, truths: Sequence[Truth]) -> Float[Tensor, " batch"]:
+        rays = ray_points(places.camera.float(), true.mesh)
+        return hidden_share(self._distance(rays.flatten(1, 2), places, truths).view(rays.shape[:-1]))
 
     def _oracles(
         self, ours: _Bodies, true: _Bodies, scores: Values, places: _Places, truths: Sequence[Truth]
@@ -215,17 +231,17 @@ def _see(places: _Places, meshes: Float[Tensor, "batch 6890 3"]) -> Float[Tensor
     return seen
 
 
-def _contact_scores(predicted: Predicted, truths: Sequence[Truth]) -> list[ContactScores] | None:
+def _contact_scores(predicted: Predicted, truths: Sequence[Truth]) -> ContactScores | None:
     if predicted.contacts is None:
         return None
-    return [contact_scores(ours, truth.contacts) for ours, truth in zip(predicted.contacts, truths, strict=True)]
+    return contact_scores(predicted.contacts, [truth.contacts for truth in truths])
 
 
-def _contact_values(scores: list[ContactScores] | None) -> Values:
+def _contact_values(scores: ContactScores | None) -> Values:
     if scores is None:
         return {}
-    names = ("precision", "recall", "f1")
-    return {f"contact_{name}_ratio": torch.tensor([getattr(each, name) for each in scores]).double() for name in names}
+    named = {"precision": scores.precision, "recall": scores.recall, "f1": scores.f1}
+    return {f"contact_{name}_ratio": torch.from_numpy(values) for name, values in named.items()}
 
 
 def _table(
@@ -233,18 +249,18 @@ def _table(
     truths: Sequence[Truth],
     true: _Bodies,
     places: _Places,
+    occluded: Float[Tensor, " batch"],
 ) -> pa.Table:
     """Values that a predictor does not have, and those that are NaN, become null."""
-    count, camera = len(values), places.world_from_camera[:, :3, 3]
-    up = torch.stack([truth.up for truth in truths])
+    count, up = len(values), torch.stack([truth.up for truth in truths])
     columns: dict[str, Sequence[object] | ndarray] = {
         "key": [truth.frame.key for truth in truths],
         "sequence": [truth.sequence for truth in truths],
         "scene": [truth.scene_key for truth in truths],
         "camera": [truth.camera for truth in truths],
         "posture": find_postures(true.joints.cpu(), up),
-        "distance_m": (root_errors(true.pelvis + places.origin, camera) / 1000).tolist(),
-        "occluded_ratio": [truth.occluded for truth in truths],
+        "distance_m": (root_errors(true.pelvis, places.camera) / 1000).tolist(),
+        "occluded_ratio": occluded.tolist(),
     }
     columns = {name: [value for value in column for _ in range(count)] for name, column in columns.items()}
     columns["predictor"] = [name for _ in truths for name in values]

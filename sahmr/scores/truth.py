@@ -13,12 +13,11 @@ from torch import Tensor
 
 from sahmr.datasets import DatasetCard
 from sahmr.errors import ShardError
-from sahmr.geometry.rigid_numpy import apply_rigid, invert_rigid
+from sahmr.geometry.rigid_numpy import apply_rigid
 from sahmr.scenes.store import Scene, load_scene
 from sahmr.scenes.upright import load_up
 from sahmr.scenes.visible import BlockedPoints, load_blocks, visible_points
 from sahmr.scores.contact import Contacts, touching_vertices, true_contacts
-from sahmr.scores.occlusion import occluded_share
 from sahmr.shards.crop import crop_box
 from sahmr.shards.decode import StoredGeometry
 from sahmr.targets import CONTACT_DISTANCE_M
@@ -36,7 +35,6 @@ class Truth:
         scene: with its distance field.
         up: against gravity, world frame, length 1.
         contacts: scene points in the crop's view that the body touches.
-        occluded: share of the body that the scan hides, 0..1.
     """
 
     frame: StoredGeometry
@@ -46,7 +44,6 @@ class Truth:
     scene: Scene
     up: Float[Tensor, "3"]
     contacts: Contacts
-    occluded: float
 
 
 def find_truth(
@@ -73,17 +70,14 @@ def find_truth(
     """
     if frame.vertices_world is None:
         raise ShardError(f"sample {frame.key} has no ground truth; leave it out of what is scored")
-    scene = load_scene(store, entry.scene_key)
-    center = torch.from_numpy(invert_rigid(frame.camera_from_world)[:3, 3])
     return Truth(
         frame=frame,
         sequence=entry.sequence,
         scene_key=entry.scene_key,
         camera=camera,
-        scene=scene,
+        scene=load_scene(store, entry.scene_key),
         up=load_up(store, entry.scene_key, card.rough_up),
         contacts=_contacts(frame, frame.vertices_world, load_blocks(store, entry.scene_key), part, card),
-        occluded=occluded_share(scene, center, torch.from_numpy(frame.vertices_world)),
     )
 
 
