@@ -39,7 +39,7 @@ from sahmr.scores.predictions import (
 )
 from sahmr.scores.provenance import describe_scores
 from sahmr.scores.summary import Tally, sequence_csv, summarise
-from sahmr.scores.truth import Truth, find_truth
+from sahmr.scores.truth import Truth, find_truth, require_truths
 from sahmr.settings import Between, Paths, Split, load_section, settings
 from sahmr.structures import Sample
 from schemas.fields import from_table, read_table
@@ -93,6 +93,7 @@ def run(dataset: str, section: Evaluate, paths: Paths, parallel: Parallel) -> No
     if not pc.all(has_body).as_py():
         bodiless = samples.entries.table.column("key").filter(pc.invert(has_body)).to_pylist()
         raise missing_truth(bodiless, source=str(paths.shards / dataset))
+    require_truths(samples.reader, samples.entries, samples.scenes)
     tables, scores, reports = Tables(samples, dataset, paths), paths.scores / f"{dataset}.parquet", paths.reports
     names = (*(each.predictor for each in predictors), *ORACLES)
     tally, errors, parts = Tally(names), np.zeros(len(samples)), _no_parts(names)

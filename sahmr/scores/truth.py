@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 from jaxtyping import Float, Int
 from numpy import ndarray
@@ -20,7 +22,9 @@ from sahmr.scenes.visible import BlockedPoints, load_blocks, visible_points
 from sahmr.scores.contact import Contacts, touching_vertices, true_contacts
 from sahmr.shards.crop import crop_box
 from sahmr.shards.decode import StoredGeometry
+from sahmr.shards.reader import ShardReader
 from sahmr.targets import CONTACT_DISTANCE_M
+from schemas.fields import Rows
 from schemas.shard import ShardEntry
 
 
@@ -79,6 +83,24 @@ def find_truth(
         up=load_up(store, entry.scene_key, card.rough_up),
         contacts=_contacts(frame, frame.vertices_world, load_blocks(store, entry.scene_key), part, card),
     )
+
+
+def require_truths(reader: ShardReader, entries: Rows[ShardEntry], store: Path) -> None:
+    """Read the distance field and the ground truth of all samples once, before anything is computed from them.
+
+    Args:
+        reader: of the shards.
+        entries: rows of the index; each has ground truth.
+        store: the data set's scene store.
+
+    Raises:
+        ShardError: if a shard is damaged, its ground truth not finite, or its contact labels are not of 6890 vertices.
+        StoreError: if the store lacks a scene or its distance field, or is damaged.
+    """
+    for key in pc.unique(entries.table.column("scene_key").cast(pa.string())).to_pylist():
+        load_scene(store, key)
+    for number in range(len(entries)):
+        reader.geometry(entries[number])
 
 
 def _contacts(
