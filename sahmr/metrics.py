@@ -28,8 +28,8 @@ def regress_joints(
     index = joint.new_zeros(len(count), max(1, int(count.max())))
     weight = joint_regressor.new_zeros(index.shape)
     index[joint, place], weight[joint, place] = vertex, joint_regressor[joint, vertex]
-    parts = vertices.transpose(1, 2).index_select(2, index.flatten())  # [batch, 3, joints * most]
-    return tree_sum(parts.unflatten(2, index.shape) * weight).transpose(1, 2)
+    parts = vertices.transpose(1, 2).index_select(2, index.flatten())
+    return tree_sum(parts.view(len(vertices), 3, *index.shape) * weight).transpose(1, 2)  # of [batch, 3, joints, most]
 
 
 def mesh_errors(

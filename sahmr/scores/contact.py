@@ -139,4 +139,5 @@ def _share(rows: Int[ndarray, " rows"], image: Int[ndarray, " points"], images: 
     """Of each image's points, the share of those that occur; NaN where an image has none."""
     count = np.bincount(image, minlength=images)
     hits = np.bincount(image[_which(rows, len(image))], minlength=images)
-    return np.divide(hits, count, out=np.full(images, np.nan), where=count > 0)
+    share: Float[ndarray, " images"] = np.divide(hits, count, out=np.full(images, np.nan), where=count > 0)
+    return share

@@ -40,6 +40,8 @@ def hidden_share(distance: Float[Tensor, "batch rays steps"]) -> Float[Tensor, "
     Args:
         distance: signed distance of every point of :func:`ray_points`, metres.
     """
-    was_free = (distance > 0).to(torch.uint8).cummax(dim=2).values.bool()
-    hidden = (was_free & (distance < -_DEEP_M)).any(dim=2)
+    place = torch.arange(_STEPS, dtype=torch.int32, device=distance.device)
+    first_free = torch.where(distance > 0, place, _STEPS).amin(dim=2)  # [batch, rays]
+    last_deep = torch.where(distance < -_DEEP_M, place, -1).amax(dim=2)
+    hidden = first_free < last_deep
     return hidden.sum(dim=1).double() / hidden.shape[1]
