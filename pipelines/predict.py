@@ -70,22 +70,25 @@ def run(dataset: str, section: Predict, paths: Paths, parallel: Parallel) -> Non
     topology = load_topology(paths.bodies)
     smpl = smpl_tables(load_clean(paths.bodies / SMPL_FILE)) if section.fit_smpl else None
     network = network_of(checkpoint, topology, backend=section.sparse_backend, source=str(file)).to(device)
-    behaviour = ", ".join(f"{name} {value}" for name, value in behaviour_values(checkpoint.behaviour).items())
+    switches = {name: str(value) for name, value in behaviour_values(checkpoint.behaviour).items()}
     log.info(
         "predict %s: %s, stage %s, size %s; %s",
         dataset,
         file,
         checkpoint.stage,
         checkpoint.size,
-        behaviour,
+        ", ".join(f"{name} {value}" for name, value in switches.items()),
     )
     samples = SampleDataset(paths.shards / dataset, paths.scenes / f"{dataset}.zarr", section.split)
     loader = make_loader(samples, batch_size=section.batch_size, num_workers=parallel.loaders)
     bar = tqdm(loader, desc=f"predict {dataset}", unit="batch", disable=None)
     extra = {
         SPLIT: section.split,
+        "sahmr.checkpoint": file.name,
         "sahmr.checkpoint_sha256": file_sha256(file),
+        "sahmr.checkpoint_stage": checkpoint.stage,
         "sahmr.precision": section.precision,
+        **{f"sahmr.{name}": value for name, value in switches.items()},
     }
     path, contacts, without = paths.predictions / dataset / "sahmr.parquet", 0, 0
     with table_writer(path, PREDICTION_SCHEMA, extra=extra, rows_per_group=ROWS_PER_GROUP) as writer:

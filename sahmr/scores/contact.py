@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +18,6 @@ from sahmr.targets import CONTACT_DISTANCE_M
 HIT_M = 0.05  # ours: a foot is twice as wide, and voxels are 2 cm apart
 # Ids 1..7 of the published table, which calls the first two legs; 0 is the rest of the body, which no prediction names.
 PART_NAMES = ("left_foot", "right_foot", "left_hand", "right_hand", "back", "gluteus", "thighs")
-_APART_M = 10.0  # of points of different parts, along a fourth axis
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,16 +35,16 @@ class Contacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContactScores:
-    """Of one person-image.
+    """Of some person-images.
 
     Attributes:
-        precision, recall, f1: 0..1; NaN where not defined.
-        parts: by part 1..7: predicted points, of these right ones; true points, of these found ones.
+        precision, recall, f1: of each, 0..1; NaN where not defined.
+        parts: of all, by part 1..7: predicted points, of these right ones; true points, of these found ones.
     """
 
-    precision: float
-    recall: float
-    f1: float
+    precision: Float[ndarray, " batch"]
+    recall: Float[ndarray, " batch"]
+    f1: Float[ndarray, " batch"]
     parts: Int[ndarray, "7 4"]
 
 
@@ -84,37 +84,60 @@ def true_contacts(
     return Contacts(xyz=scene[is_near], part=part[touching][nearest[is_near]])
 
 
-def contact_scores(predicted: Contacts, true: Contacts) -> ContactScores:
-    """Who has a point of the others within 0.05 m; of the parts: a point of the same part.
+def contact_scores(predicted: Sequence[Contacts], true: Sequence[Contacts]) -> ContactScores:
+    """Who has a point of the others of the same image within 0.05 m; of the parts: a point of the same part.
 
     Precision is not defined where nothing is predicted, nothing is where nothing is touched. F1 is 0 where nothing that
     is predicted is right.
     """
-    right, found = _within(predicted.xyz, true.xyz), _within(true.xyz, predicted.xyz)
-    precision = right.mean() if len(right) else np.nan
-    recall = found.mean() if len(found) else np.nan
-    total = precision + recall
-    f1 = 0.0 if not len(right) or total == 0 else 2 * precision * recall / total
-    if not len(found):
-        precision = f1 = np.nan
-    return ContactScores(precision=float(precision), recall=float(recall), f1=float(f1), parts=_parts(predicted, true))
+    (our_part, our_image), (their_part, their_image) = _join(predicted), _join(true)
+    claim, truth = _near_pairs(predicted, true)
+    is_same = our_part[claim] == their_part[truth]
+    precision, recall = _share(claim, our_image, len(true)), _share(truth, their_image, len(true))
+    has_truth = ~np.isnan(recall)
+    product, total = 2 * np.nan_to_num(precision) * recall, np.nan_to_num(precision) + recall
+    f1 = np.divide(product, total, out=np.zeros_like(product), where=total != 0)
+    right, found = _which(claim[is_same], len(our_part)), _which(truth[is_same], len(their_part))
+    of_each = (our_part, our_part[right], their_part, their_part[found])
+    return ContactScores(
+        precision=np.where(has_truth, precision, np.nan),
+        recall=recall,
+        f1=np.where(has_truth, f1, np.nan),
+        parts=np.column_stack([np.bincount(part, minlength=NUM_PARTS)[1:] for part in of_each]),
+    )
 
 
-def _parts(predicted: Contacts, true: Contacts) -> Int[ndarray, "7 4"]:
-    ours, theirs = (np.column_stack([each.xyz, each.part * _APART_M]) for each in (predicted, true))
-    right, found = _within(ours, theirs), _within(theirs, ours)
-
-    def count(part: Int[ndarray, " points"]) -> Int[ndarray, " parts"]:
-        return np.bincount(part, minlength=NUM_PARTS)[1:]
-
-    of_each = (predicted.part, predicted.part[right], true.part, true.part[found])
-    return np.column_stack([count(part) for part in of_each])
+def _join(contacts: Sequence[Contacts]) -> tuple[Int[ndarray, " points"], Int[ndarray, " points"]]:
+    """Part and image of every point, end to end."""
+    image = np.repeat(np.arange(len(contacts)), [len(each.xyz) for each in contacts])
+    return np.concatenate([each.part for each in contacts]), image
 
 
-def _within(points: Float[ndarray, "points axes"], others: Float[ndarray, "others axes"]) -> Bool[ndarray, " points"]:
-    """Whether each point has one of the others within 0.05 m."""
-    if not len(points) or not len(others):
-        return np.zeros(len(points), dtype=bool)
-    distance, _ = cKDTree(others).query(points, distance_upper_bound=np.nextafter(HIT_M, 1))
-    near: Bool[ndarray, " points"] = distance <= HIT_M
-    return near
+def _near_pairs(
+    predicted: Sequence[Contacts], true: Sequence[Contacts]
+) -> tuple[Int[ndarray, " pairs"], Int[ndarray, " pairs"]]:
+    """Numbers, end to end, of every predicted and every true point of an image within 0.05 m of each other."""
+    none = np.zeros(0, dtype=np.int64)
+    found, claims, truths = [(none, none)], 0, 0
+    for ours, theirs in zip(predicted, true, strict=True):
+        if len(ours.xyz) and len(theirs.xyz):
+            trees = cKDTree(ours.xyz), cKDTree(theirs.xyz)
+            near = trees[0].sparse_distance_matrix(trees[1], HIT_M, output_type="ndarray")
+            found.append((near["i"] + claims, near["j"] + truths))
+        claims, truths = claims + len(ours.xyz), truths + len(theirs.xyz)
+    return np.concatenate([claim for claim, _ in found]), np.concatenate([truth for _, truth in found])
+
+
+def _which(rows: Int[ndarray, " rows"], count: int) -> Bool[ndarray, " count"]:
+    """True at the numbers that occur."""
+    occurs = np.zeros(count, dtype=bool)
+    occurs[rows] = True
+    return occurs
+
+
+def _share(rows: Int[ndarray, " rows"], image: Int[ndarray, " points"], images: int) -> Float[ndarray, " images"]:
+    """Of each image's points, the share of those that occur; NaN where an image has none."""
+    count = np.bincount(image, minlength=images)
+    hits = np.bincount(image[_which(rows, len(image))], minlength=images)
+    share: Float[ndarray, " images"] = np.divide(hits, count, out=np.full(images, np.nan), where=count > 0)
+    return share

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 from jaxtyping import Float, Int
 from numpy import ndarray
@@ -13,15 +15,16 @@ from torch import Tensor
 
 from sahmr.datasets import DatasetCard
 from sahmr.errors import ShardError
-from sahmr.geometry.rigid_numpy import apply_rigid, invert_rigid
+from sahmr.geometry.rigid_numpy import apply_rigid
 from sahmr.scenes.store import Scene, load_scene
 from sahmr.scenes.upright import load_up
 from sahmr.scenes.visible import BlockedPoints, load_blocks, visible_points
 from sahmr.scores.contact import Contacts, touching_vertices, true_contacts
-from sahmr.scores.occlusion import occluded_share
 from sahmr.shards.crop import crop_box
 from sahmr.shards.decode import StoredGeometry
+from sahmr.shards.reader import ShardReader
 from sahmr.targets import CONTACT_DISTANCE_M
+from schemas.fields import Rows
 from schemas.shard import ShardEntry
 
 
@@ -36,7 +39,6 @@ class Truth:
         scene: with its distance field.
         up: against gravity, world frame, length 1.
         contacts: scene points in the crop's view that the body touches.
-        occluded: share of the body that the scan hides, 0..1.
     """
 
     frame: StoredGeometry
@@ -46,7 +48,6 @@ class Truth:
     scene: Scene
     up: Float[Tensor, "3"]
     contacts: Contacts
-    occluded: float
 
 
 def find_truth(
@@ -73,18 +74,33 @@ def find_truth(
     """
     if frame.vertices_world is None:
         raise ShardError(f"sample {frame.key} has no ground truth; leave it out of what is scored")
-    scene = load_scene(store, entry.scene_key)
-    center = torch.from_numpy(invert_rigid(frame.camera_from_world)[:3, 3])
     return Truth(
         frame=frame,
         sequence=entry.sequence,
         scene_key=entry.scene_key,
         camera=camera,
-        scene=scene,
+        scene=load_scene(store, entry.scene_key),
         up=load_up(store, entry.scene_key, card.rough_up),
         contacts=_contacts(frame, frame.vertices_world, load_blocks(store, entry.scene_key), part, card),
-        occluded=occluded_share(scene, center, torch.from_numpy(frame.vertices_world)),
     )
+
+
+def require_truths(reader: ShardReader, entries: Rows[ShardEntry], store: Path) -> None:
+    """Read the distance field and the ground truth of all samples once, before anything is computed from them.
+
+    Args:
+        reader: of the shards.
+        entries: rows of the index; each has ground truth.
+        store: the data set's scene store.
+
+    Raises:
+        ShardError: if a shard is damaged, its ground truth not finite, or its contact labels are not of 6890 vertices.
+        StoreError: if the store lacks a scene or its distance field, or is damaged.
+    """
+    for key in pc.unique(entries.table.column("scene_key").cast(pa.string())).to_pylist():
+        load_scene(store, key)
+    for number in range(len(entries)):
+        reader.geometry(entries[number])
 
 
 def _contacts(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from dataclasses import replace
@@ -14,9 +15,11 @@ import pytest
 from PIL import Image
 
 from pipelines import baseline, evaluate, scores
-from sahmr.errors import ShardError
+from sahmr.errors import ShardError, StoreError
+from sahmr.scores.evaluation import Scorer
+from sahmr.shards.left_out import write_left_out
 from sahmr.shards.reader import ShardReader, read_index
-from sahmr.shards.write import write_index
+from sahmr.shards.write import plan_shards, write_index, write_shard
 from schemas.fields import SchemaError, from_table, read_table
 from schemas.frame import FRAME_SCHEMA
 from schemas.metric import METRIC_SCHEMA, MetricRecord
@@ -240,6 +243,52 @@ def test_frames_without_truth_are_refused_by_name(world: Path) -> None:
     folder = world / "shards/rich"
     write_index(folder, [replace(entry, has_body=entry.key not in TEST_KEYS[1:]) for entry in read_index(folder)])
     with pytest.raises(ShardError, match=r"2 person-images have no ground truth .*Room_test_00007, Room_test_00008;"):
+        run_evaluate(world)
+
+
+def npy(values: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, values)
+    return stream.getvalue()
+
+
+def spoil(world: Path, name: str, content: np.ndarray) -> None:
+    """Write the shards again, the last sample with another member."""
+    folder, rows, entries = world / "shards/rich", small.records(), []
+    shutil.rmtree(folder)
+    folder.mkdir()
+    for plan in plan_shards(rows, small.SHARDS.samples_per_shard):
+        spoilt = [{name: npy(content)} if row.key == TEST_KEYS[-1] else {} for row in plan.records]
+        made = [(row, small.members(row) | more) for row, more in zip(plan.records, spoilt, strict=True)]
+        entries += write_shard(folder, plan.name, made)
+    write_index(folder, entries)
+    write_left_out(folder, [])
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("vertices.npy", np.full((6890, 3), np.nan, dtype=np.float32), "array has NaN"),
+        ("contact.npy", np.zeros(1310, dtype=np.uint8), r"1310.*862"),
+    ],
+)
+def test_broken_truth_is_found_before_anything_is_scored(
+    name: str, content: np.ndarray, message: str, world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_predictions(world, "sahmr", TEST_KEYS)
+    spoil(world, name, content)
+    monkeypatch.setattr(Scorer, "score", None)
+    with pytest.raises(ShardError, match=rf"rich-.*sample {TEST_KEYS[-1]}: .*{message}") as found:
+        run_evaluate(world)
+    assert "\n" not in str(found.value)
+    assert not (world / "scores").exists()
+
+
+def test_a_missing_field_is_found_before_anything_is_scored(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_predictions(world, "sahmr", TEST_KEYS)
+    shutil.rmtree(world / "scenes/rich.zarr/Room_scan/sdf")
+    monkeypatch.setattr(Scorer, "score", None)
+    with pytest.raises(StoreError, match=r"rich\.zarr: Room_scan/sdf: .*rebuild with: dvc repro scenes"):
         run_evaluate(world)
 
 

@@ -121,6 +121,9 @@ def test_prediction_in_bfloat16_says_so(world: Path, tmp_path: Path) -> None:
         predict.main(["--dataset", "rich"])
     tables = [read_table(folder / "predictions/rich/sahmr.parquet", PREDICTION_SCHEMA) for folder in (world, copy)]
     assert [table.schema.metadata[b"sahmr.precision"] for table in tables] == [b"float32", b"bfloat16"]
+    said = {name.decode(): value.decode() for name, value in tables[0].schema.metadata.items()}
+    assert (said["sahmr.checkpoint"], said["sahmr.checkpoint_stage"]) == ("sahmr.pt", "train_sahmr")
+    assert (said["sahmr.rounding"], said["sahmr.contact_sampling"]) == ("floor", "seeded_without")
     fine, coarse = (np.array(table.column("vertices").to_pylist()) for table in tables)
     assert 0 < np.abs(fine - coarse).max() < 0.05
 

@@ -67,7 +67,7 @@ def test_rows_have_a_dot_a_mark_and_a_line_for_the_spread() -> None:
     assert len([path for path in root.iter("path") if path.get("class") == "spread"]) == 1
     assert root.get("aria-label") == "a & b"
     names = [text.text for text in root.iter("text") if text.get("class") == "name"]
-    assert names == ["a <b> & a \N{HORIZONTAL ELLIPSIS}ame of one", "c"]
+    assert names == ["a <b> & a \N{HORIZONTAL ELLIPSIS}a sequence", "c"]
 
 
 def test_points_and_lines_leave_out_what_is_unknown() -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from sahmr.scores.body import edge_errors, edge_lengths, mesh_edges, trunk_angles
-from sahmr.scores.posture import POSTURES, find_posture
+from sahmr.scores.posture import POSTURES, find_postures
 
 FACES = torch.tensor([[0, 1, 2], [2, 1, 3], [4, 4, 5]])  # two that share an edge, and one without area
 EDGES = [[0, 1], [0, 2], [1, 2], [1, 3], [2, 3], [4, 5]]
@@ -83,8 +83,8 @@ def test_postures_of_large_and_small_whatever_axis_is_up(body: str, size: float)
     joints[0], joints[8] = pelvis, neck
     for side, rows in ((-0.1, (1, 2, 3)), (0.1, (4, 5, 6))):
         joints[list(rows)] = torch.stack([pelvis, knee, ankle]) + torch.tensor([0, side, 0])
-    assert find_posture(joints * size, torch.tensor([0.0, 0, 1]).double()) == posture
-    assert find_posture(joints[:, [0, 2, 1]] * size - 5, torch.tensor([0.0, 1, 0]).double()) == posture
+    assert find_postures((joints * size)[None], torch.tensor([[0.0, 0, 1]]).double()) == [posture]
+    assert find_postures((joints[:, [0, 2, 1]] * size - 5)[None], torch.tensor([[0.0, 1, 0]]).double()) == [posture]
     assert posture in POSTURES
 
 
@@ -93,4 +93,4 @@ def test_one_foot_on_the_floor_is_enough_to_stand() -> None:
     joints[0], joints[8] = torch.tensor([0, 0, 0.9]), torch.tensor([0, 0, 1.4])
     joints[[1, 2, 3], 2] = torch.tensor([0.9, 0.45, 0.0])
     joints[4], joints[5], joints[6] = joints[0], torch.tensor([0.45, 0, 0.9]), torch.tensor([0.45, 0, 0.45])
-    assert find_posture(joints, torch.tensor([0.0, 0, 1])) == "standing"
+    assert find_postures(joints[None], torch.tensor([[0.0, 0, 1]])) == ["standing"]

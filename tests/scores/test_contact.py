@@ -18,8 +18,8 @@ def contacts(xyz: np.ndarray, part: object = 1) -> Contacts:
 
 
 def scores(predicted: np.ndarray, true: np.ndarray) -> tuple[float, float, float]:
-    found = contact_scores(contacts(predicted), contacts(true))
-    return found.precision, found.recall, found.f1
+    found = contact_scores([contacts(predicted)], [contacts(true)])
+    return found.precision[0], found.recall[0], found.f1[0]
 
 
 @pytest.mark.parametrize(("off_m", "share"), [(0.0, 1.0), (0.04, 1.0), (0.06, 0.0)])
@@ -43,10 +43,19 @@ def test_what_is_not_defined_is_nan() -> None:
 
 def test_a_part_is_right_where_that_part_touches() -> None:
     """Of two claims of part 1 one is at a point of part 2; the truth of part 7 is not found."""
-    found = contact_scores(contacts(TRUE[:2], [1, 1]), contacts(TRUE[:3], [1, 2, 7])).parts
+    found = contact_scores([contacts(TRUE[:2], [1, 1])], [contacts(TRUE[:3], [1, 2, 7])]).parts
     assert found.shape == (7, 4)
     assert found[[0, 1, 6]].tolist() == [[2, 1, 1, 1], [0, 0, 1, 0], [0, 0, 1, 0]]
     assert found[2:6].sum() == 0
+
+
+def test_images_do_not_see_each_others_points() -> None:
+    """The second image claims what only the first one touches; the third claims nothing."""
+    claims, truths = [TRUE[:2], TRUE[:2], TRUE[:0]], [TRUE, TRUE[2:], TRUE]
+    found = contact_scores([*map(contacts, claims)], [*map(contacts, truths)])
+    assert found.recall.tolist() == [0.5, 0, 0]
+    assert found.precision[:2].tolist() == [1, 0] and math.isnan(found.precision[2])
+    assert found.parts[0].tolist() == [4, 2, 10, 2]
 
 
 def test_labels_say_who_touches_and_else_the_parts_do() -> None:

@@ -43,7 +43,7 @@ def frame(vertices: np.ndarray | None, camera_from_world: np.ndarray = TURN) -> 
 def truth(frame: StoredGeometry, scene: Scene, contacts: Contacts | None = None) -> Truth:
     return Truth(
         frame=frame, sequence="s", scene_key="c", camera=3, scene=scene, up=torch.tensor([0.0, -1, 0]).double(),
-        contacts=contacts or Contacts(xyz=np.zeros((0, 3)), part=np.zeros(0, dtype=np.int64)), occluded=0.25,
+        contacts=contacts or Contacts(xyz=np.zeros((0, 3)), part=np.zeros(0, dtype=np.int64)),
     )  # fmt: skip
 
 

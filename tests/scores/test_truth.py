@@ -11,10 +11,10 @@ import torch
 
 from sahmr.datasets import CARDS
 from sahmr.errors import ShardError
+from sahmr.geometry.distance_field import sample_distance
 from sahmr.geometry.nearest import nearest
-from sahmr.scenes.store import Scene
 from sahmr.scenes.visible import load_blocks, visible_points
-from sahmr.scores.occlusion import occluded_share
+from sahmr.scores.occlusion import hidden_share, ray_points
 from sahmr.scores.truth import find_truth
 from sahmr.shards.crop import crop_box
 from sahmr.shards.reader import ShardReader, read_index
@@ -72,9 +72,9 @@ class TestOcclusion:
 
     GRID = torch.linspace(-4, 4, 81)
 
-    def scene(self, distance: torch.Tensor) -> Scene:
-        corner = torch.tensor([4.0, 4, 4])
-        return Scene(points=torch.zeros(0, 3), sdf=distance, sdf_min=-corner, sdf_max=corner, attributes={})
+    def hidden(self, field: torch.Tensor, camera_x: float, body: torch.Tensor) -> float:
+        corner, rays = torch.tensor([4.0, 4, 4]), ray_points(torch.tensor([[camera_x, 0.0, 0]]), body[None])
+        return hidden_share(sample_distance(field, -corner, corner, rays)).item()
 
     @pytest.mark.parametrize(
         ("camera_x", "body_x", "hidden"), [(-3, 2, 1.0), (-3, -1, 0.0), (3, 2, 0.0), (-3, -0.1, 0.0)]
@@ -83,7 +83,7 @@ class TestOcclusion:
         wall = -self.GRID[:, None, None].expand(81, 81, 81)
         body = torch.zeros(6890, 3)
         body[:, 0] = body_x
-        assert occluded_share(self.scene(wall), torch.tensor([camera_x, 0.0, 0]).double(), body) == hidden
+        assert self.hidden(wall, camera_x, body) == hidden
 
     def test_half_a_body_behind_half_a_wall(self) -> None:
         wall = torch.where(self.GRID[None, :, None] < 0, -self.GRID[:, None, None], torch.tensor(1.0)).expand(
@@ -91,7 +91,7 @@ class TestOcclusion:
         )
         body = torch.tensor([2.0, 0, 0]).repeat(6890, 1)
         body[:, 1] = torch.where(torch.arange(6890) % 2 == 0, -1.0, 1)  # vertices looked at: every 53rd
-        assert occluded_share(self.scene(wall), torch.tensor([-3.0, 0, 0]).double(), body) == 0.5
+        assert self.hidden(wall, -3.0, body) == 0.5
 
 
 def test_a_frame_without_a_body_is_refused_by_name(small_world: Path) -> None:
