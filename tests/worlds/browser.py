@@ -35,8 +35,8 @@ class Browser:
     """One tab, driven by Chromium's own protocol over two pipes.
 
     Attributes:
-        requests: addresses of everything that was loaded.
-        complaints: what the console and the page's scripts complained of.
+        requests: addresses of everything that was loaded since a page was opened.
+        complaints: what the console and the page's scripts complained of since then.
     """
 
     def __init__(self, width: int = 1280, height: int = 800) -> None:
@@ -86,7 +86,9 @@ class Browser:
         )
 
     def open(self, path: Path) -> None:
-        """Returns when the page has loaded."""
+        """Returns when the page has loaded; what was noted before is forgotten."""
+        self.requests.clear()
+        self.complaints.clear()
         self._call("Page.navigate", url=path.resolve().as_uri())
         self.wait_for("document.readyState === 'complete'")
 
