@@ -14,6 +14,7 @@ from torch import Tensor
 
 from sahmr.body.fit import SmplFit, fit_smpl
 from sahmr.body.posed import SmplTables
+from sahmr.body.stored import body_columns
 from sahmr.network.precision import Precision, reduced
 from sahmr.network.sahmr import SahmrNet
 from sahmr.structures import Batch, MeshPrediction, RootContact, move_to
@@ -59,10 +60,8 @@ def _table(
 ) -> pa.Table:
     """One row per sample; padding of the contact points is left out."""
     contacts = root_contact.contacts
-    known = {
-        "camera_from_world": batch.camera.camera_from_world.double().numpy(),
-        "joints": (joint_regressor @ mesh.vertices_camera).numpy(),
-    }
+    cameras, vertices = batch.camera.camera_from_world.double().numpy(), mesh.vertices_camera.numpy()
+    known = body_columns(cameras, mesh.root.numpy(), vertices, joint_regressor.numpy())
     if smpl is not None:
         known |= smpl_columns(fit_smpl(smpl, mesh.vertices_camera))
     return prediction_table(
@@ -70,7 +69,7 @@ def _table(
         crop_box=batch.camera.crop_box.numpy(),
         initial_root=root_contact.initial_root.numpy(),
         root=mesh.root.numpy(),
-        vertices=mesh.vertices_camera.numpy(),
+        vertices=vertices,
         contact_count=contacts.mask.sum(dim=1).numpy(),
         contact_points=contacts.xyz_camera[contacts.mask].numpy(),
         contact_parts=contacts.part[contacts.mask].numpy(),

@@ -28,6 +28,10 @@ def test_joints_camera_and_scene_points_are_those_of_the_sample() -> None:
     np.testing.assert_allclose(joints, expected, atol=1e-5)
     cameras = np.array(table.column("camera_from_world").to_pylist()).reshape(-1, 4, 4)
     np.testing.assert_array_equal(cameras, batch.camera.camera_from_world)
+    for name, points in (("root", mesh.root[:, None]), ("vertices", mesh.vertices_camera), ("joints", joints)):
+        there = np.array(table.column(f"{name}_world").to_pylist()).reshape(len(cameras), -1, 3)
+        back = np.einsum("bij,bnj->bni", cameras[:, :3, :3], there) + cameras[:, None, :3, 3]
+        np.testing.assert_allclose(back, points, atol=1e-5)
     assert table.column("smpl_betas").null_count == len(batch.keys)
     for sample in range(len(batch.keys)):
         points = np.array(table.column("scene_points")[sample].as_py()).reshape(-1, 3)
