@@ -15,6 +15,7 @@ from torch import Tensor
 from sahmr.body.fit import SmplFit, fit_smpl
 from sahmr.body.posed import SmplTables
 from sahmr.body.stored import body_columns
+from sahmr.errors import CheckpointError
 from sahmr.network.precision import Precision, reduced
 from sahmr.network.sahmr import SahmrNet
 from sahmr.structures import Batch, MeshPrediction, RootContact, move_to
@@ -40,6 +41,9 @@ def predict_tables(
 
     Yields:
         The rows of ``PREDICTION_SCHEMA`` of one batch, in its order.
+
+    Raises:
+        CheckpointError: if a mesh is not finite; nobody could score it, and tables with such numbers are refused.
     """
     network.eval()
     device = next(network.parameters()).device
@@ -61,6 +65,12 @@ def _table(
     """One row per sample; padding of the contact points is left out."""
     contacts = root_contact.contacts
     cameras, vertices = batch.camera.camera_from_world.double().numpy(), mesh.vertices_camera.numpy()
+    finite = np.isfinite(vertices).all(axis=(1, 2))
+    if not finite.all():
+        raise CheckpointError(
+            f"the network's mesh of {batch.keys[int(finite.argmin())]} has numbers that are not finite; "
+            "predict with precision float32, or with another checkpoint"
+        )
     known = body_columns(cameras, mesh.root.numpy(), vertices, joint_regressor.numpy())
     if smpl is not None:
         known |= smpl_columns(fit_smpl(smpl, mesh.vertices_camera))

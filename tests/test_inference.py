@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from sahmr.errors import CheckpointError
 from sahmr.inference import predict_tables, scene_contact
 from sahmr.network.sahmr import SahmrNet
 from sahmr.network.size import OWN
@@ -41,6 +43,22 @@ def test_joints_camera_and_scene_points_are_those_of_the_sample() -> None:
         contacts = np.array(table.column("contact_points")[sample].as_py()).reshape(-1, 3)
         assert len(contacts) == min(len(touched), TINY.max_contacts)
         assert {tuple(point) for point in contacts} <= {tuple(point) for point in touched}
+
+
+def test_a_mesh_that_is_not_finite_is_told() -> None:
+    topology, batch = make_topology(), make_batch([cloud(300), cloud(60, seed=3)])
+    network = SahmrNet(TINY, OWN, topology)
+
+    def spoil(module: Any, given: Any, out: Any) -> Any:
+        vertices = out[1].vertices_camera.clone()
+        vertices[1, 5, 2] = np.inf
+        return out[0], replace(out[1], vertices_camera=vertices)
+
+    network.register_forward_hook(spoil)
+    with pytest.raises(
+        CheckpointError, match=rf"mesh of {batch.keys[1]} has numbers that are not finite; predict with"
+    ):
+        next(predict_tables(network, [batch], joint_regressor=topology.joint_regressor))
 
 
 def test_probability_is_one_less_that_of_no_contact() -> None:
