@@ -14,6 +14,7 @@ from pipelines.conversion.parallel import Parallel
 from pipelines.manifests import manifest_beside
 from pipelines.stage import log, parse_dataset, stage
 from sahmr.baseline import Means, cameras_of, mean_body, middle_roots
+from sahmr.body.stored import body_columns
 from sahmr.body.topology import load_topology
 from sahmr.errors import ShardError
 from sahmr.files import remove_manifest, write_manifest
@@ -105,10 +106,7 @@ def _predict(means: Means, joint_regressor: Float[Tensor, "17 6890"], keys: Sequ
         contact_count=np.zeros(len(keys), dtype=np.int32),
         contact_points=np.zeros((0, 3), dtype=np.float32),
         contact_parts=np.zeros(0, dtype=np.int32),
-        known={
-            "camera_from_world": camera.camera_from_world.numpy(),
-            "joints": (joint_regressor @ vertices).numpy(),
-        },
+        known=body_columns(camera.camera_from_world.numpy(), roots.numpy(), vertices.numpy(), joint_regressor.numpy()),
     )
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
+from jaxtyping import Int
+from numpy import ndarray
 from tqdm import tqdm
 
 from pipelines.stage import log, stage
@@ -20,7 +20,7 @@ from sahmr.body.posed import smpl_tables
 from sahmr.body.topology import load_topology
 from sahmr.datasets import CARDS, DatasetCard, find_card
 from sahmr.errors import ExportError
-from sahmr.export.bodies import Frame, find_rows, nearest, open_predictions, read_bodies
+from sahmr.export.bodies import Frame, nearest, open_predictions, predicted_keys, read_bodies
 from sahmr.export.meshes import MESH_FORMATS, write_mesh
 from sahmr.export.smpl import write_smpl
 from sahmr.files import is_plain_name, publish_folder
@@ -80,8 +80,7 @@ def run(request: Request, paths: Paths) -> None:
     _check(request, paths)
     table_path = paths.predictions / request.dataset / f"{request.predictor}.parquet"
     table = open_predictions(table_path)
-    asked = f"key {request.key!r}" if request.key is not None else f"sequence {request.sequence!r}"
-    rows = find_rows(table_path, _keys(request, paths), asked)
+    rows = _rows(request, paths, table_path)
     card, faces = find_card(request.dataset), load_topology(paths.bodies).faces.numpy()
     smpl = smpl_tables(load_clean(paths.bodies / SMPL_FILE)) if "npz" in request.formats else None
     keys: list[str] = []
@@ -114,25 +113,26 @@ def _check(request: Request, paths: Paths) -> None:
         raise ExportError(f"--predictor: found {request.predictor!r}, allowed a table's name without .parquet")
 
 
-def _keys(request: Request, paths: Paths) -> list[str]:
-    """Of the person-images that are asked for, whether they were predicted or not.
+def _rows(request: Request, paths: Paths, table: Path) -> Int[ndarray, " rows"]:
+    """Which rows of a predictions table are asked for.
 
     Raises:
-        ExportError: if there is no such sequence.
+        ExportError: if none is; naming the nearest of the keys, or of the sequences, that are there.
     """
-    if request.key is not None:
-        return [request.key]
-    index = read_index(paths.shards / request.dataset).table
-    sequences = index.column("sequence").cast(pa.string())
-    keys: list[str] = index.column("key").filter(pc.equal(sequences, request.sequence)).to_pylist()
-    if not keys:
-        known = pc.unique(sequences).to_pylist()
-        raise ExportError(f"--sequence: found {request.sequence!r}, {nearest(str(request.sequence), known)}")
-    return keys
+    of = predicted_keys(table)
+    option, name = ("--key", request.key) if request.key is not None else ("--sequence", str(request.sequence))
+    if request.key is None:
+        index = read_index(paths.shards / request.dataset).table
+        sequences = dict(zip(*(index.column(each).to_pylist() for each in ("key", "sequence")), strict=True))
+        of = [sequences.get(key, "") for key in of]
+    rows = np.flatnonzero([each == name for each in of])
+    if len(rows) == 0:
+        raise ExportError(f"{option}: found {name!r}, {nearest(name, sorted(set(of)))} that {table} predicts")
+    return rows
 
 
 def _write_meshes(
-    request: Request, folder: Path, card: DatasetCard, key: str, vertices: np.ndarray, faces: np.ndarray
+    request: Request, folder: Path, card: DatasetCard, key: str, vertices: ndarray, faces: ndarray
 ) -> None:
     if not is_plain_name(key) or "/" in key:
         raise ExportError(f"the predictions table has the key {key!r}, which makes no file name; export another table")

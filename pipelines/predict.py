@@ -60,7 +60,7 @@ def run(dataset: str, section: Predict, paths: Paths, parallel: Parallel) -> Non
     """Predict every person-image of a split, in the order of the keys.
 
     Raises:
-        CheckpointError: if the checkpoint is no whole network.
+        CheckpointError: if the checkpoint is no whole network, or predicts what is not finite.
         BodyModelError: if a body's tables, or the model to be fitted, are missing or damaged.
         ShardError, StoreError: if shards or scenes are missing or damaged, or the split has no samples.
     """

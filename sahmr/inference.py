@@ -14,6 +14,8 @@ from torch import Tensor
 
 from sahmr.body.fit import SmplFit, fit_smpl
 from sahmr.body.posed import SmplTables
+from sahmr.body.stored import body_columns
+from sahmr.errors import CheckpointError
 from sahmr.network.precision import Precision, reduced
 from sahmr.network.sahmr import SahmrNet
 from sahmr.structures import Batch, MeshPrediction, RootContact, move_to
@@ -39,6 +41,9 @@ def predict_tables(
 
     Yields:
         The rows of ``PREDICTION_SCHEMA`` of one batch, in its order.
+
+    Raises:
+        CheckpointError: if a mesh is not finite; nobody could score it, and tables with such numbers are refused.
     """
     network.eval()
     device = next(network.parameters()).device
@@ -59,10 +64,14 @@ def _table(
 ) -> pa.Table:
     """One row per sample; padding of the contact points is left out."""
     contacts = root_contact.contacts
-    known = {
-        "camera_from_world": batch.camera.camera_from_world.double().numpy(),
-        "joints": (joint_regressor @ mesh.vertices_camera).numpy(),
-    }
+    cameras, vertices = batch.camera.camera_from_world.double().numpy(), mesh.vertices_camera.numpy()
+    finite = np.isfinite(vertices).all(axis=(1, 2))
+    if not finite.all():
+        raise CheckpointError(
+            f"the network's mesh of {batch.keys[int(finite.argmin())]} has numbers that are not finite; "
+            "predict with precision float32, or with another checkpoint"
+        )
+    known = body_columns(cameras, mesh.root.numpy(), vertices, joint_regressor.numpy())
     if smpl is not None:
         known |= smpl_columns(fit_smpl(smpl, mesh.vertices_camera))
     return prediction_table(
@@ -70,7 +79,7 @@ def _table(
         crop_box=batch.camera.crop_box.numpy(),
         initial_root=root_contact.initial_root.numpy(),
         root=mesh.root.numpy(),
-        vertices=mesh.vertices_camera.numpy(),
+        vertices=vertices,
         contact_count=contacts.mask.sum(dim=1).numpy(),
         contact_points=contacts.xyz_camera[contacts.mask].numpy(),
         contact_parts=contacts.part[contacts.mask].numpy(),

@@ -34,6 +34,9 @@ PREDICTION_SCHEMA = schema(
         column("contact_parts", pa.list_(pa.int32()), note="part id 1..7 of each"),
         column("camera_from_world", _maybe(16, pa.float64()), unit="m", note="row-major 4x4", **_MAY_BE_NULL),
         column("joints", _maybe(17 * 3), unit="m", frame="camera", note="H36M joints, xyz", **_MAY_BE_NULL),
+        column("root_world", _maybe(3), unit="m", frame="world", note="refined root", **_MAY_BE_NULL),
+        column("vertices_world", _maybe(6890 * 3), unit="m", frame="world", note="6890 xyz", **_MAY_BE_NULL),
+        column("joints_world", _maybe(17 * 3), unit="m", frame="world", note="H36M joints, xyz", **_MAY_BE_NULL),
         column("scene_points", pa.list_(pa.float32()), unit="m", frame="camera", note="near the root, xyz, flat",
                **_MAY_BE_EMPTY),
         column("scene_probability", pa.list_(pa.float32()), note="of contact, of each", **_MAY_BE_EMPTY),
@@ -47,7 +50,7 @@ PREDICTION_SCHEMA = schema(
     version="2.1",
     stage="predict baseline",
 )  # fmt: skip
-ROWS_PER_GROUP = 128  # of 84 kB each, and 17 bytes per scene point: what writers and readers hold of such a table
+ROWS_PER_GROUP = 128  # of 170 kB each, and 17 bytes per scene point: what writers and readers hold of such a table
 SPLIT = "sahmr.split"  # metadata of every predictions table: the split it covers
 MAY_BE_UNKNOWN = tuple(field.name for field in PREDICTION_SCHEMA if field.nullable)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from sahmr.errors import CheckpointError
 from sahmr.inference import predict_tables, scene_contact
 from sahmr.network.sahmr import SahmrNet
 from sahmr.network.size import OWN
@@ -28,6 +30,10 @@ def test_joints_camera_and_scene_points_are_those_of_the_sample() -> None:
     np.testing.assert_allclose(joints, expected, atol=1e-5)
     cameras = np.array(table.column("camera_from_world").to_pylist()).reshape(-1, 4, 4)
     np.testing.assert_array_equal(cameras, batch.camera.camera_from_world)
+    for name, points in (("root", mesh.root[:, None]), ("vertices", mesh.vertices_camera), ("joints", joints)):
+        there = np.array(table.column(f"{name}_world").to_pylist()).reshape(len(cameras), -1, 3)
+        back = np.einsum("bij,bnj->bni", cameras[:, :3, :3], there) + cameras[:, None, :3, 3]
+        np.testing.assert_allclose(back, points, atol=1e-5)
     assert table.column("smpl_betas").null_count == len(batch.keys)
     for sample in range(len(batch.keys)):
         points = np.array(table.column("scene_points")[sample].as_py()).reshape(-1, 3)
@@ -37,6 +43,22 @@ def test_joints_camera_and_scene_points_are_those_of_the_sample() -> None:
         contacts = np.array(table.column("contact_points")[sample].as_py()).reshape(-1, 3)
         assert len(contacts) == min(len(touched), TINY.max_contacts)
         assert {tuple(point) for point in contacts} <= {tuple(point) for point in touched}
+
+
+def test_a_mesh_that_is_not_finite_is_told() -> None:
+    topology, batch = make_topology(), make_batch([cloud(300), cloud(60, seed=3)])
+    network = SahmrNet(TINY, OWN, topology)
+
+    def spoil(module: Any, given: Any, out: Any) -> Any:
+        vertices = out[1].vertices_camera.clone()
+        vertices[1, 5, 2] = np.inf
+        return out[0], replace(out[1], vertices_camera=vertices)
+
+    network.register_forward_hook(spoil)
+    with pytest.raises(
+        CheckpointError, match=rf"mesh of {batch.keys[1]} has numbers that are not finite; predict with"
+    ):
+        next(predict_tables(network, [batch], joint_regressor=topology.joint_regressor))
 
 
 def test_probability_is_one_less_that_of_no_contact() -> None:

@@ -56,7 +56,7 @@ def fit_smpl(tables: SmplTables, vertices: Float[Tensor, "bodies 6890 3"]) -> Sm
 
     Args:
         tables: of the model, all of its vertices.
-        vertices: any frame, metres.
+        vertices: any frame, metres, finite.
 
     Returns:
         The fit, float32; a mesh that SMPL cannot make gets the nearest likely body, and its residual says how near.

@@ -10,16 +10,16 @@ from typing import Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import torch
 from jaxtyping import Float, Int
 from numpy import ndarray
 
 from sahmr.body.fit import SmplFit, SmplParams, fit_smpl, move_params
 from sahmr.body.posed import SmplTables
+from sahmr.body.stored import camera_to_world
 from sahmr.dimensions import NUM_VERTICES
 from sahmr.errors import ExportError
-from sahmr.geometry.rigid_numpy import apply_rigid, invert_rigid
+from sahmr.geometry.rigid_numpy import invert_rigid
 from schemas.prediction import PREDICTION_SCHEMA
 from schemas.stored import StoredTable
 
@@ -44,44 +44,21 @@ class PredictedBodies:
     smpl: SmplFit | None
 
 
-def world_vertices(
-    vertices_camera: Float[ndarray, "vertices 3"], camera_from_world: Float[ndarray, "4 4"]
-) -> Float[ndarray, "vertices 3"]:
-    """Camera-frame points of a predictions table in the world frame, metres, float64.
-
-    By the exact inverse, not a transpose: published rotations are rounded to about 1e-5.
-    """
-    return apply_rigid(invert_rigid(camera_from_world.astype(np.float64)), vertices_camera.astype(np.float64))
-
-
 def open_predictions(path: Path) -> StoredTable:
     """The table, for :func:`read_bodies`. Raises SchemaError if it is missing, damaged or no predictions table."""
     return StoredTable(path, PREDICTION_SCHEMA, _COLUMNS)
 
 
-def find_rows(path: Path, keys: Sequence[str], asked: str) -> Int[ndarray, " rows"]:
-    """Which rows of a predictions table are of some person-images, in the order of the table.
-
-    Args:
-        path: of the table.
-        keys: of the person-images.
-        asked: what was asked for, for the error.
-
-    Raises:
-        SchemaError: as :func:`open_predictions`.
-        ExportError: if none is; naming the nearest of the table's keys.
-    """
-    there = StoredTable(path, PREDICTION_SCHEMA, ["key"]).read().column("key")
-    rows = np.flatnonzero(pc.is_in(there, value_set=pa.array(keys, pa.string())).to_numpy(zero_copy_only=False))
-    if len(rows) == 0:
-        raise ExportError(f"{path}: has no prediction of {asked}, {nearest(keys[0], there.to_pylist())}")
-    return rows
+def predicted_keys(path: Path) -> list[str]:
+    """Whose rows a predictions table has, in its order. Raises SchemaError as :func:`open_predictions`."""
+    keys: list[str] = StoredTable(path, PREDICTION_SCHEMA, ["key"]).read().column("key").to_pylist()
+    return keys
 
 
 def nearest(name: str, known: Sequence[str]) -> str:
     """What an error says is allowed where a name is unknown."""
-    near = difflib.get_close_matches(name, known[:20_000], n=3, cutoff=0.3) or sorted(known)[:3]
-    return f"allowed one of {len(known)} such as {', '.join(near)}" if known else "there is none at all"
+    near = difflib.get_close_matches(name, known[:20_000], n=3, cutoff=0.3) or known[:3]
+    return f"allowed one of the {len(known)} (such as {', '.join(near) or 'none'})"
 
 
 def read_bodies(
@@ -110,7 +87,7 @@ def read_bodies(
                     "or export with --frame camera"
                 )
             cameras = _array(found, "camera_from_world").reshape(-1, 4, 4)
-            vertices = np.stack([world_vertices(*each) for each in zip(vertices, cameras, strict=True)])
+            vertices = camera_to_world(cameras, vertices)
             if fit is not None and smpl is not None:
                 inverse = torch.from_numpy(np.stack([invert_rigid(camera) for camera in cameras]))
                 fit = SmplFit(params=move_params(smpl, fit.params, inverse), residual_mm=fit.residual_mm)

@@ -17,8 +17,8 @@ from sahmr.body.fit import fit_smpl
 from sahmr.body.model import SMPL_FILE, BodyModel, load_clean, read_official, write_clean
 from sahmr.body.posed import smpl_tables
 from sahmr.body.skinning import BodyParams, pose_body
+from sahmr.body.stored import body_columns, camera_to_world
 from sahmr.errors import ExportError
-from sahmr.export.bodies import world_vertices
 from sahmr.export.meshes import gltf_from_frame
 from sahmr.files import folder_digest
 from sahmr.inference import smpl_columns
@@ -29,6 +29,7 @@ from tests.worlds import small
 from tests.worlds.bodies import smplx_package
 from tests.worlds.networks import make_topology, write_topology
 
+CAMERAS = np.tile(small.CAMERA_FROM_WORLD, (3, 1, 1))
 KEYS = [f"Room_test_{number:05d}" for number in range(6, 9)]
 
 
@@ -63,11 +64,11 @@ def world(small_world: Path, demo_root: Path, tmp_path_factory: pytest.TempPathF
     official = demo_root / "body_models" / "basicModel_neutral_lbs_10_207_0_v1.0.0.pkl"
     write_clean(folder / "bodies" / SMPL_FILE, "smpl", read_official(official, "smpl", num_betas=10), 10)
     model = load_clean(folder / "bodies" / SMPL_FILE)
-    vertices, camera = camera_bodies(model), np.tile(small.CAMERA_FROM_WORLD, (3, 1, 1))
+    vertices = camera_bodies(model)
     fit = smpl_columns(fit_smpl(smpl_tables(model), torch.from_numpy(vertices)))
     tables = folder / "predictions/rich"
-    write_predictions(tables / "sahmr.parquet", vertices, camera_from_world=camera, **fit)
-    write_predictions(tables / "unfitted.parquet", vertices, camera_from_world=camera)
+    write_predictions(tables / "sahmr.parquet", vertices, camera_from_world=CAMERAS, **fit)
+    write_predictions(tables / "unfitted.parquet", vertices, camera_from_world=CAMERAS)
     write_predictions(tables / "old.parquet", vertices)
     return folder
 
@@ -85,15 +86,23 @@ def expected(world: Path, frame: str) -> np.ndarray:
     vertices = camera_bodies(load_clean(world / "bodies" / SMPL_FILE))
     if frame == "camera":
         return vertices
-    return np.stack([world_vertices(each, small.CAMERA_FROM_WORLD) for each in vertices])
+    return camera_to_world(CAMERAS, vertices)
 
 
-def test_world_vertices_go_back_to_the_camera() -> None:
-    points = np.array([[1.0, 2, 3], [0, 0, 0]])
-    there = world_vertices(points, small.CAMERA_FROM_WORLD)
-    back = there @ small.CAMERA_FROM_WORLD[:3, :3].T + small.CAMERA_FROM_WORLD[:3, 3]
-    np.testing.assert_allclose(back, points, atol=1e-12)
-    assert np.abs(there - points).max() > 0.1
+def test_what_follows_from_a_body_and_its_camera() -> None:
+    """A camera 2 m in front of the world's origin, looking at it, its x the world's -x."""
+    camera = np.array([[[-1.0, 0, 0, 0], [0, 1, 0, 0], [0, 0, -1, 2], [0, 0, 0, 1]]])
+    vertices, regressor = np.zeros((1, 6890, 3)), np.zeros((17, 6890))
+    vertices[0, 7], regressor[3, 7] = (1, 2, 3), 1
+    found = body_columns(camera, np.array([[0.5, 0, 1]]), vertices, regressor)
+    assert found["root_world"].tolist() == [[[-0.5, 0, 1]]]
+    assert found["vertices_world"][0, [0, 7]].tolist() == [[0, 0, 2], [-1, 2, -1]]
+    assert found["joints"][0, 3].tolist() == [1, 2, 3]
+    assert found["joints_world"][0, 3].tolist() == [-1, 2, -1]
+    assert camera_to_world(camera[:0], vertices[:0]).shape == (0, 6890, 3)
+    there = camera_to_world(CAMERAS[:1], np.ones((1, 1, 3)))
+    back = CAMERAS[0, :3, :3] @ there[0, 0] + CAMERAS[0, :3, 3]
+    np.testing.assert_allclose(back, 1, atol=1e-12)
 
 
 @pytest.mark.parametrize("frame", ["world", "camera"])
@@ -144,9 +153,12 @@ def test_one_key_alone_and_equal_bytes(world: Path, tmp_path: Path) -> None:
     ("changes", "message"),
     [
         ({"formats": ("ply", "fbx")}, "--format: found 'fbx', allowed ply, obj, glb, npz"),
-        ({"key": "Room_test_00099"}, r"sahmr\.parquet: has no prediction of key 'Room_test_00099', allowed .* Room_te"),
-        ({"sequence": "Room_tset"}, r"--sequence: found 'Room_tset', allowed one of \d+ such as Room_"),
-        ({"sequence": "Room_train"}, "has no prediction of sequence 'Room_train'"),
+        (
+            {"key": "Room_test_00099"},
+            r"--key: found 'Room_test_00099', allowed one of the 3 .*Room_test_.*sahmr\.parquet pr",
+        ),
+        ({"sequence": "Room_tset"}, r"--sequence: found 'Room_tset', allowed one of the 1 \(such as Room_test\) that"),
+        ({"sequence": "Room_train"}, r"found 'Room_train', allowed one of the 1 \(such as Room_test\) that"),
         ({"predictor": "../sahmr"}, r"--predictor: found '\.\./sahmr', allowed a table's name"),
         ({"predictor": "old"}, "the predictions table has no cameras"),
         ({"output": "."}, r"--output: \. is there already"),

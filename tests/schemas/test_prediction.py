@@ -32,7 +32,7 @@ def more(counts: tuple[int, ...]) -> dict[str, Any]:
     rng = np.random.default_rng(1)
     rows, points = len(counts), sum(counts)
     sizes = {"camera_from_world": 16, "joints": 51, "smpl_betas": 10, "smpl_global_orient": 3, "smpl_body_pose": 69,
-             "smpl_transl": 3}  # fmt: skip
+             "smpl_transl": 3, "root_world": 3, "vertices_world": 6890 * 3, "joints_world": 51}  # fmt: skip
     known = {name: rng.random((rows, size), dtype=np.float32) for name, size in sizes.items()}
     return {
         "known": known | {"smpl_residual_mm": rng.random(rows, dtype=np.float32)},
