@@ -23,7 +23,7 @@ _CELL_M = 0.04  # of the scan's squares, but where it is touched
 _TOUCHED_M = 0.021
 _STRAY_M = 6.0  # a predicted vertex farther from the true body is left where it is but not looked for
 _STEP = 1 / 2048  # metres coordinates are rounded to, so that they pack well
-_NORMAL_STEP, _COLOR_STEP = 1 / 64, 1 / 32
+_NORMAL_STEP, _SHADE_STEP = 1 / 64, 1 / 32
 _DARK = 0.45  # of the light is gone in a shadow
 _AHEAD = np.array([0, 0, 1], dtype=np.float32)
 _DISC_M, _LIFT_M = 0.014, 0.006
@@ -137,13 +137,12 @@ def _scan(
         if len(part.points):
             light = (0.62 + 0.38 * part.openness) * (1 - _DARK * shadow(part.points, bodies, lamp))
             away = np.linalg.norm(part.points - tile.true.mean(axis=0), axis=1)
-            fade = np.clip((away - _FADE_M) / (_RADIUS_M - _FADE_M), 0, 1)[:, None]
-            colors = (np.array(color) * light[:, None] * (1 - fade) + np.array(PAPER) * fade) / 255
+            fade = np.clip((away - _FADE_M) / (_RADIUS_M - _FADE_M), 0, 1)
+            light, fade = (np.round(share / _SHADE_STEP)[:, None] * _SHADE_STEP for share in (light, fade))
+            colors = (np.array(color) * light * (1 - fade) + np.array(PAPER) * fade) / 255
             mesh = scene.create_mesh(name, layer_id=LAYERS[0], shared_color=np.ones(3))
             mesh.add_mesh_with_normals(*_square(pitch * 0.64))
-            mesh.enable_instancing(
-                *_instances(part, view, turn), np.float32(np.round(colors / _COLOR_STEP) * _COLOR_STEP)
-            )
+            mesh.enable_instancing(*_instances(part, view, turn), colors.astype(np.float32))
             found.append(mesh)
     return found
 
