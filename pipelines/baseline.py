@@ -7,11 +7,14 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from jaxtyping import Float
+from torch import Tensor
 
 from pipelines.conversion.parallel import Parallel
 from pipelines.manifests import manifest_beside
 from pipelines.stage import log, parse_dataset, stage
 from sahmr.baseline import Means, cameras_of, mean_body, middle_roots
+from sahmr.body.stored import body_columns
 from sahmr.body.topology import load_topology
 from sahmr.errors import ShardError
 from sahmr.files import remove_manifest, write_manifest
@@ -63,13 +66,15 @@ def run(dataset: str, section: Baseline, paths: Paths, parallel: Parallel) -> No
         found = sorted(pc.unique(entries.column("split").cast(pa.string())).to_pylist())
         raise ShardError(f"{folder}: no samples of split '{section.split}', the index has {found}; choose one of these")
     reader = ShardReader(folder)
-    means = mean_body(map(reader.geometry, training), load_topology(paths.bodies).joint_regressor)
+    regressor = load_topology(paths.bodies).joint_regressor
+    means = mean_body(map(reader.geometry, training), regressor)
     path = paths.predictions / dataset / "baseline.parquet"
     extra = {SPLIT: section.split}
     with table_writer(path, PREDICTION_SCHEMA, extra=extra, rows_per_group=ROWS_PER_GROUP) as writer:
         for rows in _runs(chosen) if means is not None else ():
             assert means is not None
-            writer.write(_predict(means, [entry.key for entry in rows], cameras_of(map(reader.geometry, rows))))
+            keys = [entry.key for entry in rows]
+            writer.write(_predict(means, regressor, keys, cameras_of(map(reader.geometry, rows))))
         remove_manifest(manifest_beside(path))
     write_manifest(manifest_beside(path), [path.name], stage="baseline", dataset=dataset)
     if means is None:
@@ -88,18 +93,20 @@ def _runs(entries: Rows[ShardEntry]) -> Iterator[Rows[ShardEntry]]:
         yield entries[start : start + ROWS_PER_GROUP]
 
 
-def _predict(means: Means, keys: Sequence[str], camera: Camera) -> pa.Table:
+def _predict(means: Means, joint_regressor: Float[Tensor, "17 6890"], keys: Sequence[str], camera: Camera) -> pa.Table:
     """The mean mesh on the ray through each crop's middle, touching nothing."""
     roots = middle_roots(means.scaled_depth, camera).float()
+    vertices = means.mesh.float() + roots[:, None]
     return prediction_table(
         keys,
         crop_box=camera.crop_box.numpy(),
         initial_root=roots.numpy(),
         root=roots.numpy(),
-        vertices=(means.mesh.float() + roots[:, None]).numpy(),
+        vertices=vertices.numpy(),
         contact_count=np.zeros(len(keys), dtype=np.int32),
         contact_points=np.zeros((0, 3), dtype=np.float32),
         contact_parts=np.zeros(0, dtype=np.int32),
+        known=body_columns(camera.camera_from_world.numpy(), roots.numpy(), vertices.numpy(), joint_regressor.numpy()),
     )
 
 

@@ -30,7 +30,7 @@ class Bodies:
 
 
 def write_models(files: BodyFiles, folder: Path, params: Bodies) -> int:
-    """Write ``SMPLX_*.npz`` and, where present, ``SMPLH_*.npz``; returns how many."""
+    """Write ``SMPLX_*.npz`` and, where present, ``SMPLH_*.npz``, but not SMPL; returns how many."""
     models = [("smplx", gender, path) for gender, path in files.smplx.items()]
     models += [("smplh", gender, path) for gender, path in files.smplh.items()]
     for kind, gender, path in models:
@@ -50,12 +50,13 @@ def run(settings: Bodies, paths: Paths) -> None:
         count = write_models(files, folder, settings)
         write_transfer(folder / TRANSFER_FILE, read_transfer(files.transfer))
         arrays = read_official(files.smpl_neutral, "smpl", num_betas=settings.num_betas)
+        write_clean(clean_path(folder, "smpl", "neutral"), "smpl", arrays, settings.num_betas)
         neutral = body_model(arrays, "smpl", settings.num_betas)
         write_topology(
             folder, neutral, regressor=files.joint_regressor, downsampling=files.downsampling, parts=files.parts
         )
         write_manifest(folder / MANIFEST_NAME, stage="bodies", dataset=None)
-    log.info("bodies: %d models, transfer matrix and topology -> %s", count, paths.bodies)
+    log.info("bodies: %d models, transfer matrix and topology -> %s", count + 1, paths.bodies)
 
 
 @stage

@@ -11,29 +11,37 @@ from typing import Annotated
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from jaxtyping import Float
 from numpy import ndarray
 from tqdm import tqdm
 
 from pipelines.conversion.parallel import Parallel
 from pipelines.manifests import manifest_beside
 from pipelines.stage import log, parse_dataset, stage
+from pipelines.truths import Tables, tile_of
 from sahmr.batches.dataset import SampleDataset
-from sahmr.body.topology import load_topology
-from sahmr.datasets import DatasetCard, find_card
 from sahmr.errors import ShardError
 from sahmr.files import publish_text, remove_manifest, write_manifest
-from sahmr.report.panels import SCENE_RADIUS_M, Tile
+from sahmr.report.panels import Tile
 from sahmr.report.sheet import choose, draw_sheet
-from sahmr.report.surfels import surfels_near
-from sahmr.scores.body import mesh_edges
-from sahmr.scores.evaluation import Predicted, Predictions, find_predictions, missing_truth, read_predictions, score
-from sahmr.scores.summary import add_scores, sequence_csv, summarise
-from sahmr.scores.truth import Truth, find_truth
+from sahmr.scores.breakdown import break_down, to_text
+from sahmr.scores.evaluation import Scored
+from sahmr.scores.predictions import (
+    ORACLES,
+    Predictions,
+    find_predictions,
+    missing_truth,
+    read_predictions,
+)
+from sahmr.scores.provenance import describe_scores
+from sahmr.scores.summary import Tally, sequence_csv, summarise
+from sahmr.scores.truth import require_truths
 from sahmr.settings import Between, Paths, Split, load_section, settings
-from sahmr.structures import BodyTopology, Sample
+from schemas.fields import from_table
 from schemas.metric import METRIC_SCHEMA, MetricRecord
-from schemas.tables_write import ROWS_PER_GROUP, TableWriter, table_writer, to_table
+from schemas.tables_write import table_writer
+
+BATCH = 48  # images scored at once: 60 MB; cannot change a score
+_ADDED = 1024  # images added up at a time: sums round as this number pleases, and must not as BATCH does
 
 
 @settings
@@ -51,7 +59,7 @@ class Evaluate:
 
 @stage
 def main(argv: Sequence[str] | None = None) -> None:
-    """Write scores per frame, their means, means per sequence, and the picture."""
+    """Write scores per frame, their means, what lies behind these, and the picture."""
     dataset = parse_dataset(argv, what=__doc__ or "")
     run(dataset, load_section("evaluate", Evaluate), load_section("paths", Paths), load_section("parallel", Parallel))
 
@@ -78,18 +86,33 @@ def run(dataset: str, section: Evaluate, paths: Paths, parallel: Parallel) -> No
     if not pc.all(has_body).as_py():
         bodiless = samples.entries.table.column("key").filter(pc.invert(has_body)).to_pylist()
         raise missing_truth(bodiless, source=str(paths.shards / dataset))
-    topology, first, scores = load_topology(paths.bodies), predictors[0], paths.scores / f"{dataset}.parquet"
-    card, errors = find_card(dataset), np.zeros(len(samples))
+    require_truths(samples.reader, samples.entries, samples.scenes)
+    tables, scores, reports = Tables(samples, dataset, paths), paths.scores / f"{dataset}.parquet", paths.reports
+    names = (*(each.predictor for each in predictors), *ORACLES)
+    tally, errors, parts = Tally(names), np.zeros(len(samples)), _no_parts(names)
     with table_writer(scores, METRIC_SCHEMA) as writer:
-        sums = add_scores(_written(writer, _score(samples, predictors, topology, card), errors))
+        for table in _chunks(_score(tables, predictors, parts), _ADDED * len(names)):
+            start = writer.rows // len(names)
+            errors[start : start + len(table) // len(names)] = table.column("global_mpjpe_mm").to_numpy()[:: len(names)]
+            writer.write(table)
+            tally.add(table)
         chosen = choose(errors, section.sheet_frames)
-        _draw(samples, first, topology, card, chosen, paths.reports / f"{dataset}_sheet.png")
+        _draw(tables, predictors[0], chosen, reports / f"{dataset}_sheet.png")
         remove_manifest(manifest_beside(scores))
     write_manifest(manifest_beside(scores), [scores.name], stage="evaluate", dataset=dataset)
-    summary = summarise(sums)
-    publish_text(paths.reports / f"{dataset}_plot.csv", sequence_csv(sums))
-    publish_text(paths.reports / f"{dataset}_metrics.json", json.dumps(summary, indent=2) + "\n")
-    means = (f"{each.predictor} {summary[each.predictor]['global_mpjpe_mm']:.1f} mm" for each in predictors)
+    summary = summarise(tally.cells())
+    summary["about"] = describe_scores(
+        predictors,
+        section.split,
+        shards=paths.shards / dataset,
+        scenes=manifest_beside(paths.scenes / f"{dataset}.zarr"),
+        bodies=paths.bodies,
+        counts=reports / f"frame_counts_{dataset}.json",
+    )
+    publish_text(reports / f"{dataset}_plot.csv", sequence_csv(tally.cells()))
+    publish_text(reports / f"{dataset}_breakdown.json", to_text(break_down(tally, parts)) + "\n")
+    publish_text(reports / f"{dataset}_metrics.json", json.dumps(summary, indent=2) + "\n")
+    means = (f"{name} {summary[name]['global_mpjpe_mm']:.1f} mm" for name in names)
     log.info("evaluate %s: %d person-images; G-MPJPE: %s", dataset, len(samples), ", ".join(means))
 
 
@@ -103,80 +126,53 @@ def _read(samples: SampleDataset, section: Evaluate, folder: Path) -> Iterator[P
             log.info("evaluate: %s has no rows and is left out", path)
 
 
-def _score(
-    samples: SampleDataset, predictors: Sequence[Predictions], topology: BodyTopology, card: DatasetCard
-) -> Iterator[list[MetricRecord]]:
-    """Frame after frame, each predictor's row in the order of the predictors."""
-    edges = mesh_edges(topology.faces)
-    for number, entry in enumerate(tqdm(samples.entries, desc="evaluate", disable=None)):
-        predicted = {each.predictor: each.of(number) for each in predictors}
-        truth = find_truth(samples.reader.geometry(entry), entry, samples.scenes, topology.part_full, card)
-        yield score(predicted, truth, topology.joint_regressor, edges)
+def _no_parts(names: Sequence[str]) -> dict[str, ndarray]:
+    return {name: np.zeros((7, 4), dtype=np.int64) for name in names}
 
 
-def _written(
-    writer: TableWriter, frames: Iterator[list[MetricRecord]], errors: Float[ndarray, " images"]
-) -> Iterator[pa.Table]:
-    """Write scores, some thousand rows at a time, and pass them on; of all is kept the first predictor's G-MPJPE."""
-    waiting: list[MetricRecord] = []
-    for number, records in enumerate(frames):
-        errors[number] = records[0].global_mpjpe_mm
-        waiting += records
-        if len(waiting) >= ROWS_PER_GROUP:
-            yield _write(writer, waiting)
-            waiting = []
-    if waiting:
-        yield _write(writer, waiting)
+def _score(tables: Tables, predictors: Sequence[Predictions], parts: dict[str, ndarray]) -> Iterator[pa.Table]:
+    """Rows of image after image; contact points are added to ``parts``."""
+    with tqdm(total=len(tables.samples), desc="evaluate", disable=None) as bar:
+        for start in range(0, len(tables.samples), BATCH):
+            numbers = range(start, min(start + BATCH, len(tables.samples)))
+            scored = _of_images(tables, predictors, numbers)
+            for name, count in scored.parts.items():
+                parts[name] += count
+            yield scored.table
+            bar.update(len(numbers))
 
 
-def _write(writer: TableWriter, records: Sequence[MetricRecord]) -> pa.Table:
-    table = to_table(records, METRIC_SCHEMA)
-    writer.write(table)
-    return table
+def _of_images(tables: Tables, predictors: Sequence[Predictions], numbers: Sequence[int]) -> Scored:
+    truths = [tables.truth(number) for number in numbers]
+    return tables.scorer.score({each.predictor: each.of(numbers) for each in predictors}, truths)
 
 
-def _draw(
-    samples: SampleDataset,
-    predictions: Predictions,
-    topology: BodyTopology,
-    card: DatasetCard,
-    chosen: dict[str, list[int]],
-    path: Path,
-) -> None:
+def _chunks(tables: Iterator[pa.Table], rows: int) -> Iterator[pa.Table]:
+    """The same rows in tables of one length, the last one perhaps shorter."""
+    waiting: list[pa.Table] = []
+    for table in tables:
+        waiting.append(table)
+        while sum(map(len, waiting)) >= rows:
+            joined = pa.concat_tables(waiting)
+            yield joined.slice(0, rows).combine_chunks()
+            waiting = [joined.slice(rows)]
+    if sum(map(len, waiting)):
+        yield pa.concat_tables(waiting).combine_chunks()
+
+
+def _draw(tables: Tables, predictions: Predictions, chosen: dict[str, list[int]], path: Path) -> None:
     """The picture of some images, whose scores are computed again: only their errors were kept."""
-    total = f"of {len(samples)} images by G-MPJPE"
+    total, samples = f"of {len(tables.samples)} images by G-MPJPE", tables.samples
     groups = [(f"{name.capitalize()}: {len(numbers)} {total}", len(numbers)) for name, numbers in chosen.items()]
-    edges = mesh_edges(topology.faces)
 
     def tiles() -> Iterator[Tile]:
         for number in chain.from_iterable(chosen.values()):
-            entry, predicted = samples.entries[number], predictions.of(number)
-            truth = find_truth(samples.reader.geometry(entry), entry, samples.scenes, topology.part_full, card)
-            (record,) = score({predictions.predictor: predicted}, truth, topology.joint_regressor, edges)
-            yield _tile(samples[number], truth, predicted, record)
+            predicted, truth = predictions.of([number]), tables.truth(number)
+            scored = tables.scorer.score({predictions.predictor: predicted}, [truth])
+            yield tile_of(samples[number], truth, predicted, from_table(scored.table, MetricRecord)[0])
 
-    title = f"{card.title}, split {samples.split}: predictions of {predictions.predictor}"
-    draw_sheet(groups, tiles(), topology.faces.numpy(), path, title=title)
-
-
-def _tile(sample: Sample, truth: Truth, predicted: Predicted, scores: MetricRecord) -> Tile:
-    assert sample.vertices_camera is not None  # it was scored
-    true, camera_from_world = sample.vertices_camera.double().numpy(), truth.frame.camera_from_world
-    contacts = np.zeros((0, 3)) if predicted.contacts is None else predicted.contacts.double().numpy()
-    return Tile(
-        caption=(
-            f"{sample.key}   G-MPJPE {scores.global_mpjpe_mm:.0f} mm, MPJPE {scores.mpjpe_mm:.0f} mm, {scores.posture}"
-        ),
-        image=sample.image.permute(1, 2, 0).numpy(),
-        intrinsics=sample.intrinsics.double().numpy(),
-        crop_box=sample.crop_box.double().numpy(),
-        true=true,
-        predicted=predicted.mesh.double().numpy(),
-        up=np.einsum("ij,j->i", camera_from_world[:3, :3], truth.up.numpy()),
-        scene=surfels_near(truth.scene, camera_from_world, true.mean(axis=0), SCENE_RADIUS_M),
-        contacts=contacts,
-        true_contacts=truth.contacts.double().numpy(),
-    )
+    title = f"{tables.card.title}, split {samples.split}: predictions of {predictions.predictor}"
+    draw_sheet(groups, tiles(), tables.topology.faces.numpy(), path, title=title)
 
 
 if __name__ == "__main__":

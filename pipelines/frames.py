@@ -21,6 +21,7 @@ from pipelines.conversion.parallel import Parallel
 from pipelines.conversion.pieces import Conversion, Made, Planned, quarantine
 from pipelines.manifests import manifest_beside
 from pipelines.stage import log, parse_dataset, stage
+from sahmr.body.model import SMPL_FILE
 from sahmr.errors import RawDataError
 from sahmr.files import (
     MANIFEST_NAME,
@@ -77,7 +78,10 @@ def plan_pieces(reader: Reader, tasks: Sequence[BodyTask], bodies: Path) -> list
         tasks: in the order of their keys.
         bodies: output folder of the stage ``bodies``.
     """
-    context = folder_digest(bodies, without=MANIFEST_NAME), [file_sha256(path) for path in reader.shared_files()]
+    context = (
+        folder_digest(bodies, without=(MANIFEST_NAME, SMPL_FILE)),
+        [file_sha256(path) for path in reader.shared_files()],
+    )
     by_sequence = sorted(tasks, key=lambda task: (task.split, task.sequence))
     planned = []
     for _, group in groupby(by_sequence, key=lambda task: (task.split, task.sequence)):

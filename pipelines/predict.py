@@ -13,11 +13,13 @@ from pipelines.manifests import manifest_beside
 from pipelines.stage import log, parse_dataset, stage
 from sahmr.batches.dataset import SampleDataset
 from sahmr.batches.loader import make_loader
+from sahmr.body.model import SMPL_FILE, load_clean
+from sahmr.body.posed import smpl_tables
 from sahmr.body.topology import load_topology
 from sahmr.files import file_sha256, remove_manifest, write_manifest
 from sahmr.inference import predict_tables
 from sahmr.network.precision import Precision
-from sahmr.settings import Between, ModelFile, Paths, Split, load_section, settings
+from sahmr.settings import Between, Flag, ModelFile, Paths, Split, load_section, settings
 from sahmr.training.build import prepare_torch
 from sahmr.training.checkpoint import behaviour_values, read_checkpoint
 from sahmr.training.restore import network_of
@@ -36,6 +38,7 @@ class Predict:
         batch_size: as usual; changes the last bits of a prediction at most.
         sparse_backend: which code runs the sparse convolutions.
         precision: bfloat16 is meant for GPUs; what it costs in accuracy: docs/speed.md.
+        fit_smpl: whether SMPL parameters are fitted to the predicted vertices, some 40 a second and thread.
     """
 
     checkpoint: ModelFile
@@ -43,6 +46,7 @@ class Predict:
     batch_size: Annotated[int, Between(1, 1024)]
     sparse_backend: Literal["native", "torchsparse", "auto"]
     precision: Precision
+    fit_smpl: Flag
 
 
 @stage
@@ -56,35 +60,40 @@ def run(dataset: str, section: Predict, paths: Paths, parallel: Parallel) -> Non
     """Predict every person-image of a split, in the order of the keys.
 
     Raises:
-        CheckpointError: if the checkpoint is no whole network.
+        CheckpointError: if the checkpoint is no whole network, or predicts what is not finite.
+        BodyModelError: if a body's tables, or the model to be fitted, are missing or damaged.
         ShardError, StoreError: if shards or scenes are missing or damaged, or the split has no samples.
     """
     device = prepare_torch(parallel.threads)
     file = paths.model(section.checkpoint, "predict.checkpoint")
     checkpoint = read_checkpoint(file)
-    network = network_of(checkpoint, load_topology(paths.bodies), backend=section.sparse_backend, source=str(file)).to(
-        device
-    )
-    behaviour = ", ".join(f"{name} {value}" for name, value in behaviour_values(checkpoint.behaviour).items())
+    topology = load_topology(paths.bodies)
+    smpl = smpl_tables(load_clean(paths.bodies / SMPL_FILE)) if section.fit_smpl else None
+    network = network_of(checkpoint, topology, backend=section.sparse_backend, source=str(file)).to(device)
+    switches = {name: str(value) for name, value in behaviour_values(checkpoint.behaviour).items()}
     log.info(
         "predict %s: %s, stage %s, size %s; %s",
         dataset,
         file,
         checkpoint.stage,
         checkpoint.size,
-        behaviour,
+        ", ".join(f"{name} {value}" for name, value in switches.items()),
     )
     samples = SampleDataset(paths.shards / dataset, paths.scenes / f"{dataset}.zarr", section.split)
     loader = make_loader(samples, batch_size=section.batch_size, num_workers=parallel.loaders)
     bar = tqdm(loader, desc=f"predict {dataset}", unit="batch", disable=None)
     extra = {
         SPLIT: section.split,
+        "sahmr.checkpoint": file.name,
         "sahmr.checkpoint_sha256": file_sha256(file),
+        "sahmr.checkpoint_stage": checkpoint.stage,
         "sahmr.precision": section.precision,
+        **{f"sahmr.{name}": value for name, value in switches.items()},
     }
     path, contacts, without = paths.predictions / dataset / "sahmr.parquet", 0, 0
     with table_writer(path, PREDICTION_SCHEMA, extra=extra, rows_per_group=ROWS_PER_GROUP) as writer:
-        for table in predict_tables(network, bar, section.precision):
+        regressor = topology.joint_regressor
+        for table in predict_tables(network, bar, section.precision, joint_regressor=regressor, smpl=smpl):
             writer.write(table)
             contacts += pc.sum(table.column("contact_count")).as_py()
             without += pc.sum(pc.equal(table.column("contact_count"), 0)).as_py()

@@ -27,6 +27,7 @@ _COLUMNS = (  # of the summary; title, unit, digits
     ("contact_precision_ratio", "contact", "precis.", 2),
     ("contact_recall_ratio", "points", "recall", 2),
 )
+_OTHERS = ("improvement_percent", "about")  # of what stands beside the predictors' means
 
 
 @stage
@@ -41,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def score_lines(datasets: Sequence[str], reports: Path) -> list[str]:
-    """One line per data set and predictor, means over its test images; a data set without scores says so.
+    """One line per data set and predictor or oracle, means over its test images; a data set without scores says so.
 
     Raises:
         SchemaError: if a summary is not what ``evaluate`` writes.
@@ -58,7 +59,12 @@ def score_lines(datasets: Sequence[str], reports: Path) -> list[str]:
 
 def file_lines(datasets: Sequence[str], reports: Path) -> list[str]:
     """Where the pictures and the catalog are, as far as they exist."""
-    named = {f"{dataset}_sheet.png": f"{dataset}: images, truth and prediction" for dataset in datasets}
+    named = {f"{dataset}/index.html": f"{dataset}: scores, charts, images in 3D" for dataset in datasets}
+    named |= {f"{dataset}_sheet.png": f"{dataset}: images, truth and prediction" for dataset in datasets}
+    named |= {
+        f"{dataset}_breakdown.json": f"{dataset}: 95 % intervals, differences between predictors, groups of images"
+        for dataset in datasets
+    }
     named["catalog.md"] = "everything made: rows, bytes, sha256"
     return [f"{reports / name}  {what}" for name, what in named.items() if (reports / name).is_file()]
 
@@ -67,7 +73,7 @@ def _of_dataset(dataset: str, path: Path) -> Iterator[str]:
     try:
         summary = json.loads(path.read_text(encoding="utf-8"))
         for predictor, means in summary.items():
-            if predictor != "improvement_percent":
+            if predictor not in _OTHERS:
                 yield _line(dataset, predictor, [_number(means[name], digits) for name, _, _, digits in _COLUMNS])
     except (ValueError, KeyError, TypeError, AttributeError) as problem:
         raise SchemaError(
@@ -83,7 +89,7 @@ def _number(value: float | None, digits: int) -> str:
 def _line(dataset: str, predictor: str, cells: Sequence[str]) -> str:
     label = f"{dataset} {predictor}"
     padded = (f"{cell:>{max(9, len(title) + 2)}}" for cell, (_, title, _, _) in zip(cells, _COLUMNS, strict=True))
-    return f"{label[:15]:<16}" + "".join(padded)  # 100 characters
+    return f"{label[:16]:<17}" + "".join(padded)  # 100 characters
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ CLASSES = {  # module:class; named and not imported, so that only who asks for a
     "predict": "pipelines.predict:Predict",
     "baseline": "pipelines.baseline:Baseline",
     "evaluate": "pipelines.evaluate:Evaluate",
+    "report": "pipelines.report:ReportPage",
 }
 
 

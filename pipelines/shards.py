@@ -23,6 +23,7 @@ from pipelines.conversion.lock import one_at_a_time
 from pipelines.conversion.parallel import Parallel
 from pipelines.conversion.pieces import Conversion, Made, Planned, quarantine
 from pipelines.stage import log, parse_dataset, stage
+from sahmr.body.model import SMPL_FILE
 from sahmr.errors import RawDataError
 from sahmr.files import MANIFEST_NAME, file_sha256, folder_digest, publish_folder, write_manifest
 from sahmr.raw import raw_root
@@ -146,7 +147,10 @@ def run(dataset: str, settings: Shards, paths: Paths, parallel: Parallel, *, raw
     reader = open_reader(dataset, root, bodies=bodies)
     reads = (root, bodies, table.parent)
     work = Conversion("shards", VERSION, dataset, settings, paths, reads=reads, workers=parallel.workers)
-    context = [folder_digest(bodies, without=MANIFEST_NAME), [file_sha256(path) for path in reader.shared_files()]]
+    context = [
+        folder_digest(bodies, without=(MANIFEST_NAME, SMPL_FILE)),
+        [file_sha256(path) for path in reader.shared_files()],
+    ]
     planned = [Planned(item=plan, inputs=[context, *piece_inputs(plan)]) for plan in plans]
     receipts = work.run(planned, partial(write_planned, reader=reader, settings=settings), unit="shard")
     made = [(*plan, receipt) for plan, receipt in zip(dealt, receipts, strict=True) if receipt is not None]

@@ -35,3 +35,7 @@ class SettingsError(SahmrError):
 
 class CheckpointError(SahmrError):
     """A checkpoint does not fit the network it is meant for."""
+
+
+class ExportError(SahmrError):
+    """Predictions cannot be exported as asked: unknown names, or an output that is in the way."""

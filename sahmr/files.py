@@ -97,14 +97,15 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def folder_digest(folder: Path, *, without: str = "") -> str:
+def folder_digest(folder: Path, *, without: tuple[str, ...] = ()) -> str:
     """SHA-256, hexadecimal, of the listing of a folder's files as ``sha256sum`` would print it.
 
     Args:
         folder: with all below it.
-        without: name of a file in it that does not count, such as a manifest, which says the same over again.
+        without: names of files in it that do not count, such as a manifest, which says the same over again.
     """
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / without)
+    left_out = {folder / name for name in without}
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path not in left_out)
     lines = (f"{file_sha256(path)}  {path.relative_to(folder).as_posix()}\n" for path in files)
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 

@@ -8,8 +8,28 @@ from torch import Tensor
 
 from sahmr.dimensions import NUM_PARTS
 from sahmr.geometry.procrustes import align_similarity
+from sahmr.geometry.tree_sum import tree_sum
 
 _MM = 1000.0  # metres to millimetres
+
+
+def regress_joints(
+    joint_regressor: Float[Tensor, "joints vertices"], vertices: Float[Tensor, "batch vertices 3"]
+) -> Float[Tensor, "batch joints 3"]:
+    """Joints of meshes in the regressor's type; their bits do not depend on the batch a mesh is in.
+
+    Args:
+        joint_regressor: weights, of which few are not 0.
+        vertices: any frame, metres.
+    """
+    joint, vertex = joint_regressor.nonzero(as_tuple=True)  # joint by joint
+    count = torch.bincount(joint, minlength=len(joint_regressor))
+    place = torch.arange(len(joint), device=joint.device) - (count.cumsum(0) - count)[joint]
+    index = joint.new_zeros(len(count), max(1, int(count.max())))
+    weight = joint_regressor.new_zeros(index.shape)
+    index[joint, place], weight[joint, place] = vertex, joint_regressor[joint, vertex]
+    parts = vertices.transpose(1, 2).index_select(2, index.flatten())
+    return tree_sum(parts.view(len(vertices), 3, *index.shape) * weight).transpose(1, 2)  # of [batch, 3, joints, most]
 
 
 def mesh_errors(
@@ -18,17 +38,34 @@ def mesh_errors(
     joint_regressor: Float[Tensor, "17 6890"],
     joints: tuple[int, ...],
 ) -> dict[str, Float[Tensor, " batch"]]:
-    """``global_mpjpe_mm global_mpve_mm mpjpe_mm mpve_mm pa_mpjpe_mm``.
+    """Errors of vertices and joints; see :func:`pose_errors`.
 
     Args:
         predicted, true: vertices in one common frame (world or camera: distances do not depend on it), metres.
         joint_regressor: H36M regressor, row 0 the pelvis that the non-global errors are aligned by.
         joints: which of its rows are compared.
+    """
+    predicted_joints, true_joints = (regress_joints(joint_regressor, mesh) for mesh in (predicted, true))
+    return pose_errors(predicted, true, predicted_joints, true_joints, joints)
+
+
+def pose_errors(
+    predicted: Float[Tensor, "batch 6890 3"],
+    true: Float[Tensor, "batch 6890 3"],
+    predicted_joints: Float[Tensor, "batch 17 3"],
+    true_joints: Float[Tensor, "batch 17 3"],
+    joints: tuple[int, ...],
+) -> dict[str, Float[Tensor, " batch"]]:
+    """``global_mpjpe_mm global_mpve_mm mpjpe_mm mpve_mm pa_mpjpe_mm``.
+
+    Args:
+        predicted, true: vertices in one common frame, metres; fastest where an axis lies in one piece, as in
+            ``axes.transpose(1, 2)``.
+        predicted_joints, true_joints: what the H36M regressor makes of them, row 0 the pelvis.
+        joints: which of these rows are compared.
 
     Source: the reference's evaluation script; PA-MPJPE from its validator.
     """
-    predicted_joints = torch.einsum("jv,bvc->bjc", joint_regressor, predicted)  # [batch, 17, 3]
-    true_joints = torch.einsum("jv,bvc->bjc", joint_regressor, true)
     shift = true_joints[:, :1] - predicted_joints[:, :1]  # [batch, 1, 3]
     rows = list(joints)
     chosen, goal = predicted_joints[:, rows], true_joints[:, rows]
@@ -36,7 +73,7 @@ def mesh_errors(
         "global_mpjpe_mm": mean_distance_mm(chosen, goal),
         "global_mpve_mm": mean_distance_mm(predicted, true),
         "mpjpe_mm": mean_distance_mm(chosen + shift, goal),
-        "mpve_mm": mean_distance_mm(predicted + shift, true),
+        "mpve_mm": mean_distance_mm(predicted + shift.to(predicted), true),
         "pa_mpjpe_mm": mean_distance_mm(align_similarity(chosen, goal), goal),
     }
 
@@ -54,12 +91,12 @@ def scene_errors(
     Source: PenE and ConFE of the reference's evaluation script: sums over the vertices, in metres.
     """
     depth = distance.clamp(max=0).abs()  # [batch, 6890]
-    penetration = depth.sum(dim=1)
+    penetration = tree_sum(depth)
     return {
         "penetration_m": penetration,
-        "contact_m": torch.where(contact, distance.abs(), depth).sum(dim=1),
+        "contact_m": tree_sum(torch.where(contact, distance.abs(), depth)),
         "penetration_mean_mm": penetration / distance.shape[1] * _MM,
-        "penetrating_ratio": (distance < 0).float().mean(dim=1),
+        "penetrating_ratio": (distance < 0).sum(dim=1).to(distance.dtype) / distance.shape[1],
     }
 
 
@@ -67,14 +104,18 @@ def mean_distance_mm(
     predicted: Float[Tensor, "batch points 3"], true: Float[Tensor, "batch points 3"]
 ) -> Float[Tensor, " batch"]:
     """Mean Euclidean distance of corresponding points, metres in, millimetres out."""
-    distance: Tensor = (predicted - true).norm(dim=2)
-    return distance.mean(dim=1) * _MM
+    return tree_sum(_length(predicted - true)) / predicted.shape[1] * _MM
 
 
 def root_errors(predicted: Float[Tensor, "batch 3"], true: Float[Tensor, "batch 3"]) -> Float[Tensor, " batch"]:
     """Distance of two roots, metres in, millimetres out."""
-    distance: Tensor = (predicted - true).norm(dim=1)
-    return distance * _MM
+    return _length(predicted - true) * _MM
+
+
+def _length(vectors: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch"]:
+    x, y, z = (vectors * vectors).unbind(dim=-1)
+    length: Tensor = (x + y + z).sqrt()
+    return length
 
 
 def cell_errors(predicted: Int[Tensor, "batch 2"], true: Int[Tensor, "batch 2"]) -> Float[Tensor, " batch"]:

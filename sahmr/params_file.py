@@ -17,7 +17,7 @@ from sahmr.errors import SettingsError
 
 SECTIONS = (
     "raw", "paths", "parallel", "demo", "bodies", "frames", "scenes", "shards", "verify", "network", "train_rcnet",
-    "train_sahmr", "predict", "baseline", "evaluate",
+    "train_sahmr", "predict", "baseline", "evaluate", "report",
 )  # fmt: skip
 _BY_DATASET = ("raw", "frames")  # sections whose keys are names of datasets
 

@@ -166,6 +166,8 @@ class RootContact:
         initial_root: un-projected root r.
         anchor_root: the root the region of interest was built round: ``initial_root``, or in training its
             noisy ground-truth substitute.
+        points: scene points near the root; ``sample`` says whose.
+        voxel_of_point: which of the voxels each lies in.
         voxel_centers: centres of the occupied voxels near the root; ``sample`` says whose.
         voxel_confidence: raw logit per voxel.
         voxel_offset: predicted vector from centre to root.
@@ -180,6 +182,8 @@ class RootContact:
     root_map: Int[Tensor, "batch 2"]
     initial_root: Float[Tensor, "batch 3"]
     anchor_root: Float[Tensor, "batch 3"]
+    points: PackedPoints
+    voxel_of_point: Int[Tensor, " points"]
     voxel_centers: PackedPoints
     voxel_confidence: Float[Tensor, " voxels"]
     voxel_offset: Float[Tensor, "voxels 3"]

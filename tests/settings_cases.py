@@ -52,6 +52,7 @@ VALUES: tuple[tuple[str, Value, str], ...] = (
     ("train_sahmr.mean_over_valid_contacts", 0, "found 0, allowed true or false"),
     ("predict.batch_size", 0, "found 0, allowed a whole number from 1 to 1024"),
     ("evaluate.sheet_frames", 0, "found 0, allowed a whole number from 1 to 96"),
+    ("report.frames", 25, "found 25, allowed a whole number from 1 to 24"),
     ("parallel.workers", -1, "found -1, allowed a whole number from 0 to 256"),
     ("parallel.loaders", 1000, "found 1000, allowed a whole number from 0 to 64"),
     ("parallel.threads", 0, "found 0, allowed a whole number from 1 to 256"),

@@ -21,7 +21,7 @@ LAYERS = (  # lowest first; modules on one line never import each other
         "sahmr.targets",
         "sahmr.placement",
     ),
-    ("sahmr.demo", "sahmr.training", "sahmr.baseline", "sahmr.verify", "sahmr.report"),
+    ("sahmr.demo", "sahmr.training", "sahmr.baseline", "sahmr.verify", "sahmr.report", "sahmr.export"),
     ("sahmr.inference",),
     ("sahmr.scores",),
     ("catalog",),
@@ -40,6 +40,9 @@ DOORS = {
     "pydantic": "sahmr/settings.py",
     "yaml": "sahmr/params_file.py",
     "embreex": "sahmr/demo",
+    "scenepic": "sahmr/report/viewer.py",
+    "jinja2": "sahmr/report/page.py",
+    "trimesh": "sahmr/export/meshes.py",
 }
 MODULES = imports.modules()
 

@@ -20,6 +20,8 @@ def root_contact(voxels: int) -> tuple[RootContact, RootContactTargets]:
         root_map=torch.zeros(2, 2, dtype=torch.long),
         initial_root=torch.zeros(2, 3),
         anchor_root=torch.zeros(2, 3),
+        points=PackedPoints(xyz=torch.zeros(0, 3), sample=torch.zeros(0, dtype=torch.long)),
+        voxel_of_point=torch.zeros(0, dtype=torch.long),
         voxel_centers=PackedPoints(xyz=torch.zeros(voxels, 3), sample=torch.zeros(voxels, dtype=torch.long)),
         voxel_confidence=torch.zeros(voxels),
         voxel_offset=torch.zeros(voxels, 3),

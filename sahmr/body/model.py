@@ -20,6 +20,7 @@ Array = NDArray[np.float64]
 
 # (vertices, faces, joints) of the published models; formats e.1.
 SIZES = {"smpl": (6890, 13776, 24), "smplh": (6890, 13776, 52), "smplx": (10475, 20908, 55)}
+SMPL_FILE = "SMPL_NEUTRAL.npz"  # what predictions are fitted with; no raw dataset has bodies of this kind
 NUM_EXPRESSION = 10  # what RICH and PROX store
 FULL_SHAPE_SPACE = 300  # SMPL-X files carry 300 shape directions and then 100 of expression, or 10 and 10
 _BODY_KEYS = ("v_template", "shapedirs", "posedirs", "J_regressor", "weights", "kintree_table", "f")

@@ -27,9 +27,10 @@ def sample_distance(
     Source: the publishers' look-up (method 9.2): ``grid_sample`` with ``align_corners=True`` and border padding;
     it takes its coordinates last axis first, hence the flip.
     """
-    unit = (points_world - sdf_min) / (sdf_max - sdf_min) * 2 - 1
-    grid = unit.flip(-1).reshape(1, 1, 1, -1, 3)
-    values = functional.grid_sample(
-        sdf[None, None], grid.to(sdf.dtype), mode="bilinear", padding_mode="border", align_corners=True
-    )
+    unit = points_world - sdf_min
+    unit /= sdf_max - sdf_min
+    unit *= 2
+    unit -= 1
+    grid = torch.stack(unit.to(sdf.dtype).unbind(dim=-1)[::-1], dim=-1).reshape(1, 1, 1, -1, 3)
+    values = functional.grid_sample(sdf[None, None], grid, mode="bilinear", padding_mode="border", align_corners=True)
     return values.reshape(torch.Size(points_world.shape[:-1]))

@@ -30,10 +30,12 @@ def invert_rigid(transform: Float[ndarray, "4 4"]) -> Float[ndarray, "4 4"]:
 
     Published rotations are rounded to about 1e-5; the transpose would be wrong by as much.
     """
-    a, b, c = transform[:3, :3]
-    rows = np.stack([np.cross(b, c), np.cross(c, a), np.cross(a, b)])
+    after, last = [1, 2, 0], [2, 0, 1]
+    b, c = transform[after, :3], transform[last, :3]  # the two rows after each
+    rows = b[:, after] * c[:, last] - b[:, last] * c[:, after]  # cross products; np.cross takes ten times as long
+    rows = np.ascontiguousarray(rows)  # einsum adds in memory's order
     inverse = np.eye(4)
-    inverse[:3, :3] = rows.T / np.einsum("i,i->", a, rows[0])
+    inverse[:3, :3] = rows.T / np.einsum("i,i->", transform[0, :3], rows[0])
     inverse[:3, 3] = -np.einsum("ij,j->i", inverse[:3, :3], transform[:3, 3])
     return inverse
 

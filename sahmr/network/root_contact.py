@@ -220,6 +220,8 @@ class RootContactNet(nn.Module):
             root_map=root_map,
             initial_root=initial_root,
             anchor_root=anchor,
+            points=voxels.points,
+            voxel_of_point=voxels.voxel_of_point,
             voxel_centers=centers,
             voxel_confidence=confidence,
             voxel_offset=offset,

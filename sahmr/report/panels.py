@@ -23,7 +23,7 @@ TRUE, PREDICTED, CONTACT, TOUCHED = (72, 168, 124), (232, 130, 56), (206, 24, 74
 PAPER = (250, 250, 248)
 SIDE, WIDE = 240, 320  # pixels: side of a square panel; width of the view of the scene
 _FINE, _SCENE_FINE = 3, 2  # panels are drawn this much larger and reduced, for smooth edges
-_SCENE = (200, 199, 194)
+SCENE = (200, 199, 194)
 _OPACITY = 0.86  # of meshes over the photograph
 _NEAR_M = 0.1
 _STRAY_M = 3.5  # from the true body: predicted vertices farther away are not looked for
@@ -143,8 +143,8 @@ def _scene(tile: Tile, view: Viewpoint, lamp: Float[ndarray, "3"], bodies: Float
     scene = tile.scene
     shown = np.flatnonzero(_is_shown(scene, view, tile.up, lowest=float((bodies @ tile.up).min())))
     points, normals = scene.points[shown], scene.normals[shown]
-    color = np.full((len(points), 3), _SCENE, dtype=float)
-    color[_near(points, tile.true_contacts, _TOUCHED_M)] = TOUCHED
+    color = np.full((len(points), 3), SCENE, dtype=float)
+    color[near(points, tile.true_contacts, _TOUCHED_M)] = TOUCHED
     shaded = lit(normals, color, tile.up, lamp) * (0.6 + 0.4 * scene.openness[shown])[:, None]
     shaded *= (1 - _DARK * shadow(points, bodies, lamp))[:, None]
     away = np.linalg.norm(points - view.target, axis=1)
@@ -172,7 +172,7 @@ def _is_shown(scene: Surfels, view: Viewpoint, up: Float[ndarray, "3"], lowest: 
     return shown
 
 
-def _near(points: Float[ndarray, "n 3"], others: Float[ndarray, "m 3"], distance_m: float) -> Bool[ndarray, " n"]:
+def near(points: Float[ndarray, "n 3"], others: Float[ndarray, "m 3"], distance_m: float) -> Bool[ndarray, " n"]:
     """Which points have another one nearby."""
     found, some = np.zeros(len(points), dtype=bool), _in_the_box(points, others, distance_m)
     if len(some):
@@ -208,7 +208,7 @@ def _across(normals: Float[ndarray, "n 3"]) -> tuple[Float[ndarray, "n 3"], Floa
 
 def _discs(tile: Tile) -> _Piece:
     """Predicted contact points as hexagons lying on the scene's surface."""
-    points, normals = _on_the_surface(tile.contacts, tile.scene, tile.up)
+    points, normals = on_the_surface(tile.contacts, tile.scene, tile.up)
     one, two = _across(normals)
     points = points + _LIFT_M * normals
     angles = np.arange(7) * np.pi / 3
@@ -217,7 +217,7 @@ def _discs(tile: Tile) -> _Piece:
     return corners.reshape(-1, 3, 3), np.full((6 * len(points), 3), CONTACT, dtype=float)
 
 
-def _on_the_surface(
+def on_the_surface(
     points: Float[ndarray, "n 3"], scene: Surfels, up: Float[ndarray, "3"]
 ) -> tuple[Float[ndarray, "n 3"], Float[ndarray, "n 3"]]:
     """Each point's nearest surfel, if it is at hand: its place and normal; else the point itself, level."""

@@ -15,16 +15,23 @@ _CLEAR_M = 0.03  # a surface less than this below what casts a shadow lies in no
 
 def smooth_normals(vertices: Float[ndarray, "vertices 3"], faces: Int[ndarray, "faces 3"]) -> Float[ndarray, "faces 3"]:
     """Normal of every face, averaged over its corners' neighbours, length 1; zero where all of it has no area."""
+    return unit(vertex_normals(vertices, faces)[faces].sum(axis=1))
+
+
+def vertex_normals(
+    vertices: Float[ndarray, "vertices 3"], faces: Int[ndarray, "faces 3"]
+) -> Float[ndarray, "vertices 3"]:
+    """Normal of every vertex, averaged over its faces by area, length 1; zero where all of them have none."""
     corners = vertices[faces]
     normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])  # length: twice the area
     spread = np.repeat(normal, 3, axis=0)  # [3 faces, 3], a row per corner
     sums = [np.bincount(faces.ravel(), spread[:, axis], minlength=len(vertices)) for axis in range(3)]
-    return unit(unit(np.stack(sums, axis=1))[faces].sum(axis=1))
+    return unit(np.stack(sums, axis=1))
 
 
-def unit(vectors: Float[ndarray, "*n 3"]) -> Float[ndarray, "*n 3"]:
+def unit(vectors: Float[ndarray, "*n axes"]) -> Float[ndarray, "*n axes"]:
     """Made length 1; zero stays zero."""
-    shortened: Float[ndarray, "*n 3"] = vectors / np.linalg.norm(vectors, axis=-1, keepdims=True).clip(1e-12)
+    shortened: Float[ndarray, "*n axes"] = vectors / np.linalg.norm(vectors, axis=-1, keepdims=True).clip(1e-12)
     return shortened
 
 

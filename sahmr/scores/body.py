@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from sahmr.body.joints import H36M_NECK, H36M_PELVIS
+from sahmr.geometry.tree_sum import tree_sum
 
 _OPPOSITE_DEG = 180.0
 
@@ -18,19 +19,27 @@ def mesh_edges(faces: Int[Tensor, "faces 3"]) -> Int[Tensor, "edges 2"]:
     return edges
 
 
-def edge_errors(
-    predicted: Float[Tensor, "batch 6890 3"], true: Float[Tensor, "batch 6890 3"], edges: Int[Tensor, "edges 2"]
-) -> Float[Tensor, " batch"]:
+def edge_lengths(mesh: Float[Tensor, "batch 6890 3"], edges: Int[Tensor, "edges 2"]) -> Float[Tensor, "batch edges"]:
+    """Lengths of the edges of :func:`mesh_edges`, in the mesh's unit."""
+    starts, ends = edges.unbind(dim=1)
+    total = mesh.new_zeros(len(mesh), len(edges))
+    for axis in mesh.unbind(dim=2):  # one gather an axis: ten times faster than rows of three
+        step = axis.index_select(1, starts)
+        step -= axis.index_select(1, ends)
+        step *= step
+        total += step
+    return total.sqrt_()
+
+
+def edge_errors(predicted: Float[Tensor, "batch edges"], true: Float[Tensor, "batch edges"]) -> Float[Tensor, " batch"]:
     """Mean over the edges of |predicted length / true length - 1|; an edge of no true length does not count.
 
     Args:
-        predicted, true: any frames, metres.
-        edges: of :func:`mesh_edges`.
+        predicted, true: of :func:`edge_lengths`.
     """
-    ours, theirs = ((mesh[:, edges[:, 0]] - mesh[:, edges[:, 1]]).norm(dim=2) for mesh in (predicted, true))
-    counts = theirs > 0  # [batch, edges]
-    error = torch.where(counts, ours / torch.where(counts, theirs, 1) - 1, 0).abs()
-    mean: Tensor = error.sum(dim=1) / counts.sum(dim=1).clamp(min=1)
+    counts = true > 0  # [batch, edges]
+    error = torch.where(counts, predicted / torch.where(counts, true, 1) - 1, 0).abs()
+    mean: Tensor = tree_sum(error) / counts.sum(dim=1).clamp(min=1)
     return mean
 
 
@@ -43,6 +52,7 @@ def trunk_angles(predicted: Float[Tensor, "batch 17 3"], true: Float[Tensor, "ba
         predicted, true: H36M joints in one common frame, metres.
     """
     ours, theirs = (joints[:, H36M_NECK] - joints[:, H36M_PELVIS] for joints in (predicted, true))  # [batch, 3] each
-    sine, cosine = torch.linalg.cross(ours, theirs).norm(dim=1), torch.linalg.vecdot(ours, theirs)
+    cross = torch.linalg.cross(ours, theirs)
+    sine, cosine = tree_sum(cross * cross).sqrt(), tree_sum(ours * theirs)
     angle = torch.rad2deg(torch.atan2(sine, cosine))
-    return torch.where(ours.norm(dim=1) > 0, angle, _OPPOSITE_DEG)
+    return torch.where((ours != 0).any(dim=1), angle, _OPPOSITE_DEG)

@@ -97,12 +97,14 @@ def read_checkpoint(path: Path) -> Checkpoint:
     if missing:
         raise CheckpointError(f"{path}: lacks {missing}; train it again, or convert the authors' file again")
     _require_types(content, path)
+    behaviour = _read_behaviour(content["behaviour"], path)
+    _require_own_rounding(behaviour, content["stage"], path)
     return Checkpoint(
         network=_tensors(content["network"], path),
         stage=content["stage"],
         epoch=content["epoch"],
         size=content["size"],
-        behaviour=_read_behaviour(content["behaviour"], path),
+        behaviour=behaviour,
         dropped=content.get("dropped", ()),
         source_sha256=content.get("source_sha256", ""),
     )
@@ -185,6 +187,20 @@ def _read_behaviour(values: object, path: Path) -> Behaviour:
             raise CheckpointError(f"{path}: behaviour has {name} {_brief(values[name])}, expected metres above 0")
     region = RootRegion(**{name: values[name] for name in _REGION})
     return Behaviour(**{name: values[name] for name in _CHOICES}, region=region)
+
+
+def _require_own_rounding(behaviour: Behaviour, stage: str, path: Path) -> None:
+    """Insist that the authors' weights keep all of their switches, and the authors' other switches their rounding."""
+    names = [name for name in _CHOICES if name != "rounding"]
+    has_others = all(getattr(behaviour, name) == getattr(REFERENCE, name) for name in names)
+    is_reference = has_others and behaviour.rounding == REFERENCE.rounding
+    if is_reference or not (has_others or stage in (RELEASED, METRO)):
+        return
+    found, wanted = (", ".join(f"{name} {getattr(one, name)}" for name in _CHOICES) for one in (behaviour, REFERENCE))
+    raise CheckpointError(
+        f"{path}: stage {stage!r} with the switches {found}; they contradict each other: weights trained with the "
+        f"authors' code need {wanted}, any other rounding gives another network; convert the authors' file again"
+    )
 
 
 def load_state(network: nn.Module, state: Mapping[str, Tensor], *, source: str, under: str = "") -> None:

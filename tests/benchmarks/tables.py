@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,7 @@ from tests.benchmarks.figures import record
 ROWS, PIECE, SHARD, BATCH = 10**6, 2000, 128, 8
 FEW, MANY = 5_000, 20_000  # predictions
 DATASET = "rich"
+PLACE = {"predictor": "sahmr", "scene": "Gym", "posture": "lying"}
 
 
 def texts(draw: np.random.Generator, count: int) -> list[str]:
@@ -143,20 +144,26 @@ def catalog(folder: Path) -> None:
 
 
 def scores(folder: Path) -> None:
-    from pipelines.evaluate import _written
-    from sahmr.scores.summary import add_scores, summarise
-    from schemas.metric import METRIC_NAMES, METRIC_SCHEMA, MetricRecord
+    from sahmr.scores.breakdown import break_down
+    from sahmr.scores.summary import Tally, summarise
+    from schemas.metric import METRIC_NAMES, METRIC_SCHEMA
     from schemas.tables_write import table_writer
 
-    def made() -> Iterator[list[MetricRecord]]:
-        for row in range(ROWS):
-            values = {name: float(row % 97 + place) for place, name in enumerate(METRIC_NAMES)}
-            names = {"key": f"k{row:09d}", "predictor": "sahmr", "sequence": f"s{row // 5000}", "posture": "lying"}
-            yield [MetricRecord(**names, **values)]
-
+    tally = Tally(("sahmr",))
     with table_writer(folder / "scores.parquet", METRIC_SCHEMA) as writer:
-        sums = add_scores(_written(writer, made(), np.zeros(ROWS)))
-    assert summarise(sums)["sahmr"]["frames"] == ROWS
+        for start in range(0, ROWS, PIECE):
+            rows = np.arange(start, start + PIECE)
+            columns: dict[str, object] = {
+                **{name: (rows % 97 + place).astype(float) for place, name in enumerate(METRIC_NAMES)},
+                **{"key": [f"k{row:09d}" for row in rows], "sequence": [f"s{row // 5000}" for row in rows]},
+                **{name: [text] * PIECE for name, text in PLACE.items()},
+                "camera": rows % 7, "distance_m": rows % 12 + 0.5, "occluded_ratio": rows % 4 / 4,
+            }  # fmt: skip
+            table = pa.Table.from_pydict(columns, schema=METRIC_SCHEMA)
+            writer.write(table)
+            tally.add(table)
+    assert summarise(tally.cells())["sahmr"]["frames"] == ROWS
+    assert len(break_down(tally, {})["groups"]["sequence"]) == ROWS // 5000
 
 
 def write_predictions(folder: Path, rows: int) -> None:
@@ -180,13 +187,13 @@ def write_predictions(folder: Path, rows: int) -> None:
 
 
 def read_predictions(folder: Path, rows: int) -> None:
-    from sahmr.scores.evaluation import read_predictions
+    from sahmr.scores.predictions import read_predictions
 
     keys = pa.chunked_array([[f"k{row:09d}" for row in range(rows)]])
     found = read_predictions(folder / f"predictions/{rows}.parquet", "test", keys)
     assert found is not None
-    for row in range(rows):
-        assert found.mesh(row).shape == (6890, 3)
+    for start in range(0, rows, BATCH):
+        assert found.of(range(start, start + BATCH)).meshes.shape == (BATCH, 6890, 3)
 
 
 OPERATIONS: dict[str, Callable[[Path], None]] = {

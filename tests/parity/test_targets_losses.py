@@ -149,6 +149,8 @@ def stage_a_prediction(data: GoldenFile, voxels: PackedPoints) -> RootContact:
         root_map=torch.zeros(count, 2, dtype=torch.long),
         initial_root=root,
         anchor_root=root,
+        points=voxels,
+        voxel_of_point=torch.arange(len(voxels.xyz)),
         voxel_centers=voxels,
         voxel_confidence=packed("pred_vox_xyz_conf")[:, 0],
         voxel_offset=packed("pred_vox_xyz_offset"),

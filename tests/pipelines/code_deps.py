@@ -20,6 +20,7 @@ EXEMPT = {
     *("sahmr.scenes.limits", "sahmr.shards.limits", "sahmr.shards.index_check", "schemas.table_check"),
 }
 EXEMPT_PACKAGES = ("pipelines.conversion.",)
+FILES_OF = {"sahmr.report.page": "sahmr/report/templates/*"}  # what a module reads beside its imports
 
 
 def stages() -> dict[str, dict]:
@@ -39,8 +40,9 @@ def needed_code(stage: dict) -> list[str]:
     names = imports.closure(
         module_of(stage), MODULES, stop=lambda name: name in EXEMPT or name.startswith(EXEMPT_PACKAGES)
     )
-    paths = (MODULES[name] for name in names)
-    return sorted(path.relative_to(imports.ROOT).as_posix() for path in paths if path.name != "__init__.py")
+    paths = [MODULES[name] for name in names if MODULES[name].name != "__init__.py"]
+    paths += [path for name in names & set(FILES_OF) for path in imports.ROOT.glob(FILES_OF[name])]
+    return sorted(path.relative_to(imports.ROOT).as_posix() for path in paths)
 
 
 def declared_code(stage: dict) -> list[str]:

@@ -36,7 +36,9 @@ def test_stage_writes_clean_files_with_equal_bytes(tmp_path: Path, monkeypatch: 
     bodies.main([])
     out = tmp_path / "out" / "bodies"
     first = digests(out)
-    assert list(first) == ["SMPLX_FEMALE.npz", "SMPLX_MALE.npz", "manifest.json", "topology.npz", "transfer.npz"]
+    models = ["SMPLX_FEMALE.npz", "SMPLX_MALE.npz", "SMPL_NEUTRAL.npz"]
+    assert list(first) == [*models, "manifest.json", "topology.npz", "transfer.npz"]
+    assert load_clean(clean_path(out, "smpl", "neutral")).kind == "smpl"
     model = load_clean(clean_path(out, "smplx", "female"))
     np.testing.assert_array_equal(model.v_template, model_arrays("smplx")["v_template"])
     assert load_topology(out).faces.shape == (13776, 3) and load_transfer(out / "transfer.npz").shape == (6890, 10475)

@@ -198,7 +198,7 @@ def test_trainings_start_from_metro(
 
 
 def vertices(world: Path, checkpoint: Path) -> np.ndarray:
-    set_params(world, predict={"checkpoint": named(world, checkpoint)}, evaluate={"sheet_frames": 1})
+    set_params(world, predict={"checkpoint": named(world, checkpoint), "fit_smpl": False}, evaluate={"sheet_frames": 1})
     predict.main(["--dataset", "rich"])
     table = read_table(world / "predictions/rich/sahmr.parquet", PREDICTION_SCHEMA)
     return np.stack([np.asarray(row) for row in table.column("vertices").to_pylist()])

@@ -21,6 +21,8 @@ UNTRACKED_SECTIONS = {"raw", "paths", "parallel"}
 # Run by hand, no stage: README or docs/ have their command lines.
 TOOLS = {
     *("pipelines.convert_checkpoint", "pipelines.prune_work", "pipelines.raw_check", "pipelines.demo.pretrain"),
+    "pipelines.import_predictions",
+    *("pipelines.export", "pipelines.view"),
 }
 SHARED_SECTIONS = {"network"}  # read by the two trainings
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from dataclasses import replace
@@ -9,18 +10,22 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
 from pipelines import baseline, evaluate, scores
-from sahmr.errors import ShardError
+from sahmr.errors import ShardError, StoreError
+from sahmr.scores.evaluation import Scorer
+from sahmr.shards.left_out import write_left_out
 from sahmr.shards.reader import ShardReader, read_index
-from sahmr.shards.write import write_index
+from sahmr.shards.write import plan_shards, write_index, write_shard
 from schemas.fields import SchemaError, from_table, read_table
+from schemas.frame import FRAME_SCHEMA
 from schemas.metric import METRIC_SCHEMA, MetricRecord
 from schemas.prediction import PREDICTION_SCHEMA, SPLIT, prediction_table
 from schemas.shard import ShardEntry
-from schemas.tables_write import write_table
+from schemas.tables_write import to_table, write_table
 from tests.worlds import small
 from tests.worlds.networks import make_topology, write_topology
 
@@ -99,7 +104,7 @@ def test_without_a_training_split_there_is_no_baseline(world: Path, caplog: pyte
     assert run_baseline(world).num_rows == 0
     assert "no ground truth in split train" in caplog.text
     write_predictions(world, "sahmr", TEST_KEYS)
-    assert run_evaluate(world).keys() == {"sahmr"}
+    assert run_evaluate(world).keys() == {"sahmr", "oracle-root", "oracle-mesh", "about"}
     assert "baseline.parquet has no rows and is left out" in caplog.text
 
 
@@ -113,7 +118,7 @@ def test_tables_are_scored_side_by_side(world: Path) -> None:
     write_predictions(world, "near", TEST_KEYS[::-1], off_m=0.1)  # rows in another order
     write_predictions(world, "sahmr", TEST_KEYS)
     summary = run_evaluate(world)
-    assert list(summary) == ["sahmr", "near", "baseline", "improvement_percent"]
+    assert list(summary) == ["sahmr", "near", "baseline", "oracle-root", "oracle-mesh", "improvement_percent", "about"]
     assert summary["sahmr"]["global_mpve_mm"] == pytest.approx(0, abs=1e-3)
     assert summary["near"]["global_mpjpe_mm"] == pytest.approx(100, abs=1e-2)
     assert summary["near"]["mpjpe_mm"] == pytest.approx(0, abs=1e-2)
@@ -125,9 +130,16 @@ def test_tables_are_scored_side_by_side(world: Path) -> None:
     assert summary["improvement_percent"]["near"]["global_mpjpe_mm"] == pytest.approx(gain, abs=0.02)
     rows = from_table(read_table(world / "scores/rich.parquet", METRIC_SCHEMA), MetricRecord)
     assert [(row.key, row.predictor) for row in rows] == [
-        (key, predictor) for key in TEST_KEYS for predictor in ("sahmr", "near", "baseline")
+        (key, predictor)
+        for key in TEST_KEYS
+        for predictor in ("sahmr", "near", "baseline", "oracle-root", "oracle-mesh")
     ]
-    assert len((world / "reports/rich_plot.csv").read_text().splitlines()) == 4
+    assert len((world / "reports/rich_plot.csv").read_text().splitlines()) == 6
+    breakdown = json.loads((world / "reports/rich_breakdown.json").read_text())
+    assert breakdown["first"] == "sahmr"
+    assert list(breakdown["differences"]) == ["near", "baseline", "oracle-root", "oracle-mesh"]
+    assert breakdown["differences"]["near"]["global_mpjpe_mm"][0] == pytest.approx(100, abs=1e-2)
+    assert breakdown["groups"]["camera"].keys() == {"unknown"}  # no frame table here
     with Image.open(world / "reports/rich_sheet.png") as sheet:
         assert sheet.size[0] > 800
 
@@ -154,6 +166,53 @@ def test_the_picture_repeats(world: Path) -> None:
     before = (world / "reports/rich_sheet.png").read_bytes()
     run_evaluate(world, sheet_frames=3)
     assert (world / "reports/rich_sheet.png").read_bytes() == before
+
+
+OUTPUTS = ("scores/rich.parquet", "scores/rich.manifest.json", *(
+    f"reports/rich_{name}" for name in ("metrics.json", "breakdown.json", "plot.csv", "sheet.png")
+))  # fmt: skip
+
+
+def test_every_byte_repeats_whatever_the_batch(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_baseline(world)
+    write_predictions(world, "sahmr", TEST_KEYS, off_m=np.array([0.2, 0.3, 0.1]))
+    run_evaluate(world)
+    before = {name: (world / name).read_bytes() for name in OUTPUTS}
+    for size in (1, 2):
+        monkeypatch.setattr(evaluate, "BATCH", size)
+        run_evaluate(world)
+        assert {name: (world / name).read_bytes() for name in OUTPUTS} == before
+
+
+def test_scores_say_where_they_come_from(world: Path) -> None:
+    write_predictions(world, "sahmr", TEST_KEYS)
+    table = pq.read_table(world / "predictions/rich/sahmr.parquet")
+    more = {**table.schema.metadata, b"sahmr.checkpoint_sha256": b"abc", b"sahmr.rounding": b"floor"}
+    write_table(world / "predictions/rich/sahmr.parquet", table.replace_schema_metadata(more))
+    counts = {"dropped": {"warmup": {"test": 4, "train": 9}, "interval": {"train": 1}}, "kept": {"test": 3}}
+    (world / "reports").mkdir()
+    (world / "reports/frame_counts_rich.json").write_text(json.dumps(counts))
+    write_table(world / "frames/rich.parquet", to_table(map(small.record, range(3)), FRAME_SCHEMA))
+    about = run_evaluate(world)["about"]
+    assert about["frames"] == {"kept": 3, "dropped": {"warmup": 4}}
+    assert about["predictors"]["sahmr"] | {"table_sha256": ""} == {
+        "table_sha256": "", "checkpoint_sha256": "abc", "rounding": "floor", "split": "test"
+    }  # fmt: skip
+    assert about["oracles"] == {"oracle-root": "sahmr", "oracle-mesh": "sahmr"}
+    assert {"fingerprint", "shards"} <= about["data"].keys()
+    assert len(about["code"]["sha256"]) == 64
+    (world / "reports/frame_counts_rich.json").write_text("[]")
+    with pytest.raises(ShardError, match=r"frame_counts_rich\.json: no counts of frames .*dvc repro frames"):
+        run_evaluate(world)
+
+
+def test_cameras_come_from_the_frame_table(world: Path) -> None:
+    write_predictions(world, "sahmr", TEST_KEYS)
+    rows = [replace(small.record(number, split="test"), camera=number) for number in range(6, 9)]
+    write_table(world / "frames/rich.parquet", to_table(rows, FRAME_SCHEMA))
+    run_evaluate(world)
+    scores = read_table(world / "scores/rich.parquet", METRIC_SCHEMA, ["predictor", "camera"]).to_pylist()
+    assert [row["camera"] for row in scores if row["predictor"] == "sahmr"] == [6, 7, 8]
 
 
 def test_predictions_of_another_split_are_refused(world: Path) -> None:
@@ -187,6 +246,52 @@ def test_frames_without_truth_are_refused_by_name(world: Path) -> None:
         run_evaluate(world)
 
 
+def npy(values: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, values)
+    return stream.getvalue()
+
+
+def spoil(world: Path, name: str, content: np.ndarray) -> None:
+    """Write the shards again, the last sample with another member."""
+    folder, rows, entries = world / "shards/rich", small.records(), []
+    shutil.rmtree(folder)
+    folder.mkdir()
+    for plan in plan_shards(rows, small.SHARDS.samples_per_shard):
+        spoilt = [{name: npy(content)} if row.key == TEST_KEYS[-1] else {} for row in plan.records]
+        made = [(row, small.members(row) | more) for row, more in zip(plan.records, spoilt, strict=True)]
+        entries += write_shard(folder, plan.name, made)
+    write_index(folder, entries)
+    write_left_out(folder, [])
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("vertices.npy", np.full((6890, 3), np.nan, dtype=np.float32), "array has NaN"),
+        ("contact.npy", np.zeros(1310, dtype=np.uint8), r"1310.*862"),
+    ],
+)
+def test_broken_truth_is_found_before_anything_is_scored(
+    name: str, content: np.ndarray, message: str, world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_predictions(world, "sahmr", TEST_KEYS)
+    spoil(world, name, content)
+    monkeypatch.setattr(Scorer, "score", None)
+    with pytest.raises(ShardError, match=rf"rich-.*sample {TEST_KEYS[-1]}: .*{message}") as found:
+        run_evaluate(world)
+    assert "\n" not in str(found.value)
+    assert not (world / "scores").exists()
+
+
+def test_a_missing_field_is_found_before_anything_is_scored(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_predictions(world, "sahmr", TEST_KEYS)
+    shutil.rmtree(world / "scenes/rich.zarr/Room_scan/sdf")
+    monkeypatch.setattr(Scorer, "score", None)
+    with pytest.raises(StoreError, match=r"rich\.zarr: Room_scan/sdf: .*rebuild with: dvc repro scenes"):
+        run_evaluate(world)
+
+
 def test_table_of_all_scores_is_short(world: Path) -> None:
     run_baseline(world)
     write_predictions(world, "sahmr", TEST_KEYS, off_m=0.1)
@@ -195,13 +300,14 @@ def test_table_of_all_scores_is_short(world: Path) -> None:
     lines = scores.score_lines(DATASETS, world / "reports")
     assert max(len(line) for line in lines) <= 100
     assert [line.split()[:2] for line in lines[2:5]] == [
-        ["rich", "sahmr"], ["rich", "a-method-w"], ["rich", "baseline"],
+        ["rich", "sahmr"], ["rich", "a-method-wi"], ["rich", "baseline"],
     ]  # fmt: skip
     assert lines[2].split()[2:4] == ["3", "100.0"]
-    assert lines[5] == "prox: no scores yet; make them with: dvc repro evaluate@prox"
+    assert [line.split()[:2] for line in lines[5:7]] == [["rich", "oracle-root"], ["rich", "oracle-mesh"]]
+    assert lines[7] == "prox: no scores yet; make them with: dvc repro evaluate@prox"
     assert [line.split()[0] for line in scores.file_lines(DATASETS, world / "reports")] == [
-        str(world / "reports/rich_sheet.png")
-    ]
+        str(world / "reports/rich_sheet.png"), str(world / "reports/rich_breakdown.json"),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"sahmr": {"frames": 1}}', '{"sahmr": 1}'])

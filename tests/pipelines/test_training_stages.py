@@ -78,7 +78,7 @@ def test_predictions_cover_the_split_and_repeat(world: Path) -> None:
 
 def test_scores_and_their_summary(world: Path) -> None:
     rows = from_table(read_table(world / "scores/rich.parquet", METRIC_SCHEMA), MetricRecord)
-    assert [row.predictor for row in rows] == ["sahmr", "baseline"] * 3
+    assert [row.predictor for row in rows] == ["sahmr", "baseline", "oracle-root", "oracle-mesh"] * 3
     summary = json.loads((world / "reports/rich_metrics.json").read_text())
     mean = np.mean([row.mpve_mm for row in rows if row.predictor == "baseline"])
     assert summary["baseline"]["mpve_mm"] == pytest.approx(mean, abs=1e-3)
@@ -121,6 +121,9 @@ def test_prediction_in_bfloat16_says_so(world: Path, tmp_path: Path) -> None:
         predict.main(["--dataset", "rich"])
     tables = [read_table(folder / "predictions/rich/sahmr.parquet", PREDICTION_SCHEMA) for folder in (world, copy)]
     assert [table.schema.metadata[b"sahmr.precision"] for table in tables] == [b"float32", b"bfloat16"]
+    said = {name.decode(): value.decode() for name, value in tables[0].schema.metadata.items()}
+    assert (said["sahmr.checkpoint"], said["sahmr.checkpoint_stage"]) == ("sahmr.pt", "train_sahmr")
+    assert (said["sahmr.rounding"], said["sahmr.contact_sampling"]) == ("floor", "seeded_without")
     fine, coarse = (np.array(table.column("vertices").to_pylist()) for table in tables)
     assert 0 < np.abs(fine - coarse).max() < 0.05
 

@@ -15,7 +15,7 @@ from catalog.entries import CATALOG_SCHEMA, CatalogEntry
 from schemas.fields import SchemaError, read_table
 from schemas.frame import FRAME_SCHEMA
 from schemas.metric import METRIC_NAMES, METRIC_SCHEMA, MetricRecord
-from schemas.prediction import PREDICTION_SCHEMA, prediction_table
+from schemas.prediction import PREDICTION_SCHEMA, SceneContact, prediction_table
 from schemas.quarantine import QUARANTINE_SCHEMA, Quarantined
 from schemas.scene import SCENE_SCHEMA
 from schemas.shard import SHARD_INDEX_SCHEMA, ShardEntry
@@ -43,6 +43,13 @@ def predictions(rows: int) -> pa.Table:
         contact_count=counts,
         contact_points=draw.random((int(counts.sum()), 3)),
         contact_parts=draw.integers(1, 8, int(counts.sum())),
+        scene=SceneContact(
+            count=counts,
+            points=draw.random((int(counts.sum()), 3)),
+            probability=draw.random(int(counts.sum())),
+            parts=draw.integers(0, 8, int(counts.sum())),
+        ),
+        known={"joints": draw.random((rows, 51)), "smpl_residual_mm": draw.random(rows)},
     )
 
 
@@ -50,7 +57,8 @@ def metric(number: int) -> MetricRecord:
     numbers = {name: number / (place + 1) for place, name in enumerate(METRIC_NAMES)}
     if number == 4:
         numbers |= {"contact_precision_ratio": None, "contact_recall_ratio": None}
-    return MetricRecord(key=f"k{number}", predictor="sahmr", sequence="s", posture="sitting", **numbers)
+    place = {"sequence": "s", "scene": "c", "camera": number, "distance_m": 3.0, "occluded_ratio": 0.25}
+    return MetricRecord(key=f"k{number}", predictor="sahmr", posture="sitting", **place, **numbers)
 
 
 ITEM = CatalogEntry(

@@ -157,7 +157,8 @@ def test_metric_names_are_columns() -> None:
 
 def test_a_column_of_nulls_alone_has_no_number_that_is_not_finite(tmp_path: Path) -> None:
     values = dict.fromkeys(METRIC_NAMES, 1.0) | {"contact_recall_ratio": None}
-    rows = [MetricRecord(key="k", predictor="a", sequence="s", posture="lying", **values)] * 2
+    place = {"sequence": "s", "scene": "c", "camera": None, "distance_m": 3.0, "occluded_ratio": 0.0}
+    rows = [MetricRecord(key="k", predictor="a", posture="lying", **place, **values)] * 2
     write_table(tmp_path / "t.parquet", to_table(rows, METRIC_SCHEMA))
     assert from_table(read_table(tmp_path / "t.parquet", METRIC_SCHEMA), MetricRecord) == rows
 
@@ -166,7 +167,7 @@ def test_scores_of_an_older_version_are_refused_with_the_remedy(tmp_path: Path) 
     older = METRIC_SCHEMA.with_metadata({**METRIC_SCHEMA.metadata, b"sahmr.schema_version": b"2.0"})
     names = [name for name in older.names if name not in ("posture", "trunk_angle_deg")]
     write_table(tmp_path / "rich.parquet", older.empty_table().select(names))
-    expected = r"rich\.parquet: has version 2\.0, allowed: 3\.0 to 3\.0; rebuild with: dvc repro evaluate"
+    expected = r"rich\.parquet: has version 2\.0, allowed: 4\.0 to 4\.0; rebuild with: dvc repro evaluate"
     with pytest.raises(SchemaError, match=expected):
         read_table(tmp_path / "rich.parquet", METRIC_SCHEMA)
 

@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
-from sahmr.scores.body import edge_errors, mesh_edges, trunk_angles
-from sahmr.scores.posture import POSTURES, find_posture
+from sahmr.scores.body import edge_errors, edge_lengths, mesh_edges, trunk_angles
+from sahmr.scores.posture import POSTURES, find_postures
 
 FACES = torch.tensor([[0, 1, 2], [2, 1, 3], [4, 4, 5]])  # two that share an edge, and one without area
 EDGES = [[0, 1], [0, 2], [1, 2], [1, 3], [2, 3], [4, 5]]
@@ -16,6 +16,11 @@ EDGES = [[0, 1], [0, 2], [1, 2], [1, 3], [2, 3], [4, 5]]
 
 def cloud() -> torch.Tensor:
     return torch.randn(1, 6890, 3, generator=torch.Generator().manual_seed(0)).double()
+
+
+def edge_error(predicted: torch.Tensor, true: torch.Tensor) -> list[float]:
+    edges = mesh_edges(FACES)
+    return edge_errors(edge_lengths(predicted, edges), edge_lengths(true, edges)).tolist()
 
 
 def turn(degrees: float) -> torch.Tensor:
@@ -31,7 +36,7 @@ def test_every_edge_counts_once() -> None:
 @pytest.mark.parametrize("scale", [1.1, 0.9])
 def test_scaled_edges_are_a_tenth_off_wherever_they_are(scale: float) -> None:
     true = cloud()
-    assert edge_errors(true @ turn(40).T * scale + 3, true, mesh_edges(FACES)).item() == pytest.approx(0.1)
+    assert edge_error(true @ turn(40).T * scale + 3, true) == [pytest.approx(0.1)]
 
 
 def test_one_longer_edge_of_six_and_none_of_no_true_length() -> None:
@@ -39,7 +44,7 @@ def test_one_longer_edge_of_six_and_none_of_no_true_length() -> None:
     true[0, 1:6, 0] = torch.tensor([1.0, 2, 4, 8, 9])
     predicted = true.clone()
     predicted[:, 5, 0] = 10  # its only edge, to vertex 4, doubles; or has no true length at all
-    assert edge_errors(predicted, true, mesh_edges(FACES)).tolist() == pytest.approx([1 / 6, 0])
+    assert edge_error(predicted, true) == pytest.approx([1 / 6, 0])
 
 
 @pytest.mark.parametrize("degrees", [0.0, 1e-3, 29.0, 90.0, 180.0])
@@ -78,8 +83,8 @@ def test_postures_of_large_and_small_whatever_axis_is_up(body: str, size: float)
     joints[0], joints[8] = pelvis, neck
     for side, rows in ((-0.1, (1, 2, 3)), (0.1, (4, 5, 6))):
         joints[list(rows)] = torch.stack([pelvis, knee, ankle]) + torch.tensor([0, side, 0])
-    assert find_posture(joints * size, torch.tensor([0.0, 0, 1]).double()) == posture
-    assert find_posture(joints[:, [0, 2, 1]] * size - 5, torch.tensor([0.0, 1, 0]).double()) == posture
+    assert find_postures((joints * size)[None], torch.tensor([[0.0, 0, 1]]).double()) == [posture]
+    assert find_postures((joints[:, [0, 2, 1]] * size - 5)[None], torch.tensor([[0.0, 1, 0]]).double()) == [posture]
     assert posture in POSTURES
 
 
@@ -88,4 +93,4 @@ def test_one_foot_on_the_floor_is_enough_to_stand() -> None:
     joints[0], joints[8] = torch.tensor([0, 0, 0.9]), torch.tensor([0, 0, 1.4])
     joints[[1, 2, 3], 2] = torch.tensor([0.9, 0.45, 0.0])
     joints[4], joints[5], joints[6] = joints[0], torch.tensor([0.45, 0, 0.9]), torch.tensor([0.45, 0, 0.45])
-    assert find_posture(joints, torch.tensor([0.0, 0, 1])) == "standing"
+    assert find_postures(joints[None], torch.tensor([[0.0, 0, 1]])) == ["standing"]

@@ -118,7 +118,9 @@ def _tables(folder: Path) -> Iterable[Kind]:
         contact_parts=np.array([1, 2, 3]),
     )
     write_table(made / "predictions.parquet", predictions)
-    scores = MetricRecord(key="a", predictor="sahmr", sequence="s", posture="lying", **dict.fromkeys(METRIC_NAMES, 1.5))
+    place = {"sequence": "s", "scene": "c", "camera": 0, "distance_m": 3.0, "occluded_ratio": 0.0}
+    numbers = dict.fromkeys(METRIC_NAMES, 1.5)
+    scores = MetricRecord(key="a", predictor="sahmr", posture="lying", **place, **numbers)
     write_table(made / "scores.parquet", to_table([scores], METRIC_SCHEMA))
     entry = CatalogEntry(
         path="data/a", stage="frames", dataset="rich", kind="table", schema_name="frame", rows=3, files=1, bytes=7,

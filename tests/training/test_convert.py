@@ -19,7 +19,7 @@ from torch import Tensor
 from sahmr.errors import CheckpointError
 from sahmr.network.checkpoint_keys import group_keys, is_dead
 from sahmr.network.sahmr import SahmrNet
-from sahmr.network.size import OWN, REFERENCE, RootRegion
+from sahmr.network.size import OWN, REFERENCE, Behaviour, RootRegion
 from sahmr.structures import BodyTopology
 from sahmr.training import restore
 from sahmr.training.checkpoint import (
@@ -377,3 +377,22 @@ def test_names_are_told_by_whole_subtrees() -> None:
     assert group_keys(names[:6], names) == ["a.* (6)"]
     assert group_keys(["a.0.x.w", "b.d", "e"], names) == ["a.0.x.w (1)", "b.d (1)", "e (1)"]
     assert group_keys([], names) == []
+
+
+@pytest.mark.parametrize(
+    ("stage", "behaviour"),
+    [
+        ("released", dataclasses.replace(REFERENCE, rounding="floor")),
+        ("released", OWN),
+        ("train_sahmr", dataclasses.replace(REFERENCE, rounding="floor")),
+    ],
+)
+def test_switches_that_contradict_the_rounding(stage: str, behaviour: Behaviour, tmp_path: Path) -> None:
+    """The authors' switches go with rounding towards zero; own trainings may round as they like."""
+    made = Checkpoint(network={"rcnet.a": torch.zeros(1)}, stage=stage, epoch=1, size="paper", behaviour=behaviour)
+    save_checkpoint(tmp_path / "x.pt", made)
+    with pytest.raises(CheckpointError, match=rf"x\.pt: stage '{stage}' .*floor.* contradict .*trunc"):
+        read_checkpoint(tmp_path / "x.pt")
+    for other in (dataclasses.replace(OWN, rounding="trunc"), OWN):
+        save_checkpoint(tmp_path / "x.pt", dataclasses.replace(made, stage="train_sahmr", behaviour=other))
+        assert read_checkpoint(tmp_path / "x.pt").behaviour == other

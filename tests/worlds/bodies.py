@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+import smplx
 
-from sahmr.body.model import SIZES
+from sahmr.body.model import SIZES, BodyModel
 
 
 def _parents(joints: int) -> np.ndarray:
@@ -77,6 +78,16 @@ def chumpy_pickle(arrays: dict[str, Any], keys: tuple[str, ...]) -> bytes:
     finally:
         del sys.modules["chumpy"], sys.modules["chumpy.ch"]
     return raw.replace(b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n")
+
+
+def smplx_package(model: BodyModel, count: int) -> Any:
+    """The package's SMPL of our model; it would open a pickle only."""
+    arrays = {
+        "v_template": model.v_template, "shapedirs": model.shape_dirs, "J_regressor": model.joint_regressor.toarray(),
+        "posedirs": model.pose_dirs.T.reshape(6890, 3, 207), "weights": model.weights.toarray(),
+        "kintree_table": np.stack([model.parents, np.arange(24)]), "f": model.faces,
+    }  # fmt: skip
+    return smplx.SMPL("", data_struct=smplx.utils.Struct(**arrays), batch_size=count, num_betas=10)
 
 
 def selection(rows: int, columns: int, seed: int) -> sp.csc_matrix:
