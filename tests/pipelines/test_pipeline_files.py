@@ -21,6 +21,7 @@ UNTRACKED_SECTIONS = {"raw", "paths", "parallel"}
 # Run by hand, no stage: README or docs/ have their command lines.
 TOOLS = {
     *("pipelines.convert_checkpoint", "pipelines.prune_work", "pipelines.raw_check", "pipelines.demo.pretrain"),
+    "pipelines.demo.prepared",
 }
 SHARED_SECTIONS = {"network"}  # read by the two trainings
 

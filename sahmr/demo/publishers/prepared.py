@@ -6,6 +6,7 @@ Their indexes hold absolute paths of the machine that made them, and so do these
 import pickle
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from sahmr.body.model import clean_path, load_clean
+from sahmr.body.model import BodyModel, clean_path, load_clean
 from sahmr.demo.publishers import containers as files
 from sahmr.readers.base import Reader
 from sahmr.readers.fits import read_params
@@ -115,7 +116,10 @@ def _write_test(reader: RichReader, place: Path, records: Sequence[FrameRecord],
         square = crop_box(np.array(record.person_box)).astype(np.float32)
         meta["test_squared_bbx_lurb"] = square
         files.put(place / "image" / f"{record.key}.png", files.png(_crop(reader, record, square.astype(np.float64))))
-        files.put(place / "gt_smplx_mesh" / f"{record.key}.ply", (reader.root / str(record.body_file)).read_bytes())
+        files.put(
+            place / "gt_smplx_mesh" / f"{record.key}.ply",
+            (reader.root / str(record.body_file)).with_suffix(".ply").read_bytes(),
+        )
         _write_contact(reader, place, record, meta)
     table = np.empty(len(metas), dtype=object)
     table[:] = metas
@@ -162,11 +166,16 @@ def _write_train(
     _put_pickle(place / "meta" / "img2gtbbx.pkl", boxes)
 
 
+@lru_cache(maxsize=3)
+def _model(path: Path) -> BodyModel:
+    return load_clean(path)
+
+
 def _smplh_values(reader: RichReader, record: FrameRecord) -> dict[str, NDArray[np.float32]]:
     """The same body by SMPL-H, 1-D: the demo's models share shapes and joints, only the hands are written otherwise."""
     raw = reader.root / str(record.body_file)
     _, params = read_params(raw.with_suffix(".pkl"))
-    model = load_clean(clean_path(reader.bodies, "smplx", record.gender))
+    model = _model(clean_path(reader.bodies, "smplx", record.gender))
     assert model.hand_components is not None and model.hand_means is not None
     values = {name: getattr(params, name) for name in _NAMES}
     for name, components, mean in zip(_HANDS, model.hand_components, model.hand_means, strict=True):
