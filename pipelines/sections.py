@@ -88,8 +88,12 @@ def _contradictions(sections: dict[str, Any]) -> Iterator[str]:
             paths.model(file, key)
         except SettingsError as error:
             yield str(error).removeprefix("params.yaml: ")
-        if key.endswith("metro_checkpoint") and sections["network"].size != "paper":
-            yield f"{key}: found {str(file)!r}, allowed null while network.size is not 'paper'; edit one of them"
+    initial = sections["network"].initial_checkpoint
+    if initial is not None and not initial.is_file():
+        yield (
+            f"network.initial_checkpoint: found {str(initial)!r}, allowed a file that is there, or null: "
+            "trainings then start at random; correct the path"
+        )
     try:
         paths.keep_apart("bodies.raw", sections["bodies"].raw)
     except SettingsError as error:
@@ -98,6 +102,6 @@ def _contradictions(sections: dict[str, Any]) -> Iterator[str]:
 
 def _checkpoints(sections: dict[str, Any]) -> Iterator[tuple[str, Path]]:
     for name in ("train_rcnet", "train_sahmr", "predict"):
-        for key in ("metro_checkpoint", "rcnet_checkpoint", "checkpoint"):
+        for key in ("rcnet_checkpoint", "checkpoint"):
             if file := getattr(sections[name], key, None):
                 yield f"{name}.{key}", file

@@ -19,10 +19,11 @@ from sahmr.scenes.store import voxel_pitch_m
 from sahmr.settings import Between, Listed, Paths, load_section, settings
 from sahmr.structures import move_to
 from sahmr.training.build import Network, build_network
-from sahmr.training.checkpoint import Checkpoint
-from sahmr.training.initial import load_metro, mean_scaled_depth, start_calmly
+from sahmr.training.checkpoint import METRO, Checkpoint, read_checkpoint
+from sahmr.training.initial import load_initial, mean_scaled_depth, start_calmly
 from sahmr.training.setup import TrainingSettings, require_peak, training_data
 from sahmr.training.tasks import RootContactTask, RootContactWeights
+from sahmr.training.team import Team
 from sahmr.training.trainer import Row, train
 
 VERSION = 1  # raise when the same data and settings give other weights (tests/training/test_golden_steps.py)
@@ -52,24 +53,26 @@ class TrainRcnet(TrainingSettings):
 def run(section: TrainRcnet, network: Network, paths: Paths, parallel: Parallel) -> None:
     """Write ``rcnet.pt`` and ``rcnet_history.csv``, unless the work store has them: then link them from there."""
     training = plan_training("train_rcnet", VERSION, "rcnet", section, network, paths, parallel)
-    finish(training, paths, partial(_train, section, network, paths, training))
+    finish(training, paths, partial(_train, section, network, paths))
 
 
 def _train(
-    section: TrainRcnet, size: Network, paths: Paths, training: Training, resume: Path, digest: str
+    section: TrainRcnet, size: Network, paths: Paths, training: Training, resume: Path, digest: str, team: Team
 ) -> tuple[Checkpoint, list[Row]]:
     """The whole training; see :func:`pipelines.conversion.receipts.finish`."""
     plan, topology, source, device = section.plan(), load_topology(paths.bodies), training.source, training.device
-    data = training_data(source, plan)
+    data = training_data(source, plan, team)
     require_peak("train_rcnet", plan, data)
-    metro = paths.model(section.metro_checkpoint, "train_rcnet.metro_checkpoint") if section.metro_checkpoint else None
     region = RootRegion(substitution_distance=section.substitution_distance_m, root_noise_std=section.root_noise_m)
     behaviour = replace(OWN, rounding=size.rounding, region=region)
+    first = read_checkpoint(size.initial_checkpoint) if size.initial_checkpoint else None
+    if first is not None and first.stage != METRO:
+        behaviour = replace(first.behaviour, region=region)
     network = build_network(size.size, behaviour, topology, backend=size.sparse_backend)
-    if metro is None:
+    if first is None:
         start_calmly(network.rcnet, mean_scaled_depth(source.plain("train", plan.batch_size), topology))
     else:
-        load_metro(network, metro, under="rcnet.")
+        load_initial(network, first, size=size.size, under="rcnet.", source=str(size.initial_checkpoint))
     task = RootContactTask(
         topology=move_to(topology, device),
         loss_weights=section.loss_weights,
@@ -77,7 +80,7 @@ def _train(
         contact_voxel_weight=section.contact_voxel_weight,
         ignored_parts=find_card(section.dataset).ignored_parts,
     )
-    history = train(network.to(device), task, plan, data, resume_file=resume, digest=digest)
+    history = train(network.to(device), task, plan, data, resume_file=resume, digest=digest, team=team)
     state = {f"rcnet.{name}": value.cpu() for name, value in network.rcnet.state_dict().items()}
     made = Checkpoint(network=state, stage=task.stage, epoch=plan.epochs, size=size.size, behaviour=behaviour)
     return made, history

@@ -16,12 +16,13 @@ from sahmr.settings import Flag, ModelFile, Paths, load_section, settings
 from sahmr.structures import BodyTopology, move_to
 from sahmr.training.build import Network, build_network
 from sahmr.training.checkpoint import Checkpoint, load_state, read_checkpoint
-from sahmr.training.initial import load_metro, share_trunk, start_as_template
+from sahmr.training.initial import load_initial, share_trunk, start_as_template
 from sahmr.training.mesh_task import MeshTask, MeshWeights
 from sahmr.training.setup import TrainingSettings, require_peak, training_data
+from sahmr.training.team import Team
 from sahmr.training.trainer import Row, train
 
-VERSION = 1  # raise when the same data and settings give other weights (tests/training/test_golden_steps.py)
+VERSION = 2  # raise when the same data and settings give other weights (tests/training/test_golden_steps.py)
 
 
 @settings
@@ -31,11 +32,13 @@ class TrainSahmr(TrainingSettings):
     Attributes:
         loss_weights: of each term.
         mean_over_valid_contacts: divide the contact loss by the number of real contact points, not of all places.
+        train_upsampling: whether the two dense layers 431 -> 1723 -> 6890, most of a small network's weights, learn.
         rcnet_checkpoint: the root-and-contact network to freeze, from ``paths.models`` on.
     """
 
     loss_weights: MeshWeights
     mean_over_valid_contacts: Flag
+    train_upsampling: Flag
     rcnet_checkpoint: ModelFile
 
 
@@ -46,38 +49,39 @@ def run(section: TrainSahmr, network: Network, paths: Paths, parallel: Parallel)
         CheckpointError: if ``rcnet_checkpoint`` is missing or does not fit.
     """
     training = plan_training("train_sahmr", VERSION, "sahmr", section, network, paths, parallel)
-    finish(training, paths, partial(_train, section, network, paths, training))
+    finish(training, paths, partial(_train, section, network, paths))
 
 
 def _train(
-    section: TrainSahmr, size: Network, paths: Paths, training: Training, resume: Path, digest: str
+    section: TrainSahmr, size: Network, paths: Paths, training: Training, resume: Path, digest: str, team: Team
 ) -> tuple[Checkpoint, list[Row]]:
     """The whole training; see :func:`pipelines.conversion.receipts.finish`."""
     plan, topology, source, device = section.plan(), load_topology(paths.bodies), training.source, training.device
-    data = training_data(source, plan)
+    data = training_data(source, plan, team)
     require_peak("train_sahmr", plan, data)
     network = _untrained(section, size, topology, paths)
     task = MeshTask(
         topology=move_to(topology, device),
         loss_weights=section.loss_weights,
         mean_over_valid_contacts=section.mean_over_valid_contacts,
+        train_upsampling=section.train_upsampling,
     )
-    history = train(network.to(device), task, plan, data, resume_file=resume, digest=digest)
+    history = train(network.to(device), task, plan, data, resume_file=resume, digest=digest, team=team)
     state = {name: value.cpu() for name, value in network.state_dict().items()}
     made = Checkpoint(network=state, stage=task.stage, epoch=plan.epochs, size=size.size, behaviour=network.behaviour)
     return made, history
 
 
 def _untrained(section: TrainSahmr, size: Network, topology: BodyTopology, paths: Paths) -> SahmrNet:
-    """The given root-and-contact network, and a mesh network that starts from METRO or as the template body."""
+    """The given root-and-contact network, and a mesh network from ``initial_checkpoint`` or as the template body."""
     rcnet = paths.model(section.rcnet_checkpoint, "train_sahmr.rcnet_checkpoint")
     first = read_checkpoint(rcnet)
     network = build_network(size.size, first.behaviour, topology, backend=size.sparse_backend)
-    if section.metro_checkpoint is not None:
-        metro = paths.model(section.metro_checkpoint, "train_sahmr.metro_checkpoint")
-        load_metro(network, metro, under="metro_enhanced.")
+    if size.initial_checkpoint is not None:
+        start = read_checkpoint(size.initial_checkpoint)
+        load_initial(network, start, size=size.size, under="metro_enhanced.", source=str(size.initial_checkpoint))
     load_state(network, first.network, source=str(rcnet), under="rcnet.")
-    if section.metro_checkpoint is None:
+    if size.initial_checkpoint is None:
         start_as_template(network.metro_enhanced, paths.bodies)
         share_trunk(network)
     return network

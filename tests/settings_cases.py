@@ -108,7 +108,9 @@ VALUES: tuple[tuple[str, Value, str], ...] = (
     ("train_sahmr.rcnet_checkpoint", "data/models/rcnet.pt", "write 'rcnet.pt'"),
     ("train_sahmr.rcnet_checkpoint", None, "found null, allowed a path"),
     # Sections that contradict each other.
-    ("train_rcnet.metro_checkpoint", "metro.pt", "allowed null while network.size is not 'paper'"),
+    ("network.initial_checkpoint", "~/metro.pt", "allowed a path written out"),
+    ("network.initial_checkpoint", "nowhere.pt", "found 'nowhere.pt', allowed a file that is there, or null"),
+    ("train_rcnet.processes", 0, "found 0, allowed a whole number from 1 to 64"),
     ("predict.split", "val", "found 'val', allowed 'test', as evaluate.split"),
 )  # fmt: skip
 SECTIONS_AS = (None, [], [1], 3, "text", True)  # in place of a section: each of them "allowed a mapping of keys"

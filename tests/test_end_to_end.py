@@ -24,7 +24,7 @@ def shorten(folder: Path) -> dict[str, Any]:
     params: dict[str, Any] = yaml.safe_load((folder / "params.yaml").read_text())
     params["parallel"] = {"workers": 0, "loaders": 0, "threads": 1}
     for name in ("train_rcnet", "train_sahmr"):
-        params[name] |= {"epochs": 1, "batch_size": 4, "warmup_steps": 0}
+        params[name] |= {"epochs": 1, "batch_size": 4, "warmup_steps": 0, "processes": 1}
     params["evaluate"]["sheet_frames"] = 2
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
     return params

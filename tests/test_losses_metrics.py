@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sahmr.losses import mesh_losses, root_contact_losses, weighted_sum
+from sahmr.losses import mesh_losses, root_contact_losses, surface_losses, weighted_sum
 from sahmr.metrics import part_map_errors, scene_errors, voxel_part_scores
 from sahmr.structures import ContactPoints, MeshPrediction, PackedPoints, RootContact, RootContactTargets
 
@@ -96,3 +96,34 @@ def test_ratios_of_nothing_are_zero() -> None:
     assert all(value.tolist() == [0.0, 0.0] for value in voxel_part_scores(none, none, none, 2).values())
     maps = torch.zeros(1, 7, 56, 56)
     assert all(value.tolist() == [0.0] for value in part_map_errors(maps, maps).values())
+
+
+def test_surface_losses_of_a_stretched_and_of_a_creased_square() -> None:
+    faces = torch.tensor([[0, 1, 2], [0, 2, 3]])
+    true = torch.zeros(1, 6890, 3)
+    true[0, :4] = torch.tensor([[0.0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]])
+    same = surface_losses(true + 5, true, faces)
+    assert float(same["edges"]) == pytest.approx(0, abs=1e-6) and float(same["normals"]) == pytest.approx(0, abs=1e-6)
+    longer = surface_losses(1.1 * true, true, faces)
+    mean = (4 * 1 + 2 * 2**0.5) / 6  # each face has two sides and the diagonal
+    assert float(longer["edges"]) == pytest.approx(0.1 * mean, rel=1e-5)
+    assert float(longer["normals"]) == pytest.approx(0, abs=1e-6)
+    creased = true.clone()
+    creased[0, 3, 2] = 1.0  # the corner 3 stands up: of its two edges (length sqrt 2) half goes along the normal
+    found = surface_losses(creased, true, faces)
+    assert float(found["normals"]) == pytest.approx(2 * 0.5**0.5 / 6, rel=1e-5)
+
+
+def test_surface_losses_lead_a_crumpled_mesh_back() -> None:
+    random = torch.Generator().manual_seed(0)
+    true = torch.rand(1, 6890, 3, generator=random)
+    faces = torch.randint(6890, (500, 3), generator=random)
+    faces = faces[(faces[:, 0] != faces[:, 1]) & (faces[:, 1] != faces[:, 2]) & (faces[:, 0] != faces[:, 2])]
+    moved = (true + 0.05 * torch.randn(true.shape, generator=random)).requires_grad_(True)
+    terms = surface_losses(moved, true, faces)
+    before = float((terms["edges"] + terms["normals"]).detach())
+    (terms["edges"] + terms["normals"]).sum().backward()
+    assert moved.grad is not None
+    step = moved.detach() - 2 * moved.grad
+    after = surface_losses(step, true, faces)
+    assert float(after["edges"] + after["normals"]) < before

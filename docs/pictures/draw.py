@@ -1,6 +1,6 @@
-"""Draw the README's two pictures: ``python docs/pictures/draw.py``, after ``make repro``, from the repository root.
+"""Draw the README's three pictures: ``python docs/pictures/draw.py``, after ``make repro``, from the repository root.
 
-Both show nothing licensed: the road is a diagram, and the image, its scan and its person are the demo's.
+They show nothing licensed: the road is a diagram, images, scans and people are the demo's.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ Places = list[tuple[float, float]]  # on a canvas, pixels
 
 HERE = Path(__file__).parent
 RAW, DATA = Path("data/demo/RICH"), Path("data")
+SHEET = Path("reports/rich_sheet.png")
 SCANS = RAW / "scan_calibration"
 KEY, SCAN = "LectureHall_003_wipingchairs1_1_00149_3", SCANS / "LectureHall/scan_chair_scene_camcoord.ply"
 
@@ -250,6 +251,15 @@ def draw_road(path: Path) -> None:
     sheet.reduce(scale).quantize(128).save(path, optimize=True)
 
 
+def draw_sheet(path: Path, width: int = 780) -> None:
+    """The left half of the sheet of the RICH test images, small enough for a page."""
+    with Image.open(SHEET) as sheet:
+        half = sheet.convert("RGB").crop((0, 0, sheet.width // 2 + 4, sheet.height))
+    small = half.resize((width, round(half.height * width / half.width)), Image.Resampling.LANCZOS)
+    small.quantize(256, method=Image.Quantize.MEDIANCUT, kmeans=2, dither=Image.Dither.NONE).save(path, optimize=True)
+
+
 if __name__ == "__main__":
+    draw_sheet(HERE / "sheet.png")
     draw_road(HERE / "road.png")
     draw_demo(HERE / "demo.png")

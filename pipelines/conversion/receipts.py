@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ import torch
 from pipelines.conversion.lock import hold
 from pipelines.conversion.parallel import Parallel
 from pipelines.conversion.work_store import WorkStore, piece_key
-from pipelines.stage import log
+from pipelines.stage import log, set_up_logging
 from sahmr.body.topology import TOPOLOGY_FILE
 from sahmr.datasets import find_card
 from sahmr.files import file_sha256, publish_text
@@ -23,6 +25,7 @@ from sahmr.settings import Paths
 from sahmr.training.build import Network, prepare_torch
 from sahmr.training.checkpoint import Checkpoint, save_checkpoint
 from sahmr.training.setup import Source, TrainingSettings, decisive_data, source_of
+from sahmr.training.team import Team, work_together
 from sahmr.training.trainer import Row
 
 # Their code decides weights: another version, another training. What else reads data (zarr, pyarrow) gives the same
@@ -73,7 +76,10 @@ class Training:
             for key, value in section.items()
             if isinstance(value, Path)
         }
-        settings = {"network": asdict(self.network), "section": section}
+        network = asdict(self.network)
+        if self.network.initial_checkpoint is not None:
+            network["initial_checkpoint"] = _content(self.network.initial_checkpoint)
+        settings = {"network": network, "section": section}
         return piece_key(self.stage, self.version, settings, inputs, LIBRARIES)
 
 
@@ -109,13 +115,17 @@ def _content(path: Path) -> str:
     return file_sha256(path) if path.is_file() else ""
 
 
-def finish(training: Training, paths: Paths, train: Callable[[Path, str], tuple[Checkpoint, list[Row]]]) -> None:
+TrainingWork = Callable[[Training, Path, str, Team], tuple[Checkpoint, list[Row]]]
+
+
+def finish(training: Training, paths: Paths, train: TrainingWork) -> None:
     """Put a training's checkpoint and history into ``paths.models``, trained now or taken from the work store.
 
     Args:
         training: what it is.
         paths: where inputs, work store and outputs are.
-        train: (resume file, digest of all that decides the weights) -> checkpoint and history.
+        train: (training, resume file, digest of all that decides the weights, team) -> checkpoint and history;
+            picklable, for the team's other processes.
 
     Raises:
         StoreError: if the work store is full or cannot be written (the resume file is kept), or if another process
@@ -125,7 +135,7 @@ def finish(training: Training, paths: Paths, train: Callable[[Path, str], tuple[
         _finish(training, paths, train)
 
 
-def _finish(training: Training, paths: Paths, train: Callable[[Path, str], tuple[Checkpoint, list[Row]]]) -> None:
+def _finish(training: Training, paths: Paths, train: TrainingWork) -> None:
     store, stage, key = WorkStore(root=paths.work.resolve()), training.stage, training.key(paths)
     names = (f"{training.output}.pt", f"{training.output}_history.csv")
     resume = paths.models / f".{stage}.resume.pt"
@@ -134,7 +144,8 @@ def _finish(training: Training, paths: Paths, train: Callable[[Path, str], tuple
     if receipt is not None:
         log.info("%s: reused, trained before from the same settings and data: %s", stage, store.folder(stage, key))
     else:
-        checkpoint, history = train(resume, key)
+        prepare = partial(_prepare, training.threads, training.section.seed)
+        checkpoint, history = work_together(training.section.processes, partial(train, training, resume, key), prepare)
         with store.make(stage, key) as draft:  # not opened before: what is unfinished for a day is swept away
             save_checkpoint(draft.folder / names[0], checkpoint)
             publish_text(draft.folder / names[1], history_csv(history))
@@ -146,6 +157,13 @@ def _finish(training: Training, paths: Paths, train: Callable[[Path, str], tuple
     paths.models.mkdir(parents=True, exist_ok=True)
     store.link(stage, receipt, paths.models)
     resume.unlink(missing_ok=True)
+
+
+def _prepare(threads: int, seed: int) -> None:
+    """What :func:`plan_training` and the stage's shell did in the first process."""
+    set_up_logging()
+    log.setLevel(logging.WARNING)  # the first process tells
+    prepare_torch(threads, seed)
 
 
 def history_csv(rows: Sequence[Row]) -> str:

@@ -23,8 +23,11 @@ def epoch_order(length: int, seed: int, epoch: int) -> Int[ndarray, " length"]:
 class _EpochBatches(Sampler[list[tuple[int, int]]]):
     """Batches of (epoch, index) of the epoch set last."""
 
-    def __init__(self, length: int, batch_size: int, *, seed: int | None, drop_last: bool) -> None:
+    def __init__(
+        self, length: int, batch_size: int, *, seed: int | None, drop_last: bool, share: tuple[int, int]
+    ) -> None:
         self.length, self.batch_size, self.seed, self.drop_last = length, batch_size, seed, drop_last
+        self.share = share
         self.epoch, self.first = 0, 0
 
     def __len__(self) -> int:
@@ -36,8 +39,11 @@ class _EpochBatches(Sampler[list[tuple[int, int]]]):
         if self.seed is not None:
             order = epoch_order(self.length, self.seed, self.epoch)
         for batch in range(self.first, len(self)):
-            chosen = order[batch * self.batch_size : (batch + 1) * self.batch_size]
-            yield [(self.epoch, int(index)) for index in chosen]
+            whole = order[batch * self.batch_size : (batch + 1) * self.batch_size]
+            number, count = self.share
+            chosen = whole[number * len(whole) // count : (number + 1) * len(whole) // count]
+            if len(chosen):
+                yield [(self.epoch, int(index)) for index in chosen]
 
 
 class SampleLoader:
@@ -49,6 +55,7 @@ class SampleLoader:
         shuffle_seed: permutes every epoch in another order; None keeps the order of the keys.
         drop_last: leave out a last, smaller batch.
         num_workers: processes; 0 decodes in this one.
+        share: (number, count): of every batch only that part, of so many equal ones.
     """
 
     def __init__(
@@ -59,8 +66,9 @@ class SampleLoader:
         shuffle_seed: int | None = None,
         drop_last: bool = False,
         num_workers: int = 0,
+        share: tuple[int, int] = (0, 1),
     ) -> None:
-        self._batches = _EpochBatches(len(dataset), batch_size, seed=shuffle_seed, drop_last=drop_last)
+        self._batches = _EpochBatches(len(dataset), batch_size, seed=shuffle_seed, drop_last=drop_last, share=share)
         self._loader: DataLoader[Sample] = DataLoader(
             dataset,
             batch_sampler=self._batches,
@@ -88,11 +96,18 @@ def _quiet_worker(_worker: int) -> None:
 
 
 def make_loader(
-    dataset: SampleDataset, *, batch_size: int, seed: int | None = None, num_workers: int = 0
+    dataset: SampleDataset,
+    *,
+    batch_size: int,
+    seed: int | None = None,
+    num_workers: int = 0,
+    share: tuple[int, int] = (0, 1),
 ) -> SampleLoader:
     """Loader for training (``seed`` given: shuffled, short last batch left out) or evaluation (``seed`` None).
 
     A data set smaller than one batch keeps its short batch.
     """
     drop_last = seed is not None and len(dataset) >= batch_size
-    return SampleLoader(dataset, batch_size=batch_size, shuffle_seed=seed, drop_last=drop_last, num_workers=num_workers)
+    return SampleLoader(
+        dataset, batch_size=batch_size, shuffle_seed=seed, drop_last=drop_last, num_workers=num_workers, share=share
+    )

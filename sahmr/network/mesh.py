@@ -153,6 +153,7 @@ class MeshNet(nn.Module):
         template = torch.cat([topology.template_joints, topology.template_coarse]).float()
         self.register_buffer("template", template, persistent=False)
         self.register_buffer("part_mean", part_mean_matrix(topology.part_coarse), persistent=False)
+        self._folded: nn.Linear | None = None
 
     def forward(
         self,
@@ -206,8 +207,20 @@ class MeshNet(nn.Module):
             tokens, points = block(tokens, points, part, mask, self.part_mean)
             outputs.append(tokens)
         coarse = tokens[:, NUM_JOINTS:].transpose(1, 2)  # [batch, 3, 431]
-        vertices = precisely(self.upsampling2, precisely(self.upsampling, coarse)).transpose(1, 2)
-        return vertices, points, outputs
+        if self._folded is None:
+            vertices = precisely(self.upsampling2, precisely(self.upsampling, coarse))
+        else:
+            vertices = precisely(self._folded, coarse)
+        return vertices.transpose(1, 2), points, outputs
+
+    def fold_upsampling(self) -> None:
+        """Run the two up-sampling layers as one, a quarter of the products, from now on: for weights that stay."""
+        first, second = self.upsampling, self.upsampling2
+        folded = nn.Linear(NUM_COARSE, NUM_VERTICES, device=first.weight.device).requires_grad_(requires_grad=False)
+        with torch.no_grad():
+            folded.weight.copy_(second.weight @ first.weight)
+            folded.bias.copy_(second(first.bias))
+        object.__setattr__(self, "_folded", folded)  # no part of the module: neither trained nor saved
 
     def _embed(self, cells: Tensor, contacts_anchor: Tensor, part: Tensor) -> tuple[MixedRows, MixedRows]:
         """Tokens: a template position and a mixture of the map's cells; points: a position and their part's mean token.

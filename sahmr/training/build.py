@@ -10,7 +10,7 @@ import torch
 from sahmr.errors import SettingsError
 from sahmr.network.sahmr import SahmrNet
 from sahmr.network.size import DEMO, PAPER, Behaviour
-from sahmr.settings import settings
+from sahmr.settings import AnyPath, settings
 from sahmr.sparse.kernel_map import Rounding
 from sahmr.structures import BodyTopology
 
@@ -28,11 +28,15 @@ class Network:
         sparse_backend: which code runs the sparse convolutions.
         rounding: how ``train_rcnet`` halves voxel coordinates, see :class:`sahmr.network.size.Behaviour`; stored in the
             checkpoint, by which everything later goes.
+        initial_checkpoint: what both trainings start from: METRO's 3DPW weights, raw or converted, or any SA-HMR
+            checkpoint of the same size, whose behaviour is kept; null: ``train_rcnet`` starts at random with calm maps,
+            ``train_sahmr`` as the template body.
     """
 
     size: Literal["demo", "paper"]
     sparse_backend: Literal["native", "torchsparse", "auto"]
     rounding: Rounding
+    initial_checkpoint: AnyPath | None = None
 
 
 def build_network(size: str, behaviour: Behaviour, topology: BodyTopology, *, backend: str) -> SahmrNet:

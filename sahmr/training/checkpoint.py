@@ -56,7 +56,9 @@ _CHOICES: dict[str, tuple[object, ...]] = {
     "contact_sampling": get_args(ContactSampling),
 }
 _REGION = ("anchor_spacing", "roi_radius")  # metres
-_OURS = {f"{name}.pt": f"; rebuild with: dvc repro train_{name}" for name in ("rcnet", "sahmr")}
+_OURS = {f"{name}.pt": f"; rebuild with: dvc repro train_{name}" for name in ("rcnet", "sahmr")} | {
+    "start.pt": "; restore it with: git checkout -- sahmr/demo/pretraining/start.pt"
+}
 _MOST_EPOCHS = 10**9
 # How the keys of each kind of file begin, the prefix ``net.`` aside.
 _AUTHORS = {RELEASED: ("rcnet.", "metro_enhanced."), METRO: ("backbone.", "trans_encoder.")}
@@ -83,13 +85,12 @@ def read_checkpoint(path: Path) -> Checkpoint:
     ``metro_3dpw_state_dict.bin`` is a bare state dict. They are recognised by names, are of the published size and
     expect the reference's behaviour. Entries that nothing reads are left out and listed in ``dropped``; whether all
     others fit a network is for :func:`load_state`. Compact files (:mod:`sahmr.training.compact`) come back in full. Of
-    our own files, entries that nothing reads any more (once the
-    baseline's means) are ignored.
+    our own files, entries that nothing reads any more (once the baseline's means) are ignored.
 
     Raises:
         CheckpointError: if the file is missing, not a checkpoint, or lacks an entry.
     """
-    content = expand(load_plain(path), path)
+    content = expand(load_plain(path), path, remedy=_remedy(path))
     if "stage" not in content:
         return _read_authors(content, path)
     missing = [name for name in _KEYS if name not in content]
@@ -219,6 +220,11 @@ def save_atomically(path: Path, content: Mapping[str, Any]) -> None:
         ) from error
 
 
+def _remedy(path: Path) -> str:
+    """What to do about a damaged file."""
+    return _OURS.get(path.name, "; fetch it again")
+
+
 def load_plain(path: Path, *, remedy: str | None = None) -> dict[str, Any]:
     """Read a ``torch.save`` file of plain content on the CPU, once check sums and claims are compared with the file.
 
@@ -234,7 +240,7 @@ def load_plain(path: Path, *, remedy: str | None = None) -> dict[str, Any]:
     if not path.is_file():
         found = "no such file" if not path.exists() else f"is {'a folder' if path.is_dir() else 'no regular file'}"
         raise CheckpointError(f"{path}: {found}, expected a file; train it with dvc repro, or correct the path")
-    remedy = _OURS.get(path.name, "; fetch it again") if remedy is None else remedy
+    remedy = _remedy(path) if remedy is None else remedy
     try:
         require_sound(path)
         with warnings.catch_warnings():

@@ -19,15 +19,42 @@ from sahmr.network.root_contact import RootContactNet
 from sahmr.network.sahmr import SahmrNet
 from sahmr.structures import Batch, BodyTopology
 from sahmr.targets import target_pelvis
-from sahmr.training.checkpoint import METRO, read_checkpoint
+from sahmr.training.checkpoint import METRO, Checkpoint, load_state
 
 log = logging.getLogger("sahmr")
 
 _NEIGHBOURS = 6  # coarse vertices each finer vertex is interpolated from
+_BLUR_M = 0.12  # standard deviation
 _RIDGE = 1e-3  # share of the trace added to the local Gram matrix; six neighbours of a plane are degenerate
 
 
-def load_metro(network: SahmrNet, path: Path, *, under: str = "") -> None:
+def load_initial(network: SahmrNet, checkpoint: Checkpoint, *, size: str, under: str, source: str) -> None:
+    """Start a part of the network from ``network.initial_checkpoint``.
+
+    Args:
+        network: freshly made.
+        checkpoint: as read from the file: METRO's, or a whole SA-HMR network.
+        size: name of the network's size.
+        under: load only the part of that name, e.g. ``rcnet.``.
+        source: the file.
+
+    Raises:
+        CheckpointError: if it is of another size, or does not fill that part.
+    """
+    if checkpoint.size != size:
+        raise CheckpointError(
+            f"{source}: weights of size '{checkpoint.size}', the network is of size '{size}'; set network.size: "
+            f"{checkpoint.size}, or network.initial_checkpoint: null"
+        )
+    if checkpoint.stage == METRO:
+        load_metro(network, checkpoint, source=source, under=under)
+        return
+    load_state(network, checkpoint.network, source=source, under=under)
+    count = sum(name.startswith(under) for name in checkpoint.network)
+    log.info("%s: %d entries taken, trained before by '%s'", source, count, checkpoint.stage)
+
+
+def load_metro(network: SahmrNet, metro: Checkpoint, *, source: str, under: str = "") -> None:
     """Start from METRO's 3DPW weights: both trunks and the mesh transformer.
 
     What is taken and what stays random is logged by name; with the published file random stay the sparse network, the
@@ -35,32 +62,30 @@ def load_metro(network: SahmrNet, path: Path, *, under: str = "") -> None:
 
     Args:
         network: freshly made.
-        path: ``metro_3dpw_state_dict.bin``, or what convert_checkpoint made of it.
+        metro: ``metro_3dpw_state_dict.bin``, or what convert_checkpoint made of it.
+        source: that file.
         under: load only the part of that name, e.g. ``rcnet.``.
 
     Raises:
-        CheckpointError: if the file is not METRO's, nothing in it fits, or something does not fit.
+        CheckpointError: if nothing in it fits, or something does not fit.
     """
-    metro = read_checkpoint(path)
-    if metro.stage != METRO:
-        raise CheckpointError(
-            f"{path}: holds a network of '{metro.stage}', expected METRO's weights (metro_checkpoint)"
-        )
     own = network.state_dict()
     sources = metro_sources(own, metro.network)
     report = compare_keys(metro.network, {theirs: own[ours] for ours, theirs in sources.items()})
     if not report.used:
         raise CheckpointError(
-            f"{path}: no entry fits; expected METRO's state dict ('backbone.conv1.weight', ...) and "
+            f"{source}: no entry fits; expected METRO's state dict ('backbone.conv1.weight', ...) and "
             "network.size: paper in params.yaml"
         )
-    entries = report.require_complete(str(path))
+    entries = report.require_complete(source)
     wanted = [name for name in own if name.startswith(under)]
     taken = {name: entries[sources[name]] for name in wanted if name in sources}
     network.load_state_dict(taken, strict=False)
     random = [name for name in wanted if name not in taken]
     for names, what in ((list(taken), "taken"), (random, "not in it, random")):
-        log.info("%s: %d of %d entries %s: %s", path, len(names), len(wanted), what, ", ".join(group_keys(names, own)))
+        log.info(
+            "%s: %d of %d entries %s: %s", source, len(names), len(wanted), what, ", ".join(group_keys(names, own))
+        )
 
 
 def mean_scaled_depth(batches: Iterable[Batch], topology: BodyTopology) -> float:
@@ -93,8 +118,10 @@ def start_as_template(network: MeshNet, bodies: Path) -> None:
     """Make a random mesh network put out the template body, and every contact point as it was put in.
 
     The first three channels of each block carry the coordinates: its residual passes them on, its head adds nothing
-    at first. The two up-sampling layers interpolate from neighbours on the template. Only where there is no METRO
-    checkpoint to start from; none of this changes the architecture.
+    at first. The two up-sampling layers interpolate from neighbours on the template. Random numbers that differ from
+    token to token (position codes, mixtures of the image's cells) are blurred over the body: neighbours start alike,
+    and move alike, where independent ones leave a mesh crumpled. Only where there is no METRO checkpoint to start from;
+    none of this changes the architecture.
 
     Args:
         network: freshly made.
@@ -109,12 +136,23 @@ def start_as_template(network: MeshNet, bodies: Path) -> None:
     ):
         layer.weight.copy_(interpolation(fine, known))
         layer.bias.zero_()
+    blur = _blur(network.template)
+    network.conv_learn_tokens.weight.copy_((blur @ network.conv_learn_tokens.weight[:, :, 0])[..., None])
     for block in network.trans_encoder:
         assert isinstance(block, TransformerBlock)
+        codes = block.bert.position_embeddings.weight
+        codes[: len(blur)] = blur @ codes[: len(blur)]
         block.residual.weight[:3] = torch.eye(3, block.residual.in_features)
         block.residual.bias[:3] = 0
         block.cls_head.weight[:3] = 0
         block.cls_head.bias[:3] = 0
+
+
+def _blur(template: Float[Tensor, "tokens 3"]) -> Float[Tensor, "tokens tokens"]:
+    """Gaussian weights over the template; independent numbers of equal variance keep that variance."""
+    weight = torch.exp(-(torch.cdist(template.double(), template.double()) ** 2) / (2 * _BLUR_M**2))
+    blur: Tensor = weight / weight.norm(dim=1, keepdim=True)
+    return blur.float()
 
 
 @torch.no_grad()

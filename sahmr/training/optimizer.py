@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel
+
+from sahmr.training.team import ALONE, Team
 
 _CANONICAL_BATCH = 32  # reference: lr = canonical_lr * batch_size / 32
 _CLIP_VALUE = 0.5  # reference: every gradient element is cut to +-0.5
@@ -64,11 +66,22 @@ def make_schedule(optimizer: torch.optim.Optimizer, plan: Plan, steps_per_epoch:
     return LambdaLR(optimizer, factor)
 
 
-def descend(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
-    """One step down: gradients, clipping by value, update."""
+def descend(optimizer: torch.optim.Optimizer, loss: Tensor, team: Team = ALONE, buffers: Sequence[Tensor] = ()) -> None:
+    """One step down: gradients, their mean over the team, clipping by value, update.
+
+    Args:
+        optimizer: over the parameters that are trained.
+        loss: of this process's share of the batch.
+        team: who shares the batch.
+        buffers: floats that a step changes beside the parameters (running statistics): they are averaged as well.
+    """
     optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    if team.size > 1:
+        for p in parameters:  # a share without voxels leaves some without gradient, another's does not
+            p.grad = torch.zeros_like(p) if p.grad is None else p.grad
+        team.average([*(p.grad for p in parameters if p.grad is not None), *buffers])
     nn.utils.clip_grad_value_(parameters, _CLIP_VALUE)
     optimizer.step()
 
@@ -84,9 +97,15 @@ def make_average(module: nn.Module, decay: float) -> AveragedModel:
     @torch.no_grad()
     def average(mean: list[Tensor], now: list[Tensor], updates: Tensor | int) -> None:
         share = 1.0 - min(decay, (1 + int(updates)) / (10 + int(updates)))
-        for old, new in zip(mean, now, strict=True):
-            old.lerp_(new, share) if old.is_floating_point() else old.copy_(new)  # integers are counters
+        if mean[0].is_floating_point():  # all are of one type
+            moving = [(old, new) for old, new in zip(mean, now, strict=True) if old.data_ptr() != new.data_ptr()]
+            torch._foreach_lerp_([old for old, _ in moving], [new for _, new in moving], share)
+        else:
+            torch._foreach_copy_(mean, now)  # counters
 
     averaged = AveragedModel(module, multi_avg_fn=average, use_buffers=True)  # type: ignore[arg-type]  # its own lists
     averaged.update_parameters(module)
+    for old, new in zip(averaged.module.parameters(), module.parameters(), strict=True):
+        if not new.requires_grad:
+            old.data = new.data  # what does not move is its own mean
     return averaged

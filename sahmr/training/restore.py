@@ -26,7 +26,7 @@ def network_of(checkpoint: Checkpoint, topology: BodyTopology, *, backend: str, 
     _require_size(checkpoint, source)
     if checkpoint.stage == METRO:
         raise CheckpointError(
-            f"{source}: METRO's weights are a start for training (metro_checkpoint), no SA-HMR network"
+            f"{source}: METRO's weights are a start for training (network.initial_checkpoint), no SA-HMR network"
         )
     network = build_network(checkpoint.size, checkpoint.behaviour, topology, backend=backend)
     load_state(network, checkpoint.network, source=source)

@@ -13,10 +13,11 @@ from sahmr.batches.dataset import SampleDataset
 from sahmr.batches.loader import make_loader
 from sahmr.errors import SettingsError, ShardError
 from sahmr.scenes.store import load_points, voxel_pitch_m
-from sahmr.settings import Between, Dataset, ModelFile, Paths, Seed, settings
+from sahmr.settings import Between, Dataset, Paths, Seed, settings
 from sahmr.shards.crop import ZOOM_RANGE
 from sahmr.structures import Batch
 from sahmr.training.optimizer import Plan
+from sahmr.training.team import ALONE, Team
 from sahmr.training.trainer import TrainingData
 from schemas.shard import ShardEntry
 
@@ -34,8 +35,8 @@ class TrainingSettings:
         zoom_range: training crops are widened by up to this share of the person box's larger side.
         seed, epochs, batch_size, canonical_lr, schedule, warmup_steps, average_decay: as in
             :class:`sahmr.training.optimizer.Plan`.
-        metro_checkpoint: METRO's 3DPW weights, raw or converted, to start from, from ``paths.models`` on; null:
-            ``train_rcnet`` starts at random with calm maps, ``train_sahmr`` as the template body.
+        processes: that train together on this machine. Each takes its share of every batch, with batch statistics of
+            its own, and their gradients are averaged: so their number decides the weights.
     """
 
     dataset: Dataset
@@ -47,7 +48,7 @@ class TrainingSettings:
     warmup_steps: Annotated[int, Between(0, 1_000_000)]
     average_decay: Annotated[float, Between(0, 0.99999)]  # 1 would keep the initial weights for ever
     zoom_range: Annotated[float, Between(0, ZOOM_RANGE)]  # what every stored crop has room for
-    metro_checkpoint: ModelFile | None
+    processes: Annotated[int, Between(1, 64)]
 
     def plan(self) -> Plan:
         """The part that a trainer reads."""
@@ -70,15 +71,15 @@ class Source:
     workers: int
     zoom_range: float
 
-    def plain(self, split: str, batch_size: int) -> Iterable[Batch]:
-        """All samples of a split in order, crops not jittered.
+    def plain(self, split: str, batch_size: int, team: Team = ALONE) -> Iterable[Batch]:
+        """All samples of a split in order, crops not jittered; of every batch this process's share.
 
         Raises:
             ShardError: if the split has none, or some without ground truth.
         """
         dataset = SampleDataset(self.shards, self.scenes, split)
         dataset.require_bodies()
-        return make_loader(dataset, batch_size=batch_size, num_workers=self.workers)
+        return make_loader(dataset, batch_size=batch_size, num_workers=self.workers, share=(team.rank, team.size))
 
 
 def source_of(section: TrainingSettings, paths: Paths, workers: int) -> Source:
@@ -91,19 +92,29 @@ def source_of(section: TrainingSettings, paths: Paths, workers: int) -> Source:
     )
 
 
-def training_data(source: Source, plan: Plan) -> TrainingData:
-    """Shuffled, jittered ``train`` and plain ``val``; a data set without ``val`` is trained without validation."""
+def training_data(source: Source, plan: Plan, team: Team = ALONE) -> TrainingData:
+    """Shuffled, jittered ``train`` and plain ``val``; a data set without ``val`` is trained without validation.
+
+    Raises:
+        SettingsError: if a batch has fewer samples than the team has processes.
+    """
     dataset = SampleDataset(
         source.shards, source.scenes, "train", is_training=True, seed=plan.seed, zoom_range=source.zoom_range
     )
-    loader = make_loader(dataset, batch_size=plan.batch_size, seed=plan.seed, num_workers=source.workers)
+    if min(plan.batch_size, len(dataset)) < team.size:
+        raise SettingsError(
+            f"params.yaml: processes: found {team.size}, allowed at most {min(plan.batch_size, len(dataset))}, the "
+            "samples of a batch; lower it, or raise batch_size"
+        )
+    share = (team.rank, team.size)
+    loader = make_loader(dataset, batch_size=plan.batch_size, seed=plan.seed, num_workers=source.workers, share=share)
     validation: Iterable[Batch] = ()
     try:
         SampleDataset(source.shards, source.scenes, "val")
     except ShardError:
         log.info("%s: no split 'val'; training goes without validation", source.shards)
     else:
-        validation = source.plain("val", plan.batch_size)
+        validation = source.plain("val", plan.batch_size, team)
     return TrainingData(epoch=loader.epoch, steps=len(loader), validation=lambda: validation)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Protocol, runtime_checkable
 
@@ -55,6 +55,10 @@ class Task(Protocol):
         """The part of the network that learns; the rest is frozen, in evaluation mode."""
         ...
 
+    def parameters(self, network: SahmrNet) -> Iterable[nn.Parameter]:
+        """What of that part moves."""
+        ...
+
     def losses(self, network: SahmrNet, batch: Batch, generator: torch.Generator) -> PerSample:
         """Loss terms of a training step; every random draw comes from the generator or torch's global one."""
         ...
@@ -91,6 +95,10 @@ class RootContactTask:
     def trained(self, network: SahmrNet) -> nn.Module:
         """The root-and-contact network."""
         return network.rcnet
+
+    def parameters(self, network: SahmrNet) -> Iterable[nn.Parameter]:
+        """All of it."""
+        return network.rcnet.parameters()
 
     def losses(self, network: SahmrNet, batch: Batch, generator: torch.Generator) -> PerSample:
         """Terms of :func:`sahmr.losses.root_contact_losses`, the mirrored image included."""

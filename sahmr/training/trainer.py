@@ -24,6 +24,7 @@ from sahmr.training.checkpoint import save_atomically
 from sahmr.training.optimizer import Plan, descend, make_average, make_optimizer, make_schedule
 from sahmr.training.resume import read_resume
 from sahmr.training.tasks import Task
+from sahmr.training.team import ALONE, Team
 
 log = logging.getLogger("sahmr")
 
@@ -47,12 +48,12 @@ class TrainingData:
 
 
 def train(
-    network: SahmrNet, task: Task, plan: Plan, data: TrainingData, *, resume_file: Path, digest: str
+    network: SahmrNet, task: Task, plan: Plan, data: TrainingData, *, resume_file: Path, digest: str, team: Team = ALONE
 ) -> list[Row]:
     """Train one part of the network in place.
 
-    All randomness of an epoch comes from (seed, epoch), so a training that was killed and resumed ends with the same
-    weights as one that ran through.
+    All randomness of an epoch comes from (seed, epoch, rank in the team), so a training that was killed and resumed
+    ends with the same weights as one that ran through.
 
     Args:
         network: on its device; afterwards holds the trained (or averaged) weights, in evaluation mode.
@@ -61,6 +62,7 @@ def train(
         data: batches on the CPU.
         resume_file: rewritten after every epoch, removed by the caller once the result is stored.
         digest: identifies settings and data; a resume file with another one is ignored, a damaged one is set aside.
+        team: the processes that do this together, each with its share of the data.
 
     Returns:
         One row per epoch: ``epoch``, ``lr``, ``train_loss`` and ``train_`` each loss term, ``val_loss`` and ``val_``
@@ -71,7 +73,8 @@ def train(
     """
     module = task.trained(network)
     network.requires_grad_(False)
-    module.requires_grad_(True)
+    for parameter in task.parameters(network):
+        parameter.requires_grad_(True)
     optimizer = make_optimizer(module.parameters(), plan)
     state = _State(
         module=module,
@@ -79,15 +82,17 @@ def train(
         schedule=make_schedule(optimizer, plan, data.steps),
         average=make_average(module, plan.average_decay) if plan.average_decay else None,
         history=[],
+        team=team,
     )
-    first = state.restore(resume_file, digest, plan, data.steps)
+    first = state.restore_together(resume_file, digest, plan, data.steps)
     for epoch in range(first, plan.epochs):
         row: Row = {"epoch": epoch + 1, **_train_epoch(network, task, plan.seed, data, epoch, state)}
         with _averaged(state):
-            row |= validate(network, task, data.validation())
+            row |= validate(network, task, data.validation(), team)
         state.history.append(row)
-        save_atomically(resume_file, state.content(digest))
-        log.info("%s: epoch %d/%d  %s", task.stage, epoch + 1, plan.epochs, _brief(row))
+        if team.is_first:
+            save_atomically(resume_file, state.content(digest))
+            log.info("%s: epoch %d/%d  %s", task.stage, epoch + 1, plan.epochs, _brief(row))
     if state.average is not None:
         module.load_state_dict(state.average.module.state_dict())
     network.eval()
@@ -95,29 +100,31 @@ def train(
 
 
 @torch.no_grad()
-def validate(network: SahmrNet, task: Task, batches: Iterable[Batch]) -> Row:
-    """Means over all validation samples of ``val_loss``, each loss term and each score; without noise."""
+def validate(network: SahmrNet, task: Task, batches: Iterable[Batch], team: Team = ALONE) -> Row:
+    """Means over the team's validation samples of ``val_loss``, each loss term and each score; without noise."""
     network.eval()
     means = _Means()
     device = next(network.parameters()).device
-    for batch in tqdm(batches, desc="validate", unit="batch", disable=None, leave=False):
+    for batch in tqdm(batches, desc="validate", unit="batch", disable=None if team.is_first else True, leave=False):
         here = move_to(batch, device)
         values = task.judge(network, here)
         losses = {name: value for name, value in values.items() if name in task.weights}
         means.add({"loss": weighted_sum(losses, task.weights), **values})
-    return {f"val_{name}": value for name, value in means.result().items()}
+    return {f"val_{name}": value for name, value in means.result(team).items()}
 
 
 def _train_epoch(network: SahmrNet, task: Task, seed: int, data: TrainingData, epoch: int, state: _State) -> Row:
     """All steps of one epoch; returns the rate and the mean losses."""
     network.eval()
     state.module.train()
-    seed = seed * _SEED_STRIDE + epoch
+    team = state.team
+    seed = (seed + team.rank * _SEED_STRIDE) * _SEED_STRIDE + epoch
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     device = next(network.parameters()).device
     means, rate = _Means(), 0.0
-    bar = tqdm(data.epoch(epoch), total=data.steps, desc=f"epoch {epoch + 1}", unit="batch", disable=None, leave=False)
+    quiet = None if team.is_first else True
+    bar = tqdm(data.epoch(epoch), total=data.steps, desc=f"epoch {epoch + 1}", unit="batch", disable=quiet, leave=False)
     for step, batch in enumerate(bar):
         losses = task.losses(network, move_to(batch, device), generator)
         total = weighted_sum(losses, task.weights)
@@ -129,7 +136,7 @@ def _train_epoch(network: SahmrNet, task: Task, seed: int, data: TrainingData, e
         rate = state.descend(total.mean())
         means.add({"loss": total.detach(), **{name: value.detach() for name, value in losses.items()}})
         bar.set_postfix(loss=f"{float(total.mean().detach()):.3f}")
-    return {"lr": rate, **{f"train_{name}": value for name, value in means.result().items()}}
+    return {"lr": rate, **{f"train_{name}": value for name, value in means.result(team).items()}}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,11 +148,12 @@ class _State:
     schedule: LambdaLR
     average: AveragedModel | None
     history: list[Row]
+    team: Team
 
     def descend(self, loss: Tensor) -> float:
         """One step of weights, rate and average; returns the step's rate."""
         rate = float(self.schedule.get_last_lr()[0])
-        descend(self.optimizer, loss)
+        descend(self.optimizer, loss, self.team, [b for b in self.module.buffers() if b.is_floating_point()])
         self.schedule.step()
         if self.average is not None:
             self.average.update_parameters(self.module)
@@ -161,6 +169,16 @@ class _State:
             "history": self.history,
         }
 
+    def restore_together(self, path: Path, digest: str, plan: Plan, steps: int) -> int:
+        """The first process reads, then the others, who find what it has not set aside."""
+        if not self.team.is_first:
+            self.team.wait()
+        done = self.restore(path, digest, plan, steps)
+        if self.team.is_first:
+            self.team.wait()
+        self.team.average([value for value in self.module.state_dict().values() if value.is_floating_point()])
+        return done
+
     def restore(self, path: Path, digest: str, plan: Plan, steps: int) -> int:
         """Take up a sound and matching resume file; returns the number of epochs already done."""
         content = read_resume(path, self.content(digest), self.schedule, epochs=plan.epochs, steps=steps)
@@ -172,7 +190,8 @@ class _State:
         if self.average is not None:
             self.average.load_state_dict(content["average"])
         self.history.extend(content["history"])
-        log.info("%s: resumed after %d epochs", path, len(self.history))
+        if self.team.is_first:
+            log.info("%s: resumed after %d epochs", path, len(self.history))
         return len(self.history)
 
 
@@ -202,8 +221,13 @@ class _Means:
             self.totals[name] = self.totals.get(name, 0.0) + float(value.double().sum())
         self.count += len(next(iter(values.values())))
 
-    def result(self) -> Row:
-        return {name: total / self.count for name, total in self.totals.items()}  # empty if nothing was seen
+    def result(self, team: Team) -> Row:
+        """Over the samples of the whole team; empty if nobody saw any."""
+        names = team.share_names(list(self.totals))
+        found = torch.tensor([float(self.count), *(self.totals.get(name, 0.0) for name in names)], dtype=torch.double)
+        team.add([found])
+        count, *totals = found.tolist()
+        return {name: total / count for name, total in zip(names, totals, strict=True)}
 
 
 def _brief(row: Row) -> str:

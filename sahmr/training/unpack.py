@@ -18,8 +18,13 @@ SPARSE = "sparse"
 _MOST = 1 << 26  # numbers of a stored matrix; the largest of the published network has 12 million
 
 
-def expand(content: Mapping[str, Any], path: Path) -> dict[str, Any]:
+def expand(content: Mapping[str, Any], path: Path, *, remedy: str) -> dict[str, Any]:
     """Content of a file as if it had been saved in full; one that was is returned as it is.
+
+    Args:
+        content: as ``torch.load`` gives it.
+        path: of the file.
+        remedy: what to do about a damaged one, for the message's end.
 
     Raises:
         CheckpointError: if a sparse matrix contradicts itself.
@@ -28,31 +33,31 @@ def expand(content: Mapping[str, Any], path: Path) -> dict[str, Any]:
         return dict(content)
     network, sparse = content.get("network"), content[SPARSE]
     if not isinstance(network, dict) or not isinstance(sparse, dict):
-        raise CheckpointError(f"{path}: 'network' and '{SPARSE}' must be dicts; fetch it again")
+        raise CheckpointError(f"{path}: 'network' and '{SPARSE}' must be dicts{remedy}")
     full = {
         name: value.float() if isinstance(value, Tensor) and value.dtype == torch.half else value
         for name, value in network.items()
     }
     for name, parts in sparse.items():
         if name in full or not isinstance(name, str):
-            raise CheckpointError(f"{path}: matrix {str(name)[:60]!r} is there twice, or has no name; fetch it again")
-        full[name] = _fill(parts, f"{path}: matrix {name[:60]!r}")
+            raise CheckpointError(f"{path}: matrix {str(name)[:60]!r} is there twice, or has no name{remedy}")
+        full[name] = _fill(parts, f"{path}: matrix {name[:60]!r}", remedy)
     return {key: value for key, value in content.items() if key != SPARSE} | {"network": full}
 
 
-def _fill(parts: object, source: str) -> Tensor:
+def _fill(parts: object, source: str, remedy: str) -> Tensor:
     """The whole matrix."""
     shape, place, value = (parts.get(key) if isinstance(parts, dict) else None for key in ("shape", "place", "value"))
     is_shape = (
         isinstance(shape, tuple) and len(shape) <= 4 and all(isinstance(side, int) and side > 0 for side in shape)
     )
     if not is_shape or not isinstance(shape, tuple) or math.prod(shape) > _MOST:
-        raise CheckpointError(f"{source}: its shape is none, or too large; fetch it again")
+        raise CheckpointError(f"{source}: its shape is none, or too large{remedy}")
     if not (isinstance(place, Tensor) and isinstance(value, Tensor)):
-        raise CheckpointError(f"{source}: lacks places or values; fetch it again")
+        raise CheckpointError(f"{source}: lacks places or values{remedy}")
     fits = (
         place.dtype == torch.int32 and value.dtype == torch.float32 and place.shape == value.shape and place.ndim == 1
     )
     if not fits or (len(place) and not 0 <= int(place.min()) <= int(place.max()) < math.prod(shape)):
-        raise CheckpointError(f"{source}: places or values of another type, or places outside of it; fetch it again")
+        raise CheckpointError(f"{source}: places or values of another type, or places outside of it{remedy}")
     return torch.zeros(math.prod(shape)).index_copy_(0, place.long(), value).view(shape)

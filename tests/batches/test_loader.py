@@ -118,6 +118,18 @@ def test_batches_are_the_same_for_any_number_of_workers(small_world: Path) -> No
     assert [batch.keys for batch in runs[0][:3]] != [batch.keys for batch in runs[0][3:]]
 
 
+def test_shares_of_every_batch_make_the_batch(small_world: Path) -> None:
+    dataset = SampleDataset(small_world / "shards/rich", small_world / "scenes/rich.zarr", "train")
+    whole = [batch.keys for batch in make_loader(dataset, batch_size=3, seed=4)]
+    shares = [[batch.keys for batch in make_loader(dataset, batch_size=3, seed=4, share=(i, 2))] for i in range(2)]
+    assert [one + two for one, two in zip(*shares, strict=True)] == whole
+    plain = [key for batch in make_loader(dataset, batch_size=3) for key in batch.keys]
+    parts = [
+        [key for batch in make_loader(dataset, batch_size=3, share=(i, 4)) for key in batch.keys] for i in range(4)
+    ]
+    assert sorted(key for part in parts for key in part) == sorted(plain)  # of a short batch some get nothing
+
+
 def test_an_epoch_can_be_resumed_and_covers_all(small_world: Path) -> None:
     loader = make_loader(dataset(small_world), batch_size=4, seed=5)
     assert len(loader) == 1  # the short batch is left out in training

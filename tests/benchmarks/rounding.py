@@ -46,7 +46,7 @@ def start(folder: Path, rounding: Rounding, seed: int, epochs: int) -> subproces
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     params["paths"] = {name: str(ROOT / path) for name, path in params["paths"].items()} | {"models": str(folder)}
     params["parallel"] = {"workers": 0, "loaders": 0, "threads": 1}
-    params["network"]["rounding"] = rounding
+    params["network"] |= {"rounding": rounding, "initial_checkpoint": None}
     params["train_rcnet"] |= {"seed": seed, "epochs": epochs}
     folder.mkdir()
     (folder / "params.yaml").write_text(yaml.safe_dump(params))

@@ -171,6 +171,7 @@ def set_params(folder: Path, **sections: dict[str, Any]) -> None:
     params = yaml.safe_load((Path(__file__).parents[2] / "params.yaml").read_text())
     params["paths"] = {name: str(folder / name) for name in params["paths"]}
     params["parallel"] = {**params["parallel"], "workers": 0, "loaders": 0, "threads": 1}
+    params["network"]["initial_checkpoint"] = None
     for name, values in sections.items():
         params[name] |= values
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
@@ -181,13 +182,11 @@ def test_trainings_start_from_metro(
 ) -> None:
     short = {"epochs": 1, "batch_size": 6, "warmup_steps": 0, "average_decay": 0.0, "canonical_lr": 1e-9}
     raw, ours = files / "metro_3dpw_state_dict.bin", converted / "metro_3dpw_state_dict.pt"
-    set_params(
-        world,
-        train_rcnet=short | {"metro_checkpoint": named(world, raw)},
-        train_sahmr=short | {"metro_checkpoint": named(world, ours)},
-    )
+    short |= {"processes": 1}
+    set_params(world, network={"size": "paper", "initial_checkpoint": str(raw)}, train_rcnet=short)
     train_rcnet.main([])
     assert f"{raw}: " in capsys.readouterr().err
+    set_params(world, network={"size": "paper", "initial_checkpoint": str(ours)}, train_sahmr=short)
     train_sahmr.main([])
     told = capsys.readouterr().err
     assert f"{ours}: " in told and "random: metro_enhanced.trans_encoder.{0,1,2}.bert.encoder.linear_cp" in told

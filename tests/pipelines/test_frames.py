@@ -42,6 +42,7 @@ def write_params(root: Path, workers: int, max_quarantined: int = 0) -> None:
         "frames": json.loads(json.dumps(rules)),
         "parallel": {"workers": workers, "loaders": 0, "threads": 1},
     }
+    params["network"]["initial_checkpoint"] = None
     (root / "params.yaml").write_text(yaml.safe_dump(params))
 
 

@@ -50,7 +50,7 @@ def test_the_digest_of_a_resume_file_has_the_scenes(
     trainings.write_world(tmp_path)
     params, seen = params_of(tmp_path), []
 
-    def remember(*_: object, resume_file: Path, digest: str) -> None:
+    def remember(*_: object, resume_file: Path, digest: str, **others: object) -> None:
         seen.append((resume_file, digest))
         raise KeyboardInterrupt
 

@@ -223,7 +223,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
 @pytest.mark.slow
 def test_the_whole_command_goes_on_after_a_kill(demo_root: Path, tmp_path: Path, tiny: pytest.MonkeyPatch) -> None:
     tiny.setattr(pretrain, "find_body_models", lambda paths: demo_root / "body_models")
-    recipe = write_recipe(tmp_path, epochs=1, batch_size=2, warmup_steps=0)
+    recipe = write_recipe(tmp_path, epochs=1, batch_size=2, warmup_steps=0, processes=1)
     order = Order(rooms=2, crops=3, workers=0, home=tmp_path / "home", output=tmp_path / "start.pt", recipe=recipe)
     with tiny.context() as patch:
         patch.setattr(pretrain.train_sahmr, "run", stopped)

@@ -34,6 +34,7 @@ def road(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "shards": {"samples_per_shard": 4, "max_side_px": 64, "margin": 1.6, "jpeg_quality": 92},
         "parallel": {"workers": 0, "loaders": 0, "threads": 1},
     }
+    params["network"]["initial_checkpoint"] = None
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
     return tmp_path
 

@@ -33,6 +33,7 @@ from sahmr.shards.left_out import LEFT_OUT_NAME, read_left_out
 from sahmr.shards.reader import INDEX_NAME, ShardReader, read_index
 from sahmr.structures import Batch, BodyTopology
 from sahmr.training.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
+from sahmr.training.compact import save_compact
 from sahmr.training.optimizer import Plan
 from sahmr.training.tasks import RootContactTask, RootContactWeights
 from sahmr.training.trainer import TrainingData, train
@@ -198,6 +199,10 @@ def _trainings(folder: Path, batch: Batch) -> Iterable[Kind]:
     content = Checkpoint(network=network.state_dict(), stage="train_sahmr", epoch=1, size="demo", behaviour=OWN)
     save_checkpoint(weights, content)
     yield Kind(name="checkpoint", file=weights, read=lambda: read_checkpoint(weights))
+    small = made / "start.pt"
+    few = dict(list(network.state_dict().items())[:20]) | {"metro_enhanced.upsampling.weight": torch.eye(300, 200)}
+    save_compact(small, replace(content, network=few))
+    yield Kind(name="compact checkpoint", file=small, read=lambda: read_checkpoint(small))
     resume = made / "resume.pt"
     _train(copy.deepcopy(network), topology, batch, replace(_PLAN, epochs=1), resume)
     whole = resume.read_bytes()

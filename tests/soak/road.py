@@ -30,6 +30,7 @@ def write_params(folder: Path, demo: str, *, workers: int = 0, bodies: str = "da
     params["scenes"] |= {"voxel_pitch_m": 0.1, "sdf_spacing_m": 0.5}
     params["shards"] |= {"samples_per_shard": 4}
     params["parallel"]["workers"] = workers
+    params["network"]["initial_checkpoint"] = None  # nothing is trained here
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
 

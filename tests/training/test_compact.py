@@ -92,6 +92,9 @@ def test_a_damaged_file_is_one_clear_error(
         read_checkpoint(path)
     assert str(path) in str(error.value)
     assert "fetch it again" in str(error.value)
+    shipped = path.rename(tmp_path / "start.pt")
+    with pytest.raises(CheckpointError, match=r"restore it with: git checkout -- sahmr/demo/pretraining/start\.pt"):
+        read_checkpoint(shipped)
 
 
 def test_half_a_file_is_one_clear_error(checkpoint: Checkpoint, tmp_path: Path) -> None:

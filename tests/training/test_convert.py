@@ -29,7 +29,7 @@ from sahmr.training.checkpoint import (
     save_atomically,
     save_checkpoint,
 )
-from sahmr.training.initial import load_metro
+from sahmr.training.initial import load_initial
 from sahmr.training.restore import network_of, require_whole
 from tests.worlds import authors_files
 from tests.worlds.networks import TINY
@@ -242,6 +242,10 @@ def test_file_of_another_kind(tmp_path: Path, content: str) -> None:
         read_checkpoint(tmp_path)
 
 
+def start(network: SahmrNet, path: Path, under: str = "") -> None:
+    load_initial(network, read_checkpoint(path), size="paper", under=under, source=str(path))
+
+
 @pytest.mark.parametrize("legacy", [False, True])
 def test_metro_starts_both_networks_raw_or_converted(
     network: SahmrNet, state: dict[str, Tensor], tmp_path: Path, legacy: bool
@@ -254,7 +258,7 @@ def test_metro_starts_both_networks_raw_or_converted(
     before = {name: value.clone() for name, value in network.state_dict().items()}
     for path in (raw, tmp_path / "metro.pt"):
         network.load_state_dict(before)
-        load_metro(network, path)
+        start(network, path)
         for name, value in network.state_dict().items():
             trunk = name.replace("rcnet.root_net.hrnet.", "metro_enhanced.backbone.")
             is_own = not trunk.startswith("metro_enhanced.") or any(a in name for a in authors_files.ADDED_BY_SAHMR)
@@ -266,7 +270,7 @@ def test_metro_log_names_what_is_taken_and_what_stays_random(
 ) -> None:
     path = authors_files.write(tmp_path / "metro.bin", authors_files.metro(state))
     with caplog.at_level(logging.INFO, logger="sahmr"):
-        load_metro(network, path, under="rcnet.")
+        start(network, path, under="rcnet.")
     own = [name for name in state if name.startswith("rcnet.")]
     trunk = sum(name.startswith("rcnet.root_net.hrnet.") for name in own)
     rest = len(own) - trunk
@@ -277,7 +281,7 @@ def test_metro_log_names_what_is_taken_and_what_stays_random(
     ]
     caplog.clear()
     with caplog.at_level(logging.INFO, logger="sahmr"):
-        load_metro(network, path, under="metro_enhanced.")
+        start(network, path, under="metro_enhanced.")
     assert (
         caplog.records[1]
         .getMessage()
@@ -304,7 +308,7 @@ def test_metro_that_does_not_fit(
     content = authors_files.metro(state)
     edit(content)
     path = authors_files.write(tmp_path / "metro.bin", content)
-    for attempt in (lambda: read_whole(path), lambda: load_metro(network, path)):
+    for attempt in (lambda: read_whole(path), lambda: start(network, path)):
         with pytest.raises(CheckpointError, match=message):
             attempt()
 
@@ -313,11 +317,17 @@ def test_each_kind_in_its_place_only(
     network: SahmrNet, state: dict[str, Tensor], topology: BodyTopology, tmp_path: Path
 ) -> None:
     whole = authors_files.write(tmp_path / "x.pth", authors_files.released(state))
-    with pytest.raises(CheckpointError, match="holds a network of 'released', expected METRO's weights"):
-        load_metro(network, whole)
-    start = authors_files.write(tmp_path / "metro.bin", authors_files.metro(state))
+    with torch.no_grad():
+        for value in network.parameters():
+            value.zero_()
+    start(network, whole, under="metro_enhanced.")  # training may go on from it
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, state[name]) == (name.startswith("metro_enhanced.") or not state[name].any()), name
+    with pytest.raises(CheckpointError, match="weights of size 'paper', the network is of size 'demo'"):
+        load_initial(network, read_checkpoint(whole), size="demo", under="", source=str(whole))
+    metro = authors_files.write(tmp_path / "metro.bin", authors_files.metro(state))
     with pytest.raises(CheckpointError, match="METRO's weights are a start for training"):
-        network_of(read_checkpoint(start), topology, backend="native", source="metro.bin")
+        network_of(read_checkpoint(metro), topology, backend="native", source="metro.bin")
 
 
 def test_stored_behaviour_is_what_the_network_gets(network: SahmrNet, topology: BodyTopology, tmp_path: Path) -> None:

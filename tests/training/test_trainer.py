@@ -82,6 +82,20 @@ def test_resumed_training_equals_uninterrupted(
     assert [name for name in weights if not torch.equal(weights[name], again[name])] == []
 
 
+@pytest.mark.parametrize("decay", [0.0, 0.9])
+def test_frozen_upsampling_stays_as_it_starts(
+    topology: BodyTopology, network: SahmrNet, data: TrainingData, tmp_path: Path, decay: float
+) -> None:
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    task = MeshTask(topology=topology, loss_weights=MeshWeights(edges=10.0, normals=0.1), train_upsampling=False)
+    plan = replace(PLAN, average_decay=decay)
+    rows = train(network, task, plan, data, resume_file=tmp_path / "resume.pt", digest="a")
+    assert {"train_edges", "val_normals"} <= rows[0].keys()
+    still = {name for name, value in network.state_dict().items() if torch.equal(value, before[name])}
+    assert {name for name in before if ".upsampling" in name} <= still
+    assert "metro_enhanced.conv_learn_tokens.weight" not in still
+
+
 def test_resume_file_of_other_settings_is_ignored(
     topology: BodyTopology, network: SahmrNet, data: TrainingData, tmp_path: Path
 ) -> None:

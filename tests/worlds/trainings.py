@@ -39,8 +39,9 @@ def write_params(root: Path, **changes: Any) -> Path:
     params = yaml.safe_load((imports.ROOT / "params.yaml").read_text())
     params["paths"] = {name: str(root / name) for name in params["paths"]}
     params["parallel"] = {"workers": 0, "loaders": 0, "threads": 1}
+    params["network"]["initial_checkpoint"] = None  # worlds have networks of other sizes
     for stage in STAGES:
-        params[stage] |= {"warmup_steps": 0} | changes  # of the few steps there are
+        params[stage] |= {"warmup_steps": 0, "processes": 1} | changes  # of the few steps there are
     (root / "params.yaml").write_text(yaml.safe_dump(params))
     return root / "params.yaml"
 
