@@ -15,7 +15,7 @@ from sahmr.errors import RawDataError
 from sahmr.files import file_sha256
 from sahmr.readers.base import BodyTask, Measured, Tally, View, add_tallies
 from sahmr.readers.images import PRINCIPAL_POINT_TOLERANCE, check_fits_camera, decode_region, image_size
-from sahmr.readers.measure import person_box
+from sahmr.readers.measure import is_visible, person_box
 from sahmr.readers.prepared_index import Box
 from sahmr.shards.crop import READY, box_of_crop, crop_box
 from sahmr.untrusted.pickles import load_npy
@@ -57,6 +57,15 @@ def read_packed_contact(path: Path) -> NDArray[np.bool_]:
     return bits[:NUM_VERTICES].astype(bool)
 
 
+def check_labels(path: Path) -> str | None:
+    """What is wrong with packed contact labels."""
+    try:
+        read_packed_contact(path)
+    except RawDataError as problem:
+        return str(problem)
+    return None
+
+
 def check_crop(path: Path) -> str | None:
     """What is wrong with a ready-made crop, by its header."""
     try:
@@ -84,7 +93,8 @@ def read_crop(path: Path) -> NDArray[np.uint8]:
 def measure_boxed(task: BodyTask, vertices_world: Array, *, dataset: str, root: Path) -> Measured:
     """Records of one body's views with the boxes their publisher ships, or, where it ships none, the body's own.
 
-    ``behind_camera`` drops. ``box_differs`` notes views whose shipped box is more than a pixel off that of the body.
+    ``behind_camera`` drops, and, of whole images, ``visibility``, as :func:`sahmr.readers.measure.measure_body`;
+    ``box_differs`` notes views whose shipped box is more than a pixel off that of the body.
 
     Args:
         task: the body; its views are ``BoxedView``s.
@@ -102,8 +112,13 @@ def measure_boxed(task: BodyTask, vertices_world: Array, *, dataset: str, root: 
         if own is None:
             dropped.append(Tally(split=task.split, rule="behind_camera", count=1))
             continue
-        notes += [Tally(split=task.split, rule=rule, count=1) for rule in _notes(task, view, own)]
-        records.append(_record(task, view, own, dataset, root))
+        noted = [Tally(split=task.split, rule=rule, count=1) for rule in _notes(task, view, own)]
+        record = _record(task, view, own, dataset, root)
+        if not view.is_crop and not is_visible(record.person_box, (record.image_width, record.image_height)):
+            dropped.append(Tally(split=task.split, rule="visibility", count=1))
+            continue
+        notes += noted
+        records.append(record)
     return Measured(records=tuple(records), dropped=add_tallies(dropped), notes=add_tallies(notes))
 
 

@@ -144,16 +144,16 @@ def text_of(where: str, row: Mapping[str, Any], key: str, pattern: re.Pattern[st
 
 
 def last_parts(where: str, row: Mapping[str, Any], key: str, count: int, after: str = "") -> str:
-    """The end of a foreign machine's path: what follows a folder's name, if it is there, else the last parts.
+    """The end of a foreign machine's path: what follows a folder's name, if it is there, else the last ``count`` parts.
 
     Raises:
         RawDataError: if there is no such path, or its end leads elsewhere.
     """
     value = row.get(key)
     text = str(value).replace("\\", "/") if isinstance(value, str) else ""
-    _, found, end = text.rpartition(f"/{after}/")
-    name = end if after and found else "/".join(text.split("/")[-count:])
-    if not is_plain_name(name) or name.count("/") + 1 < count:
+    _, found, end = text.rpartition(f"/{after}/") if after else ("", "", "")
+    name = end if found else "/".join(text.split("/")[-count:])
+    if not is_plain_name(name) or (not found and name.count("/") + 1 < count):
         raise RawDataError(
             f"{where}: '{key}' is {str(value)[:120]!r}, allowed: a path that ends in {count} plain names"
         )

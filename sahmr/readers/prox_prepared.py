@@ -211,7 +211,7 @@ class ProxPreparedReader:
         return [] if published is None else published.shared_files()
 
     def measure(self, task: BodyTask) -> Measured:
-        """The record of one image with its shipped box; ``behind_camera`` drops, ``box_differs`` is noted."""
+        """The record of one image with its shipped box; two rules drop, ``box_differs`` is noted."""
         published = self._published()
         if published is not None and task.split == layout.SPLIT_OF[_OTHER]:
             return published.measure(task)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,10 +17,17 @@ from sahmr.readers.bodies import smpl_vertices_of_mesh, smpl_vertices_of_params
 from sahmr.readers.calibration import read_rich_calibration
 from sahmr.readers.images import Region, read_record_image
 from sahmr.readers.names import Sieve, entries
-from sahmr.readers.prepared import BoxedView, check_crop, measure_boxed, read_crop, read_packed_contact
+from sahmr.readers.prepared import BoxedView, check_crop, check_labels, measure_boxed, read_crop, read_packed_contact
 from sahmr.readers.prepared_index import SITE, Entry, tell_missing
-from sahmr.readers.rich_listing import RichRules
-from sahmr.readers.rich_prepared_layout import CROPS, calibration_file, list_entries, scene_files, support_folder
+from sahmr.readers.rich_listing import RichRules, check_names
+from sahmr.readers.rich_prepared_layout import (
+    CROPS,
+    calibration_file,
+    dropping_rule,
+    list_entries,
+    scene_files,
+    support_folder,
+)
 from sahmr.shards.crop import READY
 from sahmr.untrusted.regular import inside
 from schemas.frame import FrameRecord
@@ -32,13 +39,13 @@ _MEANT = {"image": "images", "body": "bodies", "contact": "contact labels"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RichPreparedReader:
-    """Reads what the authors prepared of RICH. Of ``rules``, the selection is already made: ``splits``,
-    ``max_quarantined`` and ``allow_absent`` apply.
+    """Reads what the authors prepared of RICH. The test index is a selection already made; those of train and val list
+    all frames, and the rules apply to them as to a raw tree.
 
     Attributes:
         root: folder holding the prepared one and, for train and val, ``images_ds4`` and ``bodies``.
         bodies: output folder of the stage ``bodies``.
-        rules: which splits are read.
+        rules: which splits and frames are read.
     """
 
     root: Path
@@ -64,23 +71,23 @@ class RichPreparedReader:
         return list_entries(self.root, self.base, split)
 
     def check(self) -> list[str]:
-        """Every missing or misplaced file, one line for each kind and split; and crops of another size."""
+        """Every missing or misplaced file, one line for each kind and split; crops and labels of another size."""
         problems: list[str] = []
-        found = 0
+        found: dict[str, tuple[Entry, ...]] = {}
         for split in self.rules.splits:
             try:
-                rows = self.entries_of(split)
+                found[split] = self.entries_of(split)
             except RawDataError as problem:
                 problems += str(problem).splitlines()
-                found += 1
                 continue
-            found += len(rows)
+            rows = [row for row in found[split] if not dropping_rule(row, self.rules)]
             if not self.rules.allow_absent:
                 problems += self._missing(split, rows)
-            problems += self._wrong_crops(rows)
-        if not found:
-            problems.append(f"{self.base}: no index of the splits {', '.join(self.rules.splits)}; {SITE}")
-        return problems
+            problems += self._wrong("crops", check_crop, [row.image_file for row in rows if row.is_crop])
+            problems += self._wrong("contact labels", check_labels, [row.contact_file for row in rows])
+        if not problems and not any(found.values()):
+            return [f"{self.base}: no index of the splits {', '.join(self.rules.splits)}; {SITE}"]
+        return problems + check_names(self.rules, {row.sequence for rows in found.values() for row in rows})
 
     def _missing(self, split: str, rows: Sequence[Entry]) -> Iterator[str]:
         remedy = (
@@ -96,7 +103,8 @@ class RichPreparedReader:
         yield from tell_missing(self.root, "calibrations", split, files, remedy)
         scenes = {row.scene_key: row for row in rows}
         needed = [(row, name) for row in scenes.values() for name in self._scene_needs(row)]
-        yield from tell_missing(self.root, "voxels and distance fields of scans", split, needed, remedy)
+        meshes = "put RICH's scan_calibration, whose meshes serve as well, beside the prepared folder; " + remedy
+        yield from tell_missing(self.root, "voxels and distance fields of scans", split, needed, meshes)
 
     def _scene_needs(self, row: Entry) -> list[str]:
         """Files of a scan: its voxels and field, or, where it has no field, the mesh, of which both are computed."""
@@ -106,25 +114,29 @@ class RichPreparedReader:
             return []
         return [self._relative(path) for name, path in place.items() if name != "mesh"]
 
-    def _wrong_crops(self, rows: Sequence[Entry]) -> list[str]:
-        crops = [self.root / row.image_file for row in rows if row.is_crop and (self.root / row.image_file).is_file()]
-        wrong = [problem for path in crops if (problem := check_crop(path))]
-        if len(wrong) > self.rules.max_quarantined:
-            more = f"; and {len(wrong) - 1} more of {len(crops)} crops" if len(wrong) > 1 else ""
-            return [f"{wrong[0]}{more}"]
-        return []
+    def _wrong(self, what: str, look: Callable[[Path], str | None], names: Iterable[str | None]) -> list[str]:
+        """One line about the files of a kind that are there and not what they must be, if more than may be."""
+        paths = [self.root / name for name in dict.fromkeys(names) if name is not None]
+        there = [path for path in paths if path.is_file()]
+        wrong = [problem for path in there if (problem := look(path))]
+        if len(wrong) <= self.rules.max_quarantined:
+            return []
+        return [wrong[0] + (f"; and {len(wrong) - 1} more of {len(there)} {what}" if len(wrong) > 1 else "")]
 
     def scenes(self) -> list[SceneRecord]:
-        """The scans of all rows, sorted: voxels and field as prepared, else the scanned mesh where it is there."""
-        rows = {row.scene_key: row for split in self.rules.splits for row in self.entries_of(split)}
+        """The scans of the rows that are used, sorted: voxels and field as prepared, else the scanned mesh, of which
+        both are computed. Voxels alone do not do: no field can be computed of them.
+        """
+        rows = {row.scene_key: row for split in self.rules.splits for row in self.entries_of(split)
+                if not dropping_rule(row, self.rules)}  # fmt: skip
         return [record for _, row in sorted(rows.items()) if (record := self._scene(row)) is not None]
 
     def _scene(self, row: Entry) -> SceneRecord | None:
         files = scene_files(self.root, self.base, row)
-        has_field = files["sdf"].is_file() and files["info"].is_file()
-        scan = files["voxels"] if has_field or not files["mesh"].is_file() else files["mesh"]
-        if not scan.is_file() and self.rules.allow_absent:
+        has_field = all(files[name].is_file() for name in ("voxels", "sdf", "info"))
+        if not has_field and not files["mesh"].is_file() and self.rules.allow_absent:
             return None
+        scan = files["voxels" if has_field or not files["mesh"].is_file() else "mesh"]
         return SceneRecord(
             scene_key=row.scene_key,
             dataset=self.dataset,
@@ -137,7 +149,7 @@ class RichPreparedReader:
         )
 
     def list_bodies(self) -> Listing:
-        """One task per body; apply ``no_scene``, ``no_body`` and ``no_image``: the authors made the selection.
+        """One task per body; apply the light rules, ``no_scene``, ``no_body`` and ``no_image``.
 
         Raises:
             RawDataError: if an index or a calibration is not what it must be, or two rows share a key.
@@ -163,7 +175,9 @@ class RichPreparedReader:
         return sorted_listing(tasks, dropped, (), sieve.ignored())
 
     def _why_not(self, row: Entry, known_scenes: set[str]) -> str:
-        """The rule that drops a row whose files are not all there; empty: they are."""
+        """The rule that drops a row; empty: it is kept, and its files are there."""
+        if rule := dropping_rule(row, self.rules):
+            return rule
         if row.scene_key not in known_scenes or not calibration_file(self.root, self.base, row).is_file():
             return "no_scene"
         missing = (rule for rule, name in (("no_body", row.body_file), ("no_image", row.image_file))
@@ -209,7 +223,9 @@ class RichPreparedReader:
         return []
 
     def measure(self, task: BodyTask) -> Measured:
-        """Records of one body's views; ``behind_camera`` drops, ``contact_unknown`` and ``box_differs`` are noted."""
+        """Records of one body's views; ``behind_camera`` and ``visibility`` drop, ``contact_unknown`` and
+        ``box_differs`` are noted.
+        """
         if task.contact_file is not None:
             read_packed_contact(self.root / task.contact_file)
         vertices = self._body_world(task.body_file, task.gender)

@@ -23,6 +23,7 @@ from sahmr.readers.prepared_index import (
     read_index,
     text_of,
 )
+from sahmr.readers.rich_listing import RichRules
 from sahmr.readers.rich_tables import split_tables
 
 _KEY = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]*)_([0-9]{1,2})_([0-9]{5})_([0-9]{1,3})")  # <SEQ>_<cam>_<frame>_<subject>
@@ -135,6 +136,19 @@ def _files(
     relative = [path.relative_to(root).as_posix() for path in (image, body)]
     labels = None if contact is None else (ours / "contact" / contact).relative_to(root).as_posix()
     return relative[0], relative[1], labels
+
+
+def dropping_rule(row: Entry, rules: RichRules) -> str:
+    """The light rule that drops a row, as of a raw tree (formats a.6); empty: none, or the row is of the test index,
+    which is a selection already made.
+    """
+    if row.split == "test":
+        return ""
+    if row.sequence in rules.multi_person:
+        return "multi_person"
+    if row.frame <= rules.warmup_frames:
+        return "warmup"
+    return "interval" if (row.frame + row.camera) % rules.interval[row.split] else ""
 
 
 def _beside(root: Path, kind: str, split: str) -> Path:

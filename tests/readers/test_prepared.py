@@ -84,6 +84,64 @@ def test_only_the_chosen_splits_are_needed(roads: Roads, tmp_path: Path) -> None
     assert dropped == {("no_image", "train"), ("no_image", "val")}
 
 
+def test_the_rules_apply_to_train_and_val_whose_indexes_list_all_frames(roads: Roads, tmp_path: Path) -> None:
+    """Their loader selects while it reads; nobody makes quarter-size images of what it leaves out."""
+    other, changed = world.copied(roads, tmp_path), dict[str, str]()
+
+    def add(rows: dict[int, dict[str, Any]]) -> dict[int, dict[str, Any]]:
+        """A row in the warm-up, and one between the sampled ones."""
+        row = rows[0]
+        sequence, camera, frame, subject = row["img_key"].rsplit("_", 3)
+        fresh = {}
+        for number in (45 - (45 + int(camera)) % 15, int(frame) + 1):
+            changed[f"{sequence}_{camera}_{number:05d}_{subject}"] = row["img_key"]
+            new = {name: value.replace(frame, f"{number:05d}") if isinstance(value, str) else value
+                   for name, value in row.items()}  # fmt: skip
+            fresh[len(rows) + len(fresh)] = new
+        return {**rows, **fresh}
+
+    root = other.folder / "prepared/RICH"
+    in_train("idx2meta", add)(root)
+    in_train("img2gtbbx", lambda boxes: {**boxes, **{new: boxes[old] for new, old in changed.items()}})(root)
+    reader = other.reader("prepared", "rich", splits=("train",))
+    assert reader.check() == []
+    listing, before = reader.list_bodies(), roads.reader("prepared", "rich", splits=("train",)).list_bodies()
+    assert [task.body_file for task in listing.tasks] == [task.body_file for task in before.tasks]
+    assert {(tally.rule, tally.count) for tally in listing.dropped} == {("warmup", 1), ("interval", 1)}
+    (_, sequence) = {(task.split, task.sequence) for task in listing.tasks}.pop()
+    without = other.reader("prepared", "rich", splits=("train",), multi_person=(sequence,)).list_bodies()
+    assert without.tasks == () and {tally.rule for tally in without.dropped} == {"multi_person"}
+    (line,) = other.reader("prepared", "rich", splits=("train",), multi_person=("BBQ_001_gitar",)).check()
+    assert "allowed a sequence that the split tables name, as BBQ_001_guitar" in line
+
+
+def test_a_person_outside_the_image_is_dropped(roads: Roads, monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = roads.reader("prepared", "rich", splits=("train",))
+    task = reader.list_bodies().tasks[0]
+    monkeypatch.setattr("sahmr.readers.prepared.image_size", lambda path: (4, 4))
+    monkeypatch.setattr("sahmr.readers.prepared.check_fits_camera", lambda *_: None)
+    measured = reader.measure(task)
+    assert measured.records == () and {tally.rule for tally in measured.dropped} == {"visibility"}
+
+
+def test_a_scan_without_field_needs_its_mesh(roads: Roads, tmp_path: Path) -> None:
+    """Voxels have no front: nothing says on which side of them the distance is negative."""
+    other = world.copied(roads, tmp_path)
+    root = other.folder / "prepared/RICH"
+    first(root, "scene_info/BBQ/*_mysdf.json").unlink()
+    (line,) = other.reader("prepared", "rich").check()
+    assert "scan_camcoord_mysdf.json" in line and "put RICH's scan_calibration" in line
+    dropped = other.reader("prepared", "rich", allow_absent=True).list_bodies().dropped
+    assert {(tally.rule, tally.split) for tally in dropped} == {("no_scene", "train")}
+    mesh = root / "scan_calibration/BBQ/scan_camcoord.ply"
+    mesh.parent.mkdir(parents=True)
+    mesh.symlink_to(roads.folder / "raw/RICH/scan_calibration/BBQ/scan_camcoord.ply")
+    reader = other.reader("prepared", "rich")
+    assert reader.check() == []
+    (record,) = (scene for scene in reader.scenes() if scene.scene_key.startswith("BBQ"))
+    assert record.scan_file == "scan_calibration/BBQ/scan_camcoord.ply" and record.sdf_file is None
+
+
 @dataclass(frozen=True)
 class Bad:
     """A change of the prepared tree and what is said of it; ``late``: only when a frame is measured."""
@@ -135,11 +193,11 @@ BAD = [
     Bad("calibration missing", "rich", lambda root: first(root, "scene_info/Gym/calibration/000.xml").unlink(),
         r"1 of \d+ calibrations that the index of split 'test' names"),
     Bad("field missing", "rich", lambda root: first(root, "scene_info/Gym/*_mysdf.npy").unlink(),
-        r"1 of 3 voxels and distance fields of scans .* absent .*scan_camcoord_mysdf\.npy"),
+        r"1 of 3 voxels and distance fields of scans .* absent .*scan_camcoord_mysdf\.npy.*scan_calibration"),
     Bad("labels of another length", "rich", set_labels(np.zeros(6890, np.uint8)),
-        r"contact labels are uint8 \(6890,\); allowed: uint8 \(862,\)", late=True),
+        r"contact labels are uint8 \(6890,\); allowed: uint8 \(862,\)"),
     Bad("padding set", "rich", set_labels(np.full(862, 255, np.uint8)),
-        "bits behind the 6890 contact labels", late=True),
+        "bits behind the 6890 contact labels"),
     Bad("box not square", "rich", in_index(test_squared_bbx_lurb=np.array([0, 0, 10, 20])),
         "box of a crop must be square"),
     Bad("box of somebody else", "rich", in_index(test_squared_bbx_lurb=np.array([0.0, 0, 9, 9])),
@@ -189,10 +247,13 @@ def test_last_parts_of_foreign_paths() -> None:
         "b": r"C:\data\S\00001\009.npy",
         "c": "009.npy",
         "d": "/x/../S/f.npy",
+        "e": "//x//y.npy",
+        "f": "/x/mosh/vicon/000.ply",
     }
     assert last_parts("here", row, "a", 3, "test_contact") == "S/00001/009.npy"
     assert last_parts("here", row, "b", 3) == "S/00001/009.npy"
-    for key in ("c", "d", "missing"):
+    assert last_parts("here", row, "f", 4, "mosh") == "vicon/000.ply"  # whatever follows it lies below our folder
+    for key in ("c", "d", "e", "missing"):
         with pytest.raises(RawDataError, match=f"here: '{key}' is"):
             last_parts("here", row, key, 3)
 
