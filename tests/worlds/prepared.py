@@ -13,7 +13,7 @@ import numpy as np
 
 from pipelines import bodies
 from pipelines.demo import prepared
-from sahmr.readers.base import Reader
+from sahmr.readers.base import SPLITS, Reader
 from sahmr.readers.prox import ProxRules
 from sahmr.readers.registry import open_reader
 from sahmr.readers.rich_listing import RichRules
@@ -48,11 +48,17 @@ class Roads:
         return open_reader(dataset, root, bodies=self.paths.bodies, rules=chosen)
 
 
-def write_roads(folder: Path, demo: Path) -> Roads:
-    """A few sequences of the demo, and PROX whole."""
+def write_roads(folder: Path, demo: Path, *, pitch_m: float = PITCH_M, side: int = 32) -> Roads:
+    """A few sequences of the demo, and PROX whole.
+
+    Args:
+        folder: where.
+        demo: holds ``RICH``, ``PROX`` and ``body_models``; copied: another link to a file is a change of it.
+        pitch_m, side: of the prepared scenes.
+    """
     roads = Roads(folder)
     for name in ("RICH", "PROX"):
-        shutil.copytree(demo / name, folder / "raw" / name, copy_function=os.link)
+        shutil.copytree(demo / name, folder / "raw" / name, ignore=_other_sequences)
     for table in (folder / "raw/RICH/resource/meta").iterdir():
         head, *rows = table.read_text().split("\n")
         table.unlink()
@@ -63,10 +69,14 @@ def write_roads(folder: Path, demo: Path) -> Roads:
         rich=folder / "raw/RICH",
         prox=folder / "raw/PROX",
         bodies=roads.paths.bodies,
-        pitch_m=PITCH_M,
-        side=32,
+        pitch_m=pitch_m,
+        side=side,
     )
     return roads
+
+
+def _other_sequences(folder: str, names: list[str]) -> list[str]:
+    return [name for name in names if Path(folder).name in SPLITS and name not in SEQUENCES]
 
 
 def copied(roads: Roads, folder: Path) -> Roads:
