@@ -111,8 +111,8 @@ def _see(view: View, vertices_world: Array, root: Path) -> tuple[tuple[int, int]
     return size, box, None if is_visible(box, size) else "visibility"
 
 
-def is_visible(box: Box, size: tuple[int, int]) -> bool:
-    """Whether the centre of a person box lies in an image of (width, height)."""
+def is_visible(box: tuple[float, ...], size: tuple[int, int]) -> bool:
+    """Whether the centre of a box (left, top, right, bottom) lies in an image of (width, height)."""
     x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
     return 0 <= x <= size[0] - 1 and 0 <= y <= size[1] - 1
 
