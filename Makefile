@@ -6,7 +6,7 @@ export DVC_NO_ANALYTICS := 1
 export PYTHONHASHSEED := 0
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro test soak lint format bench lock clean
+.PHONY: repro test prepared soak lint format bench lock clean
 
 # Every file is compared with its hash. setuptools comes first: it builds what has no wheel (antlr4-python3-runtime), and
 # pip would fetch it for that without a hash. torch comes by itself, last: requirements.torch says why.
@@ -32,6 +32,10 @@ test: .venv.stamp
 	$(BIN)/mypy
 	$(BIN)/pytest -q -n 3 --dist loadfile --no-loadscope-reorder --ignore tests/parity
 	$(BIN)/pytest -q tests/parity
+
+# From the authors' prepared folders and trained weights to scores, in a repository of its own; and the raw road's scores.
+prepared: .venv.stamp
+	$(BIN)/pytest -q -m slow tests/test_released_weights.py
 
 lint: .venv.stamp
 	$(BIN)/ruff check --fix .

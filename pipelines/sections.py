@@ -29,6 +29,7 @@ CLASSES = {  # module:class; named and not imported, so that only who asks for a
     "evaluate": "pipelines.evaluate:Evaluate",
     "report": "pipelines.report:ReportPage",
 }
+TRAINED = ("rcnet.pt", "sahmr.pt")  # outputs of dvc.yaml, below paths.models; any other checkpoint is a user's
 
 
 def check_params(path: Path | None = None) -> None:
@@ -86,9 +87,15 @@ def _contradictions(sections: dict[str, Any]) -> Iterator[str]:
             )
     for key, file in _checkpoints(sections):
         try:
-            paths.model(file, key)
+            path = paths.model(file, key)
         except SettingsError as error:
             yield str(error).removeprefix("params.yaml: ")
+            continue
+        if str(file) not in TRAINED and not path.is_file():
+            yield (
+                f"{key}: found {str(file)!r}, allowed a file that is in paths.models ({paths.models}), or "
+                f"{' or '.join(map(repr, TRAINED))}, which the trainings write; put it there"
+            )
     initial = sections["network"].initial_checkpoint
     if initial is not None and not initial.is_file():
         yield (

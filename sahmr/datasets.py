@@ -16,6 +16,8 @@ class DatasetCard:
         title: as its publishers write it.
         reader, rules: ``module:class`` of its reader and of its group of section ``frames``; named and not imported,
             so that nothing that reads finished shards depends on them (:mod:`sahmr.readers.registry` imports them).
+        prepared: ``module:class`` of the reader of the folder that the authors of SA-HMR prepared, where they did; a
+            tree is of that layout if the class ``recognises`` it.
         licence_notice: what every shard and store made from it says of itself.
         splits: that its reader may give.
         ignored_parts: contact part ids that its labels never mean; the reference leaves the hands out on PROX.
@@ -30,6 +32,7 @@ class DatasetCard:
     rules: str
     licence_notice: str
     splits: tuple[str, ...]
+    prepared: str | None = None
     ignored_parts: tuple[int, ...] = ()
     is_mirrored: bool = False
     rough_up: tuple[float, float, float] = (0.0, 0.0, 1.0)
@@ -45,6 +48,7 @@ CARDS = {
             rules="sahmr.readers.rich_listing:RichRules",
             licence_notice="derived from RICH; research use only, redistribution forbidden by the RICH licence",
             splits=("train", "val", "test"),
+            prepared="sahmr.readers.rich_prepared:RichPreparedReader",
             rough_up=(0.0, -1.0, 0.0),
         ),
         DatasetCard(
@@ -54,6 +58,7 @@ CARDS = {
             rules="sahmr.readers.prox:ProxRules",
             licence_notice="derived from PROX; research use only, redistribution forbidden by the PROX licence",
             splits=("train", "test"),
+            prepared="sahmr.readers.prox_prepared:ProxPreparedReader",
             ignored_parts=(3, 4),
             is_mirrored=True,
         ),

@@ -8,7 +8,9 @@ import pyarrow as pa
 
 from schemas.fields import SchemaError, column, schema, vector
 
-BOX_SOURCES = ("body", "detector", "person")
+# Where a person box comes from: the body; a detector; a person who drew it; the publisher, who ships it beside the
+# image; or the publisher's ready-made crop, which is then the image, and the box is that of which it is the crop.
+BOX_SOURCES = ("body", "detector", "person", "publisher", "crop")
 
 FRAME_SCHEMA = schema(
     "frame",

@@ -12,7 +12,7 @@ from tests.worlds import checked  # noqa: F401  # before any module of ours is l
 # isort: split
 from sahmr.demo.generate import Demo, Trees, generate
 from sahmr.demo.publishers.rich_plan import TINY
-from tests.worlds import small
+from tests.worlds import prepared, small
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # the processes share the cores
     torch.set_num_threads(1)
@@ -55,6 +55,12 @@ def demo_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
             generate(Trees.below(making), Demo(seed=7, image_divisor=16), size=TINY)
             making.rename(root)
     return root
+
+
+@pytest.fixture(scope="session")
+def roads(tmp_path_factory: pytest.TempPathFactory, demo_root: Path) -> prepared.Roads:
+    """A few sequences of the demo as raw trees and as the authors' prepared folders. Read-only."""
+    return prepared.write_roads(tmp_path_factory.mktemp("roads"), demo_root)
 
 
 @pytest.fixture(scope="session")

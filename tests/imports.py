@@ -43,7 +43,8 @@ def named_imports(name: str) -> set[str]:
         return set()
     from sahmr.datasets import CARDS  # not earlier: tests/worlds/checked.py comes before any module of ours
 
-    return {place.partition(":")[0] for card in CARDS.values() for place in (card.reader, card.rules)}
+    places = (place for card in CARDS.values() for place in (card.reader, card.rules, card.prepared) if place)
+    return {place.partition(":")[0] for place in places}
 
 
 def closure(start: str, known: dict[str, Path], stop: Callable[[str], bool] = lambda name: False) -> set[str]:

@@ -106,6 +106,7 @@ VALUES: tuple[tuple[str, Value, str], ...] = (
     ("predict.checkpoint", "/models/sahmr.pt", "found '/models/sahmr.pt', allowed a file's path from paths.models on"),
     ("predict.checkpoint", "data/models/sahmr.pt", "allowed a path from paths.models (data/models) on; write"),
     ("predict.checkpoint", ".", "found '.', allowed a file's path"),
+    ("predict.checkpoint", "sahmr_rich_e30.pth", "allowed a file that is in paths.models (data/models), or 'rcnet.pt'"),
     ("train_sahmr.rcnet_checkpoint", "data/models/rcnet.pt", "write 'rcnet.pt'"),
     ("train_sahmr.rcnet_checkpoint", None, "found null, allowed a path"),
     # Sections that contradict each other.

@@ -19,6 +19,7 @@ from sahmr.geometry.rigid import apply_rigid
 from sahmr.scenes.store import left_out_scenes
 from sahmr.scenes.visible import load_blocks, visible_points
 from sahmr.shards.crop import (
+    READY,
     ZOOM_RANGE,
     compose,
     crop_box,
@@ -37,9 +38,18 @@ from schemas.shard import ShardEntry
 
 
 def crop_stored(sample: StoredSample, box: Float[ndarray, "4"]) -> UInt8[ndarray, "224 224 3"]:
-    """Cut a square box, full-image pixels, out of a stored sample with one resampling."""
+    """Cut a square box, full-image pixels, out of a stored sample with one resampling.
+
+    A publisher's ready-made crop comes back bit for bit where the box is its own.
+    """
     height, width = sample.image.shape[:2]
-    image_from_stored = invert(stored_from_image(sample.region, width, height))
+    if sample.box_source == READY:
+        own = crop_box(sample.person_box)
+        if np.array_equal(own, box):
+            return sample.image
+        image_from_stored = invert(crop_from_image(own))
+    else:
+        image_from_stored = invert(stored_from_image(sample.region, width, height))
     return warp(sample.image, compose(crop_from_image(box), image_from_stored))
 
 

@@ -108,9 +108,13 @@ def _see(view: View, vertices_world: Array, root: Path) -> tuple[tuple[int, int]
     box = person_box(vertices_world, view.calibration)
     if box is None:
         return size, None, "behind_camera"
+    return size, box, None if is_visible(box, size) else "visibility"
+
+
+def is_visible(box: tuple[float, ...], size: tuple[int, int]) -> bool:
+    """Whether the centre of a box (left, top, right, bottom) lies in an image of (width, height)."""
     x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-    is_inside = 0 <= x <= size[0] - 1 and 0 <= y <= size[1] - 1
-    return size, box, None if is_inside else "visibility"
+    return 0 <= x <= size[0] - 1 and 0 <= y <= size[1] - 1
 
 
 def _notes(view: View, contact_file: str | None) -> list[str]:

@@ -47,6 +47,16 @@ Array = NDArray[np.float64]
 _FEMALE = (159, 162, 3403, 3452)  # subject ids; all others are male (formats c)
 
 
+def frame_key(recording: str, stem: str) -> str:
+    """Key of an image: recording and stem, whose dots become dashes."""
+    return re.sub(r"[^A-Za-z0-9_-]", "-", f"{recording}_{stem}")
+
+
+def gender_of(subject: str) -> str:
+    """Which model a subject, by the number in the recording's name, was fitted with."""
+    return "female" if subject.isdigit() and int(subject) in _FEMALE else "male"
+
+
 @settings
 class ProxRules(Selection):
     """Group ``frames.prox`` of params.yaml: which raw frames are used.
@@ -184,14 +194,15 @@ class ProxReader:
         self, part: str, recording: str, frame: int, stem: str, image: str, body: str, calibration: Calibration
     ) -> BodyTask:
         subject = recording.split("_")[1] if "_" in recording else ""
-        key = re.sub(r"[^A-Za-z0-9_-]", "-", f"{recording}_{stem}")
-        view = View(key=key, camera=0, image_file=image, image_divisor=1, calibration=calibration)
+        view = View(
+            key=frame_key(recording, stem), camera=0, image_file=image, image_divisor=1, calibration=calibration
+        )
         return BodyTask(
             split=SPLIT_OF[part],
             sequence=recording,
             frame=frame,
             subject=subject,
-            gender="female" if subject.isdigit() and int(subject) in _FEMALE else "male",
+            gender=gender_of(subject),
             scene_key=layout.scene_of(recording),
             body_file=body,
             contact_file=None,

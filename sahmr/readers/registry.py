@@ -16,7 +16,7 @@ def rules_class(dataset: str) -> type[Selection]:
 
 
 def open_reader(dataset: str, raw_root: Path, *, bodies: Path, rules: Selection | None = None) -> Reader:
-    """A reader of one raw dataset; nothing is opened yet.
+    """A reader of one raw dataset, of the layout its tree has.
 
     Args:
         dataset: name of its card.
@@ -27,5 +27,8 @@ def open_reader(dataset: str, raw_root: Path, *, bodies: Path, rules: Selection 
     Raises:
         SettingsError: on an unknown name.
     """
-    make = resolve_name(find_card(dataset).reader)
+    card = find_card(dataset)
+    make = resolve_name(card.reader)
+    if card.prepared is not None and resolve_name(card.prepared).recognises(raw_root):
+        make = resolve_name(card.prepared)
     return cast("Reader", make(root=raw_root, bodies=bodies, rules=rules or rules_class(dataset)()))

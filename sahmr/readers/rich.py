@@ -61,15 +61,18 @@ class RichReader:
     dataset: str = field(default="rich", init=False)
 
     def tracks(self) -> list[Track]:
-        """Rows of all split tables, in table order."""
-        return [track for split, path in split_tables(self.root).items() for track in read_split_table(path, split)]
+        """Rows of the tables of all splits that are read, in table order."""
+        return [track for split, path in self._tables().items() for track in read_split_table(path, split)]
+
+    def _tables(self) -> dict[str, Path]:
+        return {split: path for split, path in split_tables(self.root).items() if split in self.rules.splits}
 
     def check(self) -> list[str]:
         """Every missing or misplaced raw file, one line for each kind and split."""
         root = self.root
         if not root.is_dir():
             return [f"{root}: no such folder; point raw.{self.dataset} of params.yaml at RICH ({layout.SITE})"]
-        tables = split_tables(root)
+        tables = self._tables()
         if not tables:
             return [self._no_tables()]
         tracks: list[Track] = []

@@ -55,7 +55,7 @@ def absences(root: Path, tracks: list[Track], rules: RichRules) -> list[Absence]
     """Everything that a row asks for and that is not there; of ``rules.multi_person`` only what is read of them."""
     found: dict[Absence, None] = {}  # rows share sequences, scans and calibrations
     found |= {Absence(split=split, rule="absent_table", name=f"{split}.txt"): None
-              for split in SPLITS if split not in split_tables(root)}  # fmt: skip
+              for split in rules.splits if split not in split_tables(root)}  # fmt: skip
     for track in tracks:
         absent = [] if track.sequence in rules.multi_person else _of_sequence(root, track, rules)
         absent += _of_capture(root, track)

@@ -23,6 +23,7 @@ class RichRules(Selection):
         warmup_frames: a frame is kept if its number is larger.
         interval: per split: kept if ``(frame + camera) mod interval == 0``.
         multi_person: sequences dropped because two people share them.
+        splits: that are read.
         images: full, ds4 (quarter-size copies in ``images_ds4``), or auto: per sequence full ones where their folder
             is there, else ds4.
     """
@@ -32,6 +33,7 @@ class RichRules(Selection):
         default_factory=lambda: {"train": 15, "val": 30, "test": 30}
     )
     multi_person: Annotated[tuple[Text, ...], Listed()] = ("LectureHall_009_021_reparingprojector1",)
+    splits: Annotated[tuple[Literal["train", "val", "test"], ...], Listed(least=1)] = ("train", "val", "test")
     images: Literal["auto", "full", "ds4"] = "auto"
 
 

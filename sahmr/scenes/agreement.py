@@ -235,16 +235,33 @@ def compare_stored(scene: Scene, limits: FieldLimits) -> str | None:
         lower=scene.sdf_min.numpy().astype(np.float64),
         upper=scene.sdf_max.numpy().astype(np.float64),
     )
-    some = scene.points[:: max(1, len(scene.points) // _GUESS_SAMPLES)].numpy().astype(np.float64)
+    return compare_points(grid, scene.points.numpy(), float(scene.attributes["voxel_pitch_m"]), limits)
+
+
+def compare_points(
+    grid: DistanceGrid, points: Float[ndarray, "points 3"], pitch_m: float, limits: FieldLimits
+) -> str | None:
+    """Compare a field with voxels that came without faces; None if they agree. A wrong sign cannot be seen here.
+
+    Args:
+        grid: the field.
+        points: centres of the voxels, metres, the field's frame.
+        pitch_m: their side.
+        limits: how far they may differ.
+
+    Returns:
+        What is found, and what the field looks like.
+    """
+    some = points[:: max(1, len(points) // _GUESS_SAMPLES)].astype(np.float64)
     ends = [np.eye(3)[axis] * grid.spacing_m for axis in range(3)]
     slope = np.stack([distance_at(grid, some + end) - distance_at(grid, some - end) for end in ends], 1) / (
         2 * grid.spacing_m
-    )  # [voxels, 3]; stands in for the faces' normals, which the store does not have
+    )  # [voxels, 3]; stands in for the normals of faces, which nobody has
     length = np.sqrt(dot(slope, slope))
     kept = length > 0
     surface = Surface(
         voxels=some,
-        pitch_m=float(scene.attributes["voxel_pitch_m"]),
+        pitch_m=pitch_m,
         centers=some[kept],
         normals=slope[kept] / length[kept, None],
     )

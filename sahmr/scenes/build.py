@@ -13,11 +13,11 @@ from zarr.codecs import BytesCodec, ZstdCodec
 
 from sahmr.datasets import find_card
 from sahmr.errors import RawDataError
-from sahmr.scenes.agreement import FieldLimits, Surface, compare, describe, guess, surface_of
+from sahmr.scenes.agreement import FieldLimits, Surface, compare, compare_points, describe, guess, surface_of
 from sahmr.scenes.scan import ScanLimits, check_rounding, read_scan
-from sahmr.scenes.shipped import read_shipped_distance
-from sahmr.scenes.signed_distance import grid_spacing, signed_distance_grid
-from sahmr.scenes.store import STORE_VERSION
+from sahmr.scenes.shipped import VOXELS_SUFFIX, read_shipped_distance, read_voxels
+from sahmr.scenes.signed_distance import DistanceGrid, grid_spacing, signed_distance_grid
+from sahmr.scenes.store import GRID_VERSION, STORE_VERSION
 from sahmr.scenes.voxels import occupied_voxels
 from sahmr.settings import Between, Quarantine, settings
 from sahmr.untrusted.regular import inside
@@ -77,7 +77,7 @@ def create_store(store: Path, dataset: str, *, left_out: Iterable[str] = ()) -> 
         "dataset": dataset,
         "left_out": sorted(left_out),
         "licence": find_card(dataset).licence_notice,
-        "store_version": STORE_VERSION,
+        "store_version": GRID_VERSION,
     }
     zarr.create_group(str(store), overwrite=True, zarr_format=3, attributes=dict(sorted(attributes.items())))
 
@@ -87,7 +87,9 @@ def write_scene(
 ) -> SceneReceipt:
     """Turn one scan into the group ``scene_key`` of a store made by :func:`create_store`.
 
-    Same scan and settings, same bytes. Scenes of one store may be written side by side.
+    Same scan and settings, same bytes. Scenes of one store may be written side by side. Of a scan that is a mesh the
+    voxels are found, and the distance field where none is shipped; of one that is its publisher's voxels both are taken
+    as given.
 
     Args:
         record: its row in the scene table.
@@ -95,10 +97,65 @@ def write_scene(
         others: rows whose fields are tried, for the error's message, where the scan's own does not fit.
 
     Raises:
-        RawDataError: as :func:`read_scan`, :func:`check_rounding` and :func:`read_shipped_distance`; if there are far
-            too many voxels, or no surface to measure distances to; or if the scan and its shipped field contradict
-            each other.
+        RawDataError: as :func:`read_scan`, :func:`check_rounding`, :func:`read_voxels` and
+            :func:`read_shipped_distance`; if there are far too many voxels, or no surface to measure distances to; or
+            if the scan and its shipped field contradict each other.
     """
+    is_mesh = not record.scan_file.endswith(VOXELS_SUFFIX)
+    made = (_from_mesh if is_mesh else _from_voxels)(record, raw_root, settings, others)
+    attributes = {
+        "dataset": record.dataset,
+        "frame": "world",
+        "licence": find_card(record.dataset).licence_notice,
+        "points": "centres of the voxels the scan passes through, Morton order",
+        "scan_sha256": record.scan_sha256,
+        "scene_key": record.scene_key,
+        "store_version": GRID_VERSION if is_mesh else STORE_VERSION,
+        "unit": "m",
+        "voxel_pitch_m": made.pitch_m,
+        **({} if is_mesh else {"is_on_grid": False, "points": "voxel centres as shipped, Morton order"}),
+        **made.grid.attributes(),
+    }
+    _write_group(store, record.scene_key, made.points, made.grid.values, attributes)
+    grid = made.grid
+    return SceneReceipt(
+        scene_key=record.scene_key,
+        num_points=len(made.points),
+        num_samples=grid.values.size,
+        is_coarsened=record.sdf_file is None and bool(grid.spacing_m.max() > 1.01 * settings.sdf_spacing_m),
+        num_flipped_edges=grid.edges.num_flipped if grid.edges else 0,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Made:
+    """Voxel centres in Morton order, their side, and the distance field; world frame, metres."""
+
+    points: ndarray
+    pitch_m: float
+    grid: DistanceGrid
+
+
+def _from_voxels(record: SceneRecord, raw_root: Path, settings: Scenes, others: Sequence[SceneRecord]) -> _Made:
+    """Voxels and field as the publisher ships them, compared with each other; there is no mesh."""
+    scan_file = inside(raw_root, record.scan_file)
+    points, pitch_m = read_voxels(scan_file, settings.scan)
+    if record.sdf_file is None or record.sdf_info_file is None:
+        raise RawDataError(
+            f"{scan_file}: comes without a distance field, and none can be computed from voxels: they have no front; "
+            "fetch it, and run: dvc repro frames"
+        )
+    sdf_file = inside(raw_root, record.sdf_file)
+    grid = read_shipped_distance(sdf_file, inside(raw_root, record.sdf_info_file))
+    if found := compare_points(grid, points, pitch_m, settings.agreement):
+        raise RawDataError(
+            f"{sdf_file}: contradicts the voxels {scan_file}: {found}; fetch both again (limits: scenes.agreement)"
+        )
+    return _Made(points=points, pitch_m=pitch_m, grid=grid)
+
+
+def _from_mesh(record: SceneRecord, raw_root: Path, settings: Scenes, others: Sequence[SceneRecord]) -> _Made:
+    """Voxels of a scanned mesh; its field as shipped, or computed from it."""
     scan_file = inside(raw_root, record.scan_file)
     triangles = read_scan(scan_file, settings.scan)
     check_rounding(scan_file, triangles, settings.voxel_pitch_m, settings.scan)
@@ -109,16 +166,7 @@ def write_scene(
     if record.sdf_file is not None and record.sdf_info_file is not None:
         grid = read_shipped_distance(inside(raw_root, record.sdf_file), inside(raw_root, record.sdf_info_file))
         surface = surface_of(triangles, points, settings.voxel_pitch_m)
-        fit = compare(grid, surface)
-        if not fit.agrees(settings.agreement):
-            looks = guess(grid, surface, settings.agreement)
-            raise RawDataError(
-                f"{raw_root / record.sdf_file}: contradicts the scan {scan_file}: "
-                f"{describe(fit, grid, surface, settings.agreement)}; "
-                f"{looks or _fitting_other(surface, record, raw_root, settings, others)}; correct the wrong one, or "
-                f"remove the field and {record.sdf_info_file} to have it computed from the scan (limits: "
-                "scenes.agreement)"
-            )
+        _insist(grid, surface, record, raw_root, settings, others)
     else:
         extent = triangles.max(axis=(0, 1)) - triangles.min(axis=(0, 1))
         spacing = grid_spacing(extent, settings.sdf_spacing_m, settings.sdf_margin_m, settings.sdf_max_samples)
@@ -126,26 +174,28 @@ def write_scene(
             grid = signed_distance_grid(triangles, spacing_m=spacing, margin_m=settings.sdf_margin_m)
         except ValueError as problem:
             raise RawDataError(f"{scan_file}: {problem}; repair the scan") from None
-    attributes = {
-        "dataset": record.dataset,
-        "frame": "world",
-        "licence": find_card(record.dataset).licence_notice,
-        "points": "centres of the voxels the scan passes through, Morton order",
-        "scan_sha256": record.scan_sha256,
-        "scene_key": record.scene_key,
-        "store_version": STORE_VERSION,
-        "unit": "m",
-        "voxel_pitch_m": settings.voxel_pitch_m,
-        **grid.attributes(),
-    }
-    _write_group(store, record.scene_key, points, grid.values, attributes)
-    return SceneReceipt(
-        scene_key=record.scene_key,
-        num_points=len(points),
-        num_samples=grid.values.size,
-        is_coarsened=record.sdf_file is None and bool(grid.spacing_m.max() > 1.01 * settings.sdf_spacing_m),
-        num_flipped_edges=grid.edges.num_flipped if grid.edges else 0,
-    )
+    return _Made(points=points, pitch_m=settings.voxel_pitch_m, grid=grid)
+
+
+def _insist(
+    grid: DistanceGrid,
+    surface: Surface,
+    record: SceneRecord,
+    raw_root: Path,
+    settings: Scenes,
+    others: Sequence[SceneRecord],
+) -> None:
+    """Refuse a shipped field that contradicts its scan."""
+    fit = compare(grid, surface)
+    if not fit.agrees(settings.agreement):
+        looks = guess(grid, surface, settings.agreement)
+        raise RawDataError(
+            f"{raw_root / str(record.sdf_file)}: contradicts the scan {raw_root / record.scan_file}: "
+            f"{describe(fit, grid, surface, settings.agreement)}; "
+            f"{looks or _fitting_other(surface, record, raw_root, settings, others)}; correct the wrong one, or "
+            f"remove the field and {record.sdf_info_file} to have it computed from the scan (limits: "
+            "scenes.agreement)"
+        )
 
 
 def _fitting_other(

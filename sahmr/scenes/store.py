@@ -18,7 +18,9 @@ from sahmr.errors import StoreError
 from sahmr.scenes.limits import DIMENSIONS, read_group, require_array, require_extent, require_grid
 from schemas.version import VersionError, readable_minor
 
-STORE_VERSION = "1.1"  # 1.1: arrays say what their axes are called and their unit
+# 1.1: arrays say what their axes are called and their unit; 1.2: points may lie off the grid (``is_on_grid``). What
+# lies on it is written as before.
+STORE_VERSION, GRID_VERSION = "1.2", "1.1"
 _REBUILD = "rebuild with: dvc repro scenes"
 
 
@@ -27,7 +29,7 @@ class Scene:
     """A scene as the stages after ``scenes`` see it. World frame, metres.
 
     Attributes:
-        points: centres of the occupied voxels, in Morton order.
+        points: centres of the occupied voxels, in Morton order; as given where the publisher ships them.
         sdf: signed distance, index order [x][y][z], negative inside or behind the surface.
         sdf_min, sdf_max: centres of its first and last sample (align-corners convention).
         attributes: what the store says about it: pitch, sources, licence.
@@ -99,7 +101,7 @@ def _read_array(store: Path, scene_key: str, name: str) -> Float[Tensor, "..."]:
             warnings.simplefilter("ignore")  # what zarr warns of is refused above, or harmless
             array = zarr.open_array(str(store / scene_key / name), mode="r", zarr_format=3)
             values = np.asarray(array[...])
-        if name == "points" and np.isfinite(values).all():
+        if name == "points" and np.isfinite(values).all() and attributes.get("is_on_grid") is not False:
             require_grid(values, attributes["voxel_pitch_m"])
     except Exception as problem:  # zarr and its codecs raise many types for damaged bytes
         raise StoreError(f"{place}: damaged ({str(problem)[:300] or type(problem).__name__}); {_REBUILD}") from None

@@ -14,6 +14,7 @@ from sahmr.dimensions import CROP_SIZE
 SIDE = 1.15  # of the larger side of the person box; the reference's
 ZOOM_RANGE = 0.4  # training widens the side by up to this much
 GRID = 4  # stored regions begin and end on multiples of this, so that images of a quarter of the size hold them exactly
+READY = "crop"  # box_source of a sample whose picture is a crop of its publisher: that goes to the network as it is
 JITTER_SHARE = 40 / 4112  # of the image's larger side: the reference moves by 10 px in an image of a quarter of 4112 px
 
 
@@ -51,6 +52,12 @@ def crop_box(
     center = (person_box[:2] + person_box[2:]) / 2 + (2 * draws[:2] - 1) * jitter_px
     side = (person_box[2:] - person_box[:2]).max() * (SIDE + zoom_range * draws[2])
     return np.concatenate([center - side / 2, center + side / 2])
+
+
+def box_of_crop(square: Float[ndarray, "4"]) -> Float[ndarray, "4"]:
+    """The person box whose :func:`crop_box` is a given square, up to the last bits."""
+    center, half = (square[:2] + square[2:]) / 2, (square[2:] - square[:2]).max() / SIDE / 2
+    return np.concatenate([center - half, center + half])
 
 
 def stored_from_image(

@@ -16,10 +16,21 @@ from numpy import ndarray
 
 from sahmr.dimensions import NUM_VERTICES
 from sahmr.errors import ShardError
-from sahmr.shards.limits import read_meta, require_array, require_finite, require_member, require_meta, require_picture
+from sahmr.shards.crop import READY
+from sahmr.shards.limits import (
+    read_meta,
+    require_array,
+    require_finite,
+    require_member,
+    require_meta,
+    require_picture,
+    require_png,
+)
 from schemas.version import VersionError, readable_minor
 
-MEMBER_VERSION = "1.1"
+# Each sample says the oldest version that can read it: 1.2 brought ready-made crops, as png, and changed no other.
+WHOLE_VERSION, READY_VERSION = "1.1", "1.2"
+MEMBER_VERSION = READY_VERSION
 TEXT_FIELDS = ("key", "dataset", "split", "sequence", "scene_key", "gender", "box_source")
 # Of the JSON member: what each minor version added, and what it is in older members.
 _ADDED: dict[int, dict[str, Any]] = {1: {"has_body": True, "box_source": "body"}}
@@ -52,7 +63,8 @@ class StoredSample(StoredGeometry):
 
     Attributes:
         dataset, split, sequence, scene_key, gender, box_source: as in ``FrameRecord``.
-        image: RGB of the stored region, un-mirrored.
+        image: RGB of the stored region, un-mirrored; where ``box_source`` is ``READY``, the publisher's 224x224 crop of
+            the person box's square.
         region: that region, (left, top, right, bottom) in whole full-image pixels, right and bottom exclusive;
             ``sahmr.shards.crop.stored_from_image`` maps between the two.
         image_size: (width, height) of the full image.
@@ -81,12 +93,14 @@ def decode_sample(data: bytes, *, place: str = "sample") -> StoredSample:
     """
     with _one_error(place):
         members, meta = _open(data)
-        require_picture(members["jpg"], meta["stored_size"])
+        kind = "png" if meta["box_source"] == READY else "jpg"
+        require = require_png if kind == "png" else require_picture
+        require(members[kind], meta["stored_size"])
         image = cv2.imdecode(
-            np.frombuffer(members["jpg"], np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+            np.frombuffer(members[kind], np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
         )
         if image is None or [image.shape[1], image.shape[0]] != meta["stored_size"]:
-            raise ValueError(f"jpg does not decode to the stored size {meta['stored_size']}")
+            raise ValueError(f"{kind} does not decode to the stored size {meta['stored_size']}")
         left, top, right, bottom = meta["stored_region"]
         width, height = meta["image_size"]
         texts: dict[str, Any] = {name: meta[name] for name in TEXT_FIELDS}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -13,11 +14,11 @@ from numpy import ndarray
 from PIL import Image
 
 from sahmr.datasets import find_card
-from sahmr.dimensions import NUM_VERTICES
+from sahmr.dimensions import CROP_SIZE, NUM_VERTICES
 from sahmr.errors import RawDataError
 from sahmr.settings import Between, Quarantine, settings
-from sahmr.shards.crop import SIDE, ZOOM_RANGE
-from sahmr.shards.decode import MEMBER_VERSION, TEXT_FIELDS
+from sahmr.shards.crop import READY, SIDE, ZOOM_RANGE, crop_box
+from sahmr.shards.decode import READY_VERSION, TEXT_FIELDS, WHOLE_VERSION
 from sahmr.shards.region import first_divisor, reduce, stored_region
 from schemas.frame import FrameRecord
 
@@ -48,15 +49,19 @@ class CropPlan:
     Attributes:
         region: (left, top, right, bottom) in whole full-image pixels, right and bottom exclusive.
         divisor: side, in pixels, of the squares that are averaged to one pixel while reading.
+        is_ready: the file is the crop itself, to be read and stored as it is; ``region`` is round its box.
     """
 
     region: tuple[int, int, int, int]
     divisor: int
+    is_ready: bool = False
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """Of the array to be read: rows, columns, 3."""
         left, top, right, bottom = self.region
+        if self.is_ready:
+            return CROP_SIZE, CROP_SIZE, 3
         return (bottom - top) // self.divisor, (right - left) // self.divisor, 3
 
 
@@ -74,6 +79,10 @@ def plan_crop(record: FrameRecord, settings: Shards) -> CropPlan:
     Raises:
         RawDataError: if the person lies outside the image.
     """
+    if record.box_source == READY:
+        left, top, right, bottom = crop_box(np.array(record.person_box)).tolist()
+        region = (math.floor(left), math.floor(top), math.ceil(right), math.ceil(bottom))
+        return CropPlan(region=region, divisor=1, is_ready=True)
     size = (record.image_width, record.image_height)
     region = stored_region(np.array(record.person_box), *size, settings.margin)
     if region[2] <= region[0] or region[3] <= region[1]:
@@ -91,6 +100,8 @@ def encode_sample(
 ) -> dict[str, bytes]:
     """Encode one sample as tar members, by extension: jpg, json and, where known, vertices.npy and contact.npy.
 
+    A publisher's ready-made crop is stored without loss, as png in place of jpg.
+
     Args:
         record: its row in the frame table.
         image: what :func:`plan_crop` asks for, RGB, un-mirrored.
@@ -107,10 +118,10 @@ def encode_sample(
             "run: dvc repro frames"
         )
     _check_truth(record, vertices_world, contact)
-    stored = reduce(image, settings.max_side_px)
+    stored = image if plan.is_ready else reduce(image, settings.max_side_px)
     meta = _meta(record, plan.region, (stored.shape[1], stored.shape[0]), contact is not None)
     members = {
-        "jpg": _jpeg(stored, settings.jpeg_quality),
+        **({"png": _png(stored)} if plan.is_ready else {"jpg": _jpeg(stored, settings.jpeg_quality)}),
         "json": json.dumps(meta, sort_keys=True, allow_nan=False).encode(),
     }
     if vertices_world is not None:
@@ -148,7 +159,7 @@ def _meta(
         "image_size": [record.image_width, record.image_height],
         "intrinsics": record.intrinsics,
         "licence": find_card(record.dataset).licence_notice,
-        "member_version": MEMBER_VERSION,
+        "member_version": READY_VERSION if record.box_source == READY else WHOLE_VERSION,
         "person_box": record.person_box,
         "source_sha256": {
             "body": record.body_sha256,
@@ -164,6 +175,12 @@ def _meta(
 def _jpeg(image: UInt8[ndarray, "height width 3"], quality: int) -> bytes:
     stream = io.BytesIO()
     Image.fromarray(image).save(stream, "JPEG", quality=quality, subsampling=0, optimize=False, progressive=False)
+    return stream.getvalue()
+
+
+def _png(image: UInt8[ndarray, "height width 3"]) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(image).save(stream, "PNG", compress_level=6)
     return stream.getvalue()
 
 

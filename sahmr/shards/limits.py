@@ -6,15 +6,20 @@ import io
 import json
 import math
 import tarfile
+import zlib
 from typing import Any
 
 import numpy as np
 from numpy import ndarray
 
+from sahmr.dimensions import CROP_SIZE
+from sahmr.shards.crop import READY
+
 _MOST_JSON = 1 << 20  # bytes; ours have 2 kB
 _MOST_TEXT = 1000
 _MOST_PIXELS = 1 << 26  # of a stored picture, 8192 x 8192
 _PIXELS_PER_BYTE = 128  # a JPEG block of 64 pixels takes 2 bits per channel at least: 85
+_PNG = b"\x89PNG\r\n\x1a\n"
 _FARTHEST = 1 << 20  # pixels
 _FAR_M = 1e6
 _SKEW = 1e-2  # of a rotation's products with itself; calibrations have 1e-6
@@ -72,7 +77,10 @@ def require_meta(meta: dict[str, Any], texts: tuple[str, ...]) -> None:
     left, top, right, bottom = _whole_numbers(meta, "stored_region", 4, -_FARTHEST)
     width, height = _whole_numbers(meta, "stored_size", 2, 1)
     _whole_numbers(meta, "image_size", 2, 1)
-    if not (width <= right - left and height <= bottom - top):
+    if meta["box_source"] == READY:
+        if [width, height] != [CROP_SIZE, CROP_SIZE]:
+            raise ValueError(f"stored_size is {meta['stored_size']}, a ready-made crop has {CROP_SIZE} x {CROP_SIZE}")
+    elif not (width <= right - left and height <= bottom - top):
         raise ValueError(f"stored_region {meta['stored_region']} is smaller than stored_size {meta['stored_size']}")
     sides = _numbers(meta, "person_box", 4, _FARTHEST)
     if not (sides[0] < sides[2] and sides[1] < sides[3]):
@@ -141,6 +149,30 @@ def require_picture(content: bytes, size: list[int]) -> None:
         raise ValueError(f"jpg does not decode to the stored size {size}, but to {[width, height]}")
     if width * height > min(_MOST_PIXELS, _PIXELS_PER_BYTE * len(content)):
         raise ValueError(f"jpg claims {width} x {height} pixels in {len(content)} bytes")
+
+
+def require_png(content: bytes, size: list[int]) -> None:
+    """Insist that a PNG is as :mod:`sahmr.shards.encode` writes it: RGB of 8 bits, of this size, its sums right.
+
+    Raises:
+        ValueError: with what it says.
+    """
+    place, head = len(_PNG), content[len(_PNG) : len(_PNG) + 21]
+    if content[:place] != _PNG or head[4:8] != b"IHDR" or len(head) < 21:
+        raise ValueError("png is no PNG")
+    width, height = (int.from_bytes(head[start : start + 4]) for start in (8, 12))
+    if [width, height] != size or head[16:21] != bytes((8, 2, 0, 0, 0)):
+        raise ValueError(f"png is not RGB of the stored size {size}, but {[width, height]}, {head[16:21].hex()}")
+    while place < len(content):  # OpenCV takes what it can of a damaged one
+        end = place + 8 + int.from_bytes(content[place : place + 4])
+        kind = content[place + 4 : place + 8]
+        if kind not in (b"IHDR", b"IDAT", b"IEND") or zlib.crc32(content[place + 4 : end]) != int.from_bytes(
+            content[end : end + 4]
+        ):
+            raise ValueError(f"png has a damaged or unknown part {kind!r}")
+        place = end + 4
+    if kind != b"IEND" or place != len(content):
+        raise ValueError("png is cut")
 
 
 def require_array(content: bytes, shape: tuple[int, ...], kind: str) -> int:

@@ -23,6 +23,7 @@ TOOLS = {
     *("pipelines.convert_checkpoint", "pipelines.prune_work", "pipelines.raw_check", "pipelines.demo.pretrain"),
     "pipelines.import_predictions",
     *("pipelines.export", "pipelines.view"),
+    "pipelines.demo.prepared",
 }
 SHARED_SECTIONS = {"network"}  # read by the two trainings
 

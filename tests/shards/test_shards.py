@@ -58,8 +58,8 @@ def test_members_of_version_1_have_a_body() -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"member_version": "1.2"}, r"k: has version 1\.2, written by a newer .* update the software"),
-        ({"member_version": "2.0"}, r"k: has version 2\.0, allowed: 1\.0 to 1\.1; rebuild with: dvc repro shards"),
+        ({"member_version": "1.3"}, r"k: has version 1\.3, written by a newer .* update the software"),
+        ({"member_version": "2.0"}, r"k: has version 2\.0, allowed: 1\.0 to 1\.2; rebuild with: dvc repro shards"),
         ({"has_body": None}, "lacks 'has_body'; rebuild with: dvc repro shards"),
     ],
 )
