@@ -15,7 +15,7 @@ from schemas.prediction import PREDICTION_SCHEMA
 from schemas.quarantine import QUARANTINE_SCHEMA
 from schemas.scene import SCENE_SCHEMA
 from schemas.shard import SHARD_INDEX_SCHEMA, ShardEntry
-from schemas.tables_write import to_table, write_table
+from schemas.tables_write import PARQUET, to_table, write_table, written_schema
 from schemas.version import VersionError, readable_minor
 
 GOLDEN = Path(__file__).parent / "golden"  # a change here is a change of format: raise the schema's version with it
@@ -86,6 +86,11 @@ def test_other_versions_are_refused(found: object, reason: str) -> None:
     assert reason in str(refusal.value)
 
 
+def write_as_is(path: Path, table: pa.Table, **extra: str) -> None:
+    """As other versions of this software wrote tables; ours writes only what it declares."""
+    pq.write_table(table.cast(written_schema(table.schema, extra)), path, **PARQUET)
+
+
 def older(table: pa.Table, *added: str) -> pa.Table:
     """A table as it was written when the global version 2 was the only one."""
     fields = [field.with_nullable(field.name.startswith("contact")) for field in table.schema]
@@ -97,7 +102,7 @@ def test_frames_of_version_2_are_migrated(tmp_path: Path) -> None:
     records = [frame("a"), frame("b")]
     old = older(to_table(records, FRAME_SCHEMA), "box_source")
     assert (old.num_columns, old.schema.field("body_file").nullable) == (len(FRAME_SCHEMA) - 1, False)
-    write_table(tmp_path / "f.parquet", old, extra={"sahmr.more": "kept"})
+    write_as_is(tmp_path / "f.parquet", old, **{"sahmr.more": "kept"})
     table = read_table(tmp_path / "f.parquet", FRAME_SCHEMA)
     assert from_table(table, FrameRecord) == records
     assert table.schema.equals(FRAME_SCHEMA, check_metadata=False)
@@ -109,7 +114,7 @@ def test_shard_indexes_of_version_2_have_bodies(tmp_path: Path) -> None:
     entry = ShardEntry(
         key="a", split="val", sequence="s", scene_key="c", shard="s.tar", offset=0, length=9, sha256="0", has_body=True
     )
-    write_table(tmp_path / "i.parquet", older(to_table([entry], SHARD_INDEX_SCHEMA), "has_body"))
+    write_as_is(tmp_path / "i.parquet", older(to_table([entry], SHARD_INDEX_SCHEMA), "has_body"))
     assert from_table(read_table(tmp_path / "i.parquet", SHARD_INDEX_SCHEMA), ShardEntry) == [entry]
 
 
@@ -165,7 +170,7 @@ def test_a_column_of_nulls_alone_has_no_number_that_is_not_finite(tmp_path: Path
 def test_scores_of_an_older_version_are_refused_with_the_remedy(tmp_path: Path) -> None:
     older = METRIC_SCHEMA.with_metadata({**METRIC_SCHEMA.metadata, b"sahmr.schema_version": b"2.0"})
     names = [name for name in older.names if name not in ("posture", "trunk_angle_deg")]
-    write_table(tmp_path / "rich.parquet", older.empty_table().select(names))
+    write_as_is(tmp_path / "rich.parquet", older.empty_table().select(names))
     expected = r"rich\.parquet: has version 2\.0, allowed: 3\.0 to 3\.0; rebuild with: dvc repro evaluate"
     with pytest.raises(SchemaError, match=expected):
         read_table(tmp_path / "rich.parquet", METRIC_SCHEMA)
