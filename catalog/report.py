@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from catalog.entries import CatalogEntry
+from catalog.artifacts import CatalogEntry
 
 _NOTICE = (
     "Everything made from RICH, PROX or the SMPL models stays under their publishers' licences "

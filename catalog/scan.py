@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from catalog.entries import CatalogEntry
+from catalog.artifacts import CatalogEntry
 from sahmr.files import file_sha256, folder_digest
 from schemas.fields import SchemaError
 from schemas.table_check import DamagedTableError, open_parquet

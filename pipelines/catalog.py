@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from catalog.entries import CATALOG_SCHEMA
+from catalog.artifacts import CATALOG_SCHEMA
 from catalog.report import readable_size, render
 from catalog.scan import Artifact, scan
 from pipelines.stage import log, stage

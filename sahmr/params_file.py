@@ -88,7 +88,7 @@ def read_params(path: Path | None = None) -> dict[str, Any]:
             that nobody knows.
     """
     path = path or Path("params.yaml")
-    found = _read_file(path)
+    found = read_yaml(path)
     lines = [unknown(path, name, SECTIONS, "section") for name in found if name not in SECTIONS]
     for section in _BY_DATASET:
         group = found.get(section)
@@ -107,7 +107,12 @@ def unknown(path: Path, name: str, known: Iterable[str], what: str) -> str:
     return f"{path}: {name[:80]}: found an unknown {what}, allowed {', '.join(known)}; {remedy}"
 
 
-def _read_file(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML file of ours, which people write, as nested dicts.
+
+    Raises:
+        SettingsError: if there is no such file, it is damaged, too large, or uses more than plain values.
+    """
     if not path.is_file():
         raise SettingsError(f"{path}: no such file in {Path.cwd()}; run the stage from the repository root")
     try:

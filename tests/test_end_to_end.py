@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from catalog.entries import CATALOG_SCHEMA, CatalogEntry
+from catalog.artifacts import CATALOG_SCHEMA, CatalogEntry
 from schemas.fields import from_table, read_table
 from tests.soak.processes import kill_family
 from tests.soak.road import ROOT

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from catalog.entries import CATALOG_SCHEMA
+from catalog.artifacts import CATALOG_SCHEMA
 from schemas.fields import SchemaError, column, from_table, read_table, schema
 from schemas.frame import FRAME_SCHEMA, FrameRecord
 from schemas.metric import METRIC_NAMES, METRIC_SCHEMA, MetricRecord
