@@ -29,17 +29,21 @@ def conform(table: pa.Table, target: pa.Schema) -> pa.Table:
     """
     name = target.metadata[b"sahmr.schema"].decode()
     _check_names(table.column_names, target.names, f"table '{name}'")
-    for ours, field in zip(target, table.schema, strict=True):
+    columns = []
+    for ours, field, values in zip(target, table.schema, table.columns, strict=True):
         place = f"table '{name}': column '{field.name}'"
-        if field.type != ours.type:
+        if pa.types.is_dictionary(field.type) and field.type.value_type == ours.type:
+            values = values.cast(ours.type)  # another encoding of the same values
+        if values.type != ours.type:
             raise SchemaError(f"{place} is {field.type}, expected {ours.type}")
         said, wanted = field.metadata or {}, ours.metadata or {}
         for key in (word.encode() for word in FIXED):
             if said.get(key) != wanted.get(key):
                 found, expected = (meta.get(key, b"none").decode(errors="replace") for meta in (said, wanted))
                 raise SchemaError(f"{place} says the {key.decode()} '{found}', expected '{expected}'; {_REMEDY}")
-        _check_column(table.column(field.name), ours, place)
-    return pa.table(table.columns, schema=target)
+        _check_column(values, ours, place)
+        columns.append(values)
+    return pa.table(columns, schema=target)
 
 
 def _check_names(found: list[str], wanted: list[str], place: str) -> None:

@@ -73,9 +73,8 @@ class TableWriter:
 
     def write(self, table: pa.Table) -> None:
         """Add rows. Raises SchemaError if they are not what the schema says."""
-        table = conform(table, self._schema)
         for start in range(0, len(table), self._length):
-            self._waiting.append(table.slice(start, self._length))
+            self._waiting.append(conform(table.slice(start, self._length), self._schema))
             if sum(map(len, self._waiting)) >= self._length:
                 rows = pa.concat_tables(self._waiting)
                 self._waiting = [rows.slice(self._length)] if len(rows) > self._length else []
