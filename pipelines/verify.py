@@ -18,8 +18,10 @@ from sahmr.settings import Paths, load_section
 from sahmr.shards.left_out import read_left_out
 from sahmr.shards.reader import read_index
 from sahmr.verify import Verify, add_findings, verify_index, verify_shard
+from schemas.conform import check_object
 from schemas.fields import from_table, read_table
 from schemas.frame import FRAME_SCHEMA, FrameRecord
+from schemas.reports import VERIFY_SCHEMA
 from schemas.scene import SCENE_SCHEMA, SceneRecord
 
 
@@ -63,6 +65,7 @@ def run(dataset: str, settings: Verify, paths: Paths, parallel: Parallel) -> Non
         "vertices_behind_surface": found.vertices_behind / max(1, 6890 * (found.samples - found.without_body)),
         "without_body": found.without_body,
     }
+    check_object(report, VERIFY_SCHEMA, f"report of verify {dataset}")
     publish_text(paths.reports / f"verify_{dataset}.json", json.dumps(report, indent=2, sort_keys=True) + "\n")
     _insist(dataset, found.problems, contradictions)
     log.info(

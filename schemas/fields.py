@@ -56,7 +56,7 @@ def _require_unit(name: str, kind: pa.DataType, unit: str, frame: str) -> None:
         number = number.value_type
     if pa.types.is_floating(number) and not unit and not name.endswith(PURE_NUMBERS):
         raise SchemaError(f"column '{name}' has no unit; state one, or end its name in {', '.join(PURE_NUMBERS)}")
-    if is_list and unit in ("m", "px") and not frame and "_from_" not in name and "spacing" not in name:
+    if is_list and unit in ("m", "px") and not frame and "_from_" not in name:
         raise SchemaError(f"column '{name}' has the unit {unit} and no frame; state the frame its vectors are in")
 
 
