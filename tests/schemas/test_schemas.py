@@ -1,24 +1,26 @@
 """Records survive Arrow, older versions are read, bytes repeat, and a change of format is a visible diff."""
 
+import re
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from catalog.artifacts import CATALOG_SCHEMA
+from catalog.schema_page import ALL
 from schemas.fields import SchemaError, column, from_table, read_table, schema
 from schemas.frame import FRAME_SCHEMA, FrameRecord
 from schemas.metric import METRIC_NAMES, METRIC_SCHEMA, MetricRecord
-from schemas.prediction import PREDICTION_SCHEMA
-from schemas.quarantine import QUARANTINE_SCHEMA
+from schemas.registry import Stored
 from schemas.scene import SCENE_SCHEMA
 from schemas.shard import SHARD_INDEX_SCHEMA, ShardEntry
 from schemas.tables_write import PARQUET, to_table, write_table, written_schema
 from schemas.version import VersionError, readable_minor
-
-GOLDEN = Path(__file__).parent / "golden"  # a change here is a change of format: raise the schema's version with it
+from tests.imports import ROOT
+from tests.schemas import golden_schemas
 
 
 def frame(key: str = "Gym_013_burpee4_6_00120_13") -> FrameRecord:
@@ -176,22 +178,35 @@ def test_scores_of_an_older_version_are_refused_with_the_remedy(tmp_path: Path) 
         read_table(tmp_path / "rich.parquet", METRIC_SCHEMA)
 
 
-SCHEMAS = (
-    FRAME_SCHEMA, SCENE_SCHEMA, SHARD_INDEX_SCHEMA, QUARANTINE_SCHEMA, PREDICTION_SCHEMA, METRIC_SCHEMA, CATALOG_SCHEMA
-)  # fmt: skip
+@pytest.mark.parametrize("stored", ALL, ids=lambda stored: stored.name)
+def test_format_is_as_it_was(stored: Stored) -> None:
+    found = golden_schemas.path_of(stored).read_text()
+    assert found == golden_schemas.text_of(stored), "record it with: python -m tests.schemas.golden_schemas"
 
 
-def name_of(schema: pa.Schema) -> str:
-    return schema.metadata[b"sahmr.schema"].decode()
+def test_no_schema_is_left_out_and_no_golden_file_is_left_over() -> None:
+    assert {path.stem for path in golden_schemas.FOLDER.iterdir()} == {stored.name for stored in ALL}
+    assert len({stored.name for stored in ALL}) == len(ALL)
+    named = {(path.parent.name, name) for folder in ("schemas", "catalog") for path, name in named_schemas(folder)}
+    listed = {id(stored.schema) for stored in ALL}
+    for folder, name in named:
+        found = [getattr(module, name) for module in loaded(folder) if hasattr(module, name)]
+        assert {id(schema) for schema in found} <= listed, f"{name} is not in schemas.registry or catalog.schema_page"
 
 
-@pytest.mark.parametrize("schema", SCHEMAS, ids=name_of)
-def test_format_is_as_it_was(schema: pa.Schema) -> None:
-    assert (GOLDEN / f"{name_of(schema)}.txt").read_text() == schema.to_string(truncate_metadata=False) + "\n"
+def named_schemas(folder: str) -> list[tuple[Path, str]]:
+    """Constants of a package's modules that hold a schema."""
+    pattern = re.compile(r"^([A-Z_]+_SCHEMA)\b", re.MULTILINE)
+    return [(path, name) for path in (ROOT / folder).glob("*.py") for name in pattern.findall(path.read_text())]
 
 
-@pytest.mark.parametrize("schema", SCHEMAS, ids=name_of)
-def test_a_column_that_came_later_says_since_when(schema: pa.Schema) -> None:
+def loaded(folder: str) -> list[ModuleType]:
+    return [import_module(f"{folder}.{path.stem}") for path, _ in named_schemas(folder)]
+
+
+@pytest.mark.parametrize("stored", ALL, ids=lambda stored: stored.name)
+def test_a_column_that_came_later_says_since_when(stored: Stored) -> None:
+    schema = stored.schema
     major, minor = schema.metadata[b"sahmr.schema_version"].decode().split(".")
     added = [field.metadata[b"since"].decode().split(".") for field in schema if b"since" in (field.metadata or {})]
     assert {part for part, _ in added} <= {major}
