@@ -68,7 +68,11 @@ def _type(kind: pa.DataType) -> str:
     if pa.types.is_map(kind):
         return f"object of {_type(kind.item_type)}"
     if pa.types.is_struct(kind):
-        return "{" + ", ".join(f"{kind.field(at).name}: {_type(kind.field(at).type)}" for at in range(kind.num_fields)) + "}"
+        return (
+            "{"
+            + ", ".join(f"{kind.field(at).name}: {_type(kind.field(at).type)}" for at in range(kind.num_fields))
+            + "}"
+        )
     lengths = ""
     while pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind):
         lengths += f"[{kind.list_size if pa.types.is_fixed_size_list(kind) else 'n'}]"

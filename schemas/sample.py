@@ -44,9 +44,13 @@ SAMPLE_JSON_SCHEMA = schema(
         column("person_box", vector(4), unit="px", frame=_FULL, note="left top right bottom, not clipped"),
         column("scene_key", pa.string()),
         column("sequence", pa.string()),
-        column("source_sha256", pa.map_(pa.string(), pa.string()), note="of the raw image, body and contact; null: none"),
+        column(
+            "source_sha256", pa.map_(pa.string(), pa.string()), note="of the raw image, body and contact; null: none"
+        ),
         column("split", pa.string(), note="train | val | test"),
-        column("stored_region", vector(4, pa.int32()), unit="px", frame=_FULL, note="left top right bottom, of the jpg"),
+        column(
+            "stored_region", vector(4, pa.int32()), unit="px", frame=_FULL, note="left top right bottom, of the jpg"
+        ),
         column("stored_size", vector(2, pa.int32()), unit="px", frame="stored region", note="width height of the jpg"),
         column("units", pa.string(), note="how pixels of the jpg map to those of the full image"),
     ),

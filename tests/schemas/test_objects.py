@@ -51,7 +51,14 @@ def test_a_wrong_member_is_refused(change: dict[str, Any], message: str) -> None
 
 
 def test_counts_are_whole_numbers_by_name() -> None:
-    counts = {"absent": {}, "dataset": "rich", "dropped": {"warmup": {"test": 1}}, "ignored": {}, "kept": {}, "notes": {}}
+    counts = {
+        "absent": {},
+        "dataset": "rich",
+        "dropped": {"warmup": {"test": 1}},
+        "ignored": {},
+        "kept": {},
+        "notes": {},
+    }
     check_object(counts, FRAME_COUNTS_SCHEMA, "p")
     for wrong in ({"warmup": 1}, {"warmup": {"test": 1.5}}, {"warmup": {"test": None}}, [], {3: {}}):
         with pytest.raises(SchemaError, match="p: field 'dropped'"):
