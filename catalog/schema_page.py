@@ -24,12 +24,13 @@ ALL = (
 )
 _OPENING = """# Formats
 
-Made by `python -m catalog.schema_page` from the modules of `schemas/`; do not edit. Paths are below the folders of section
-`paths` of `params.yaml`, by default `data` and `reports`.
+Made by `python -m catalog.schema_page` from the modules of `schemas/`; do not edit. Paths are below the folders of
+section `paths` of `params.yaml`, by default `data` and `reports`.
 
 Every table and file says its schema's version (`major.minor`): an older minor version is read, a newer one and another
-major one are refused with the command that writes the file again. Writers refuse what its schema does not say: a field too
-many or too few, another type or length, a lost unit or frame, a null where none may be, a number that is not finite.
+major one are refused with the command that writes the file again. Writers refuse what its schema does not say: a field
+too many or too few, another type or length, a lost unit or frame, a null where none may be, a number that is not
+finite.
 
 Frames: *world* (metres, axes of the scan), *camera* (metres; x right, y down, z forward), *full image* (pixels of the
 image as published, un-mirrored), *stored region* (pixels of the picture in a shard). Matrices are row-major.
@@ -68,11 +69,8 @@ def _type(kind: pa.DataType) -> str:
     if pa.types.is_map(kind):
         return f"object of {_type(kind.item_type)}"
     if pa.types.is_struct(kind):
-        return (
-            "{"
-            + ", ".join(f"{kind.field(at).name}: {_type(kind.field(at).type)}" for at in range(kind.num_fields))
-            + "}"
-        )
+        inner = [kind.field(place) for place in range(kind.num_fields)]
+        return "{" + ", ".join(f"{field.name}: {_type(field.type)}" for field in inner) + "}"
     lengths = ""
     while pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind):
         lengths += f"[{kind.list_size if pa.types.is_fixed_size_list(kind) else 'n'}]"
