@@ -1,0 +1,102 @@
+"""What ran: ``dvc.lock``, read stage by stage, since all of it is slow to parse."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from catalog.source import Source
+from sahmr.errors import SettingsError
+from sahmr.params_file import parse_text
+
+_STAGE = re.compile(r"^  (?=[^\s#])", re.MULTILINE)
+_SHOWN = 12  # digits of a digest that people compare
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Locked:
+    """A file or folder as a stage left or found it.
+
+    Attributes:
+        path: as in dvc.lock.
+        md5: of the file; of a folder: of its listing, and ends in ``.dir``.
+        size: bytes.
+        files: how many; of a file: 1.
+    """
+
+    path: str
+    md5: str
+    size: int
+    files: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockedStage:
+    """One stage's last run.
+
+    Attributes:
+        deps, outs: by path.
+        params: sections of params.yaml as they were, every scalar as text.
+    """
+
+    deps: dict[str, Locked]
+    outs: dict[str, Locked]
+    params: dict[str, Any]
+
+    @property
+    def code(self) -> str:
+        """Version of the code that ran: a digest of all its files' digests."""
+        lines = [f"{one.md5}  {path}\n" for path, one in sorted(self.deps.items()) if path.endswith(".py")]
+        return hashlib.sha256("".join(lines).encode()).hexdigest()[:_SHOWN]
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """All stages of a ``dvc.lock``, parsed when asked for."""
+
+    texts: dict[str, str]
+    file: str = "dvc.lock"
+    _parsed: dict[str, LockedStage] = field(default_factory=dict)
+
+    def stage(self, full_name: str) -> LockedStage | None:
+        """A stage's last run; None: it never ran here."""
+        if full_name not in self.texts:
+            return None
+        if full_name not in self._parsed:
+            self._parsed[full_name] = _parse(self.texts[full_name], f"{self.file}: {full_name}")
+        return self._parsed[full_name]
+
+    def output(self, full_name: str, path: str) -> Locked | None:
+        """An output as its stage left it; None: not known."""
+        stage = self.stage(full_name)
+        return None if stage is None else stage.outs.get(path)
+
+
+def read_lock(source: Source, name: str = "dvc.lock") -> Lock:
+    """The lock of a source; one that is not there is empty: nothing ran yet."""
+    if not source.has(name):
+        return Lock({}, name)
+    _, _, text = source.text(name).partition("\nstages:\n")
+    parts = [part for part in _STAGE.split(text) if part.strip()]
+    named = {part.partition(":")[0].strip("'\""): part for part in parts}
+    return Lock(named, name)
+
+
+def _parse(text: str, place: str) -> LockedStage:
+    try:
+        ((_, found),) = parse_text(f"  {text}", place).items()
+        return LockedStage(
+            deps={item["path"]: _locked(item) for item in found.get("deps", ())},
+            outs={item["path"]: _locked(item) for item in found.get("outs", ())},
+            params=(found.get("params") or {}).get("params.yaml", {}),
+        )
+    except (KeyError, ValueError, TypeError, AttributeError) as problem:
+        raise SettingsError(
+            f"{place}: not what DVC writes ({problem!r}); restore dvc.lock from git, or run dvc repro"
+        ) from None
+
+
+def _locked(item: dict[str, str]) -> Locked:
+    return Locked(path=item["path"], md5=item["md5"], size=int(item.get("size", 0)), files=int(item.get("nfiles", 1)))

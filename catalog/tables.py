@@ -1,0 +1,112 @@
+"""The Parquet tables the pipeline makes: where they lie, and which schema each follows."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pyarrow as pa
+
+import schemas
+from catalog.artifacts import CATALOG_SCHEMA
+from catalog.graph import Graph, Output
+from schemas.fields import SchemaError
+from schemas.table_check import CheckedFile, DamagedTableError, open_parquet
+
+_NAME = b"sahmr.schema"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """A table on disk.
+
+    Attributes:
+        path: where.
+        output: the stage's output that it is, lies in, or (another method's predictions) lies beside.
+        schema: what it follows.
+        rows: how many.
+    """
+
+    path: Path
+    output: Output
+    schema: pa.Schema
+    rows: int
+
+    @property
+    def name(self) -> str:
+        """Of its schema; also its name in SQL."""
+        return str(self.schema.metadata[_NAME].decode())
+
+
+@cache
+def known_schemas() -> dict[str, pa.Schema]:
+    """Every schema of ours by its name."""
+    modules = [importlib.import_module(f"schemas.{found.name}") for found in pkgutil.iter_modules(schemas.__path__)]
+    values = [value for module in modules for value in vars(module).values()] + [CATALOG_SCHEMA]
+    found = [value for value in values if isinstance(value, pa.Schema) and _NAME in (value.metadata or {})]
+    return {value.metadata[_NAME].decode(): value for value in found}
+
+
+def table_files(graph: Graph, root: Path) -> Iterator[tuple[Path, Output]]:
+    """Every table there is, in the order of dvc.yaml: outputs, what lies in a folder of theirs, and other methods'."""
+    seen: set[Path] = set()
+    for output in graph.outputs:
+        place = root / output.path
+        if output.kind == "table":
+            found = [place, *sorted(place.parent.glob("*.parquet"))] if _is_shared(graph, output) else [place]
+        else:
+            found = sorted(place.glob("*.parquet")) if output.kind == "folder" else []
+        for path in found:
+            if path not in seen and path.is_file():
+                seen.add(path)
+                yield path, output
+
+
+def _is_shared(graph: Graph, output: Output) -> bool:
+    """Whether other methods may put tables beside an output: a stage reads its folder as a whole."""
+    folder = output.path.rpartition("/")[0]
+    return any(folder in stage.data and stage.dataset == output.dataset for stage in graph.stages)
+
+
+def open_table(path: Path, output: Output, root: Path) -> Table:
+    """A table whose footer is sound and whose columns are those of its schema.
+
+    Raises:
+        SchemaError: naming file, finding and command.
+    """
+    shown = path.relative_to(root) if path.is_relative_to(root) else path
+    try:
+        _, found = open_parquet(path)
+    except DamagedTableError as problem:
+        raise SchemaError(f"{shown}: {problem}; rebuild with: {output.rebuild}") from None
+    name = (found.metadata or {}).get(_NAME, b"None").decode(errors="replace")
+    if name not in known_schemas():
+        raise SchemaError(
+            f"{shown}: has the schema {name[:80]!r}, allowed: {', '.join(sorted(known_schemas()))}; rebuild with: "
+            f"{output.rebuild}"
+        )
+    rows = sum(CheckedFile(path, known_schemas()[name]).group_rows)
+    return Table(path=path, output=output, schema=known_schemas()[name], rows=rows)
+
+
+def find_tables(graph: Graph, root: Path) -> tuple[list[Table], dict[str, SchemaError]]:
+    """All sound tables; and of the others, by the names of the schemas they may follow, what is wrong."""
+    sound: list[Table] = []
+    wrong: dict[str, SchemaError] = {}
+    for path, output in table_files(graph, root):
+        try:
+            sound.append(open_table(path, output, root))
+        except SchemaError as problem:
+            wrong |= dict.fromkeys(_schemas_of(output.stage), problem)
+    return sound, wrong
+
+
+def _schemas_of(stage: str) -> list[str]:
+    """Schemas whose tables a stage writes."""
+    return [
+        name for name, schema in known_schemas().items() if stage in schema.metadata[b"sahmr.stage"].decode().split()
+    ]
