@@ -12,6 +12,9 @@ from sahmr.errors import SettingsError
 from sahmr.params_file import parse_text
 
 _STAGE = re.compile(r"^  (?=[^\s#])", re.MULTILINE)
+_BLOCK = re.compile(r"^    (?=[a-z]+:)", re.MULTILINE)
+_ITEM = re.compile(r"^    - ", re.MULTILINE)
+_WORDS = {"true": True, "false": False, "null": None, "": None}
 _SHOWN = 12  # digits of a digest that people compare
 
 
@@ -86,11 +89,12 @@ def read_lock(source: Source, name: str = "dvc.lock") -> Lock:
 
 def _parse(text: str, place: str) -> LockedStage:
     try:
-        ((_, found),) = parse_text(f"  {text}", place).items()
+        blocks = {block.partition(":")[0]: block for block in _BLOCK.split(text)[1:]}
+        found = parse_text(blocks["params"], place)["params"] if "params" in blocks else {}
         return LockedStage(
-            deps={item["path"]: _locked(item) for item in found.get("deps", ())},
-            outs={item["path"]: _locked(item) for item in found.get("outs", ())},
-            params=(found.get("params") or {}).get("params.yaml", {}),
+            deps=_files(blocks.get("deps", "")),
+            outs=_files(blocks.get("outs", "")),
+            params={name: _typed(value) for name, value in (found.get("params.yaml") or {}).items()},
         )
     except (KeyError, ValueError, TypeError, AttributeError) as problem:
         raise SettingsError(
@@ -98,5 +102,29 @@ def _parse(text: str, place: str) -> LockedStage:
         ) from None
 
 
-def _locked(item: dict[str, str]) -> Locked:
-    return Locked(path=item["path"], md5=item["md5"], size=int(item.get("size", 0)), files=int(item.get("nfiles", 1)))
+def _files(block: str) -> dict[str, Locked]:
+    """Entries of ``deps`` or ``outs``, as DVC writes them: one key a line. A YAML parser takes 20 times as long."""
+    found = {}
+    for item in _ITEM.split(block)[1:]:
+        values = dict(line.strip().split(": ", 1) for line in item.splitlines())
+        path = values["path"].strip("'\"")
+        md5 = values["md5"].strip("'\"")
+        size, files = int(values.get("size", 0)), int(values.get("nfiles", 1))
+        found[path] = Locked(path=path, md5=md5, size=size, files=files)
+    return found
+
+
+def _typed(value: Any) -> Any:
+    """A value of params.yaml that was kept as text, as JSON has it."""
+    if isinstance(value, dict):
+        return {name: _typed(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_typed(inner) for inner in value]
+    if value in _WORDS:
+        return _WORDS[value]
+    for kind in (int, float):
+        try:
+            return kind(value)
+        except ValueError:
+            pass
+    return value

@@ -72,6 +72,15 @@ def _is_shared(graph: Graph, output: Output) -> bool:
     return any(folder in stage.data and stage.dataset == output.dataset for stage in graph.stages)
 
 
+def schema_name(path: Path, output: Output) -> str:
+    """Which schema a table says it follows. Raises SchemaError if its footer is damaged."""
+    try:
+        _, found = open_parquet(path)
+    except DamagedTableError as problem:
+        raise SchemaError(f"{path}: {problem}; rebuild with: {output.rebuild}") from None
+    return str((found.metadata or {}).get(_NAME, b"None").decode(errors="replace"))
+
+
 def open_table(path: Path, output: Output, root: Path) -> Table:
     """A table whose footer is sound and whose columns are those of its schema.
 
@@ -79,11 +88,7 @@ def open_table(path: Path, output: Output, root: Path) -> Table:
         SchemaError: naming file, finding and command.
     """
     shown = path.relative_to(root) if path.is_relative_to(root) else path
-    try:
-        _, found = open_parquet(path)
-    except DamagedTableError as problem:
-        raise SchemaError(f"{shown}: {problem}; rebuild with: {output.rebuild}") from None
-    name = (found.metadata or {}).get(_NAME, b"None").decode(errors="replace")
+    name = schema_name(path, output)
     if name not in known_schemas():
         raise SchemaError(
             f"{shown}: has the schema {name[:80]!r}, allowed: {', '.join(sorted(known_schemas()))}; rebuild with: "
