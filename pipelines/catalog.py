@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from catalog.artifacts import CATALOG_SCHEMA
+from catalog.croissant_source import write_all
 from catalog.report import readable_size, render
 from catalog.scan import Artifact, scan
 from pipelines.stage import log, stage
@@ -43,9 +44,11 @@ def artifacts(paths: Paths, datasets: Sequence[str]) -> list[Artifact]:
 
 @stage
 def main(argv: Sequence[str] | None = None) -> None:
-    """Read ``raw`` and ``paths`` and run the stage."""
+    """Read ``raw`` and ``paths``, run the stage, and describe each dataset as Croissant beside its table."""
     argparse.ArgumentParser(description=__doc__).parse_args(argv)
-    run(list(load_raw_roots()), load_section("paths", Paths))
+    datasets, paths = list(load_raw_roots()), load_section("paths", Paths)
+    run(datasets, paths)
+    write_all(Path(), datasets, paths.catalog)
 
 
 def run(datasets: Sequence[str], paths: Paths) -> None:
