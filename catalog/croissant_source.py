@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
 from catalog.croissant import STAGES, Described, write_croissants
 from catalog.entry import choose_entry, read_entries
-from catalog.graph import Graph, full_name, read_graph
+from catalog.errors import UnknownError
+from catalog.graph import Graph, full_name
 from catalog.lock import Lock, read_lock
 from catalog.source import Source
+from sahmr.files import MANIFEST_NAME
 
 
 def describe(graph: Graph, lock: Lock, dataset: str, root: Path) -> Described:
@@ -36,20 +37,23 @@ def describe(graph: Graph, lock: Lock, dataset: str, root: Path) -> Described:
     )
 
 
-def write_all(root: Path, datasets: Iterable[str] | None = None, into: Path | None = None) -> list[Path]:
+def write_all(graph: Graph, root: Path, into: Path, dataset: str | None = None) -> list[Path]:
     """Write the Croissant files of datasets of the working folder.
 
     Args:
-        root: the working folder.
-        datasets: default: all in section ``raw``.
-        into: folder that gets one for each dataset; default: that of the stage ``catalog``.
+        graph: of the working folder.
+        root: that folder.
+        into: folder that gets one for each dataset; paths in the files lead from there.
+        dataset: its name in section ``raw``; default: all whose shards are there.
 
     Raises:
-        SettingsError: as :func:`describe`, or if a dataset is unknown.
+        SettingsError: as :func:`describe`.
+        UnknownError: if there is no such dataset.
         ManifestError, SchemaError: if frame table or shards are missing, unfinished or damaged.
     """
-    source = Source(root=root)
-    graph, lock = read_graph(source), read_lock(source)
-    folder = root / graph.param("paths.catalog") if into is None else into
-    names = graph.datasets if datasets is None else datasets
-    return [path for name in names for path in write_croissants(describe(graph, lock, name, root), folder)]
+    if dataset is not None and dataset not in graph.datasets:
+        raise UnknownError(f"{dataset}: found no such dataset, allowed: {', '.join(graph.datasets)}; name one of them")
+    lock = read_lock(Source(root=root))
+    found = [describe(graph, lock, name, root) for name in ([dataset] if dataset else graph.datasets)]
+    there = [one for one in found if dataset or (one.shards / one.dataset / MANIFEST_NAME).is_file()]
+    return [path for one in there for path in write_croissants(one, into)]

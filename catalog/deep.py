@@ -24,9 +24,9 @@ def verify_deep(graph: Graph, lock: Lock, root: Path) -> Iterator[Finding]:
     """
     for output in graph.outputs:
         known = lock.output(full_name(output.stage, output.dataset), output.path)
-        if known and known.md5.endswith(".dir") and (root / output.path).is_dir():
-            if folder_md5(root / output.path) != known.md5:
-                yield Finding(path=output.path, problem="MD5 differs from dvc.lock", rebuild=output.rebuild)
+        is_folder = known is not None and known.md5.endswith(".dir") and (root / output.path).is_dir()
+        if known is not None and is_folder and folder_md5(root / output.path) != known.md5:
+            yield Finding(path=output.path, problem="MD5 differs from dvc.lock", rebuild=output.rebuild)
     settings, paths = load_section("verify", Verify), load_section("paths", Paths)
     for dataset in graph.datasets:
         if (paths.shards / dataset).is_dir():
@@ -37,8 +37,8 @@ def _samples(dataset: str, settings: Verify, paths: Paths) -> Iterator[Finding]:
     folder, rebuild = (paths.shards / dataset).as_posix(), f"dvc repro shards@{dataset}"
     try:
         _, problems, contradictions = verify_dataset(dataset, settings, paths, map)
-    except (SahmrError, SchemaError) as problem:
-        yield Finding(path=folder, problem=str(problem), rebuild=rebuild)
+    except (SahmrError, SchemaError) as error:
+        yield Finding(path=folder, problem=str(error), rebuild=rebuild)
         return
     for problem in problems:
         yield Finding(path=folder, problem=problem, rebuild=rebuild)

@@ -60,7 +60,6 @@ class Lock:
     """All stages of a ``dvc.lock``, parsed when asked for."""
 
     texts: dict[str, str]
-    file: str = "dvc.lock"
     _parsed: dict[str, LockedStage] = field(default_factory=dict)
 
     def stage(self, full_name: str) -> LockedStage | None:
@@ -68,7 +67,7 @@ class Lock:
         if full_name not in self.texts:
             return None
         if full_name not in self._parsed:
-            self._parsed[full_name] = _parse(self.texts[full_name], f"{self.file}: {full_name}")
+            self._parsed[full_name] = _parse(self.texts[full_name], f"dvc.lock: {full_name}")
         return self._parsed[full_name]
 
     def output(self, full_name: str, path: str) -> Locked | None:
@@ -77,14 +76,16 @@ class Lock:
         return None if stage is None else stage.outs.get(path)
 
 
-def read_lock(source: Source, name: str = "dvc.lock") -> Lock:
-    """The lock of a source; one that is not there is empty: nothing ran yet."""
-    if not source.has(name):
-        return Lock({}, name)
-    _, _, text = source.text(name).partition("\nstages:\n")
-    parts = [part for part in _STAGE.split(text) if part.strip()]
-    named = {part.partition(":")[0].strip("'\""): part for part in parts}
-    return Lock(named, name)
+def read_lock(source: Source) -> Lock:
+    """What ran in a source: the locks beside all its dvc.yaml. Where there is none, nothing ran yet."""
+    named: dict[str, str] = {}
+    for pipeline in source.pipelines():
+        file = pipeline.removesuffix("dvc.yaml") + "dvc.lock"
+        if source.has(file):
+            _, _, text = source.text(file).partition("\nstages:\n")
+            parts = [part for part in _STAGE.split(text) if part.strip()]
+            named |= {part.partition(":")[0].strip("'\""): part for part in parts}
+    return Lock(named)
 
 
 def _parse(text: str, place: str) -> LockedStage:

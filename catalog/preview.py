@@ -66,7 +66,7 @@ def write_preview(graph: Graph, root: Path, key: str, path: Path) -> None:
 
 def _entry(folder: Path, key: str) -> ShardEntry:
     index = read_index(folder)
-    place = pc.index(index.table.column("key"), key).as_py()
+    place: int = pc.index(index.table.column("key"), key).as_py()
     if place < 0:
         raise MissingError(
             f"{folder}: no shard has the sample {key}; left_out.parquet says why, or run: dvc repro shards"

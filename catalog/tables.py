@@ -53,11 +53,14 @@ def known_schemas() -> dict[str, pa.Schema]:
 
 def table_files(graph: Graph, root: Path) -> Iterator[tuple[Path, Output]]:
     """Every table there is, in the order of dvc.yaml: outputs, what lies in a folder of theirs, and other methods'."""
+    named = {root / output.path for output in graph.outputs}
     seen: set[Path] = set()
     for output in graph.outputs:
         place = root / output.path
         if output.kind == "table":
-            found = [place, *sorted(place.parent.glob("*.parquet"))] if _is_shared(graph, output) else [place]
+            found = [place]
+            if _is_shared(graph, output):
+                found += [path for path in sorted(place.parent.glob("*.parquet")) if path not in named]
         else:
             found = sorted(place.glob("*.parquet")) if output.kind == "folder" else []
         for path in found:

@@ -81,7 +81,8 @@ def _panels(
 
 def _to_panel(tile: Tile, pixels: Float[ndarray, "n 2"]) -> Float[ndarray, "n 2"]:
     """Full-image pixels to those of a square panel."""
-    return (pixels - tile.crop_box[:2]) / (tile.crop_box[2:] - tile.crop_box[:2]) * SIDE
+    place: Float[ndarray, "n 2"] = (pixels - tile.crop_box[:2]) / (tile.crop_box[2:] - tile.crop_box[:2]) * SIDE
+    return place
 
 
 def _with_box(tile: Tile, person_box: Float[ndarray, "4"]) -> UInt8[ndarray, "side wide 3"]:
@@ -93,7 +94,7 @@ def _with_box(tile: Tile, person_box: Float[ndarray, "4"]) -> UInt8[ndarray, "si
 
 def _with_voxels(tile: Tile, voxels: Float[ndarray, "voxels 3"]) -> UInt8[ndarray, "side wide 3"]:
     """The faded crop with a dot for each voxel, the farthest first."""
-    canvas = (0.35 * photograph(tile) + 0.65 * np.array(PAPER)).astype(np.uint8)
+    canvas: UInt8[ndarray, "side wide 3"] = (0.35 * photograph(tile) + 0.65 * np.array(PAPER)).astype(np.uint8)
     if len(voxels) == 0:
         return canvas
     ordered = voxels[np.argsort(-voxels[:, 2], kind="stable")]

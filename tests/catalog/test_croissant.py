@@ -16,10 +16,10 @@ import pytest
 from catalog.croissant import NAMES, STAGES, Described, write_croissants
 from catalog.croissant_source import describe, write_all
 from catalog.entry import read_entries
+from catalog.errors import UnknownError
 from catalog.graph import read_graph
 from catalog.lock import read_lock
 from catalog.source import Source
-from sahmr.errors import SettingsError
 from sahmr.files import ManifestError, file_sha256, read_manifest
 from sahmr.shards.decode import decode_sample
 from sahmr.shards.reader import read_index
@@ -221,8 +221,9 @@ def test_every_entry_can_be_described(name: str, world: Path, offline: Any, tmp_
 
 def test_the_working_folder_is_described_by_its_own_files() -> None:
     source = Source(root=ROOT)
-    found = describe(read_graph(source), read_lock(source), "rich", ROOT)
+    graph = read_graph(source)
+    found = describe(graph, read_lock(source), "rich", ROOT)
     assert (found.entry.name, found.shards) == ("rich_demo", ROOT / "data/shards")
     assert list(found.settings) == list(STAGES)
-    with pytest.raises(SettingsError, match=r"raw\.none"):
-        write_all(ROOT, ["none"])
+    with pytest.raises(UnknownError, match=r"none: found no such dataset, allowed: rich, prox; name one"):
+        write_all(graph, ROOT, ROOT, "none")
