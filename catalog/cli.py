@@ -162,6 +162,19 @@ def preview(
     typer.echo(path)
 
 
+@_command("croissant", "croissant", "croissant rich", "croissant rich --into ../for-the-web")
+def croissant(
+    dataset: Annotated[str | None, typer.Argument(help="A name of section raw; default: all that have shards.")] = None,
+    into: Annotated[Path | None, typer.Option(help="Gets a folder per dataset; default: that of the stage.")] = None,
+) -> None:
+    """Write each dataset's Croissant files, versions 1.1 and 1.0, with licence, lineage and every shard's SHA-256."""
+    from catalog.croissant_source import write_all
+
+    graph, _ = _here()
+    for path in write_all(graph, Path(), into or Path(graph.param("paths.catalog")), dataset):
+        typer.echo(path)
+
+
 def _here() -> tuple[Graph, Lock]:
     """Graph and lock of the current folder."""
     from catalog.graph import read_graph

@@ -57,7 +57,8 @@ def write_croissants(found: Described, folder: Path) -> list[Path]:
     for version, name in NAMES.items():
         path = folder / found.dataset / name
         text = json.dumps(croissant(found, path.parent, version), indent=2, ensure_ascii=False, allow_nan=False)
-        publish_text(path, text + "\n")
+        if not path.is_file() or path.read_text(encoding="utf-8") != f"{text}\n":  # else it may be DVC's: let it be
+            publish_text(path, f"{text}\n")
         written.append(path)
     return written
 

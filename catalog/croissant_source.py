@@ -6,11 +6,11 @@ from pathlib import Path
 
 from catalog.croissant import STAGES, Described, write_croissants
 from catalog.entry import choose_entry, read_entries
-from catalog.errors import UnknownError
+from catalog.errors import MissingError, UnknownError
 from catalog.graph import Graph, full_name
 from catalog.lock import Lock, read_lock
 from catalog.source import Source
-from sahmr.files import MANIFEST_NAME
+from sahmr.files import MANIFEST_NAME, ManifestError
 
 
 def describe(graph: Graph, lock: Lock, dataset: str, root: Path) -> Described:
@@ -49,11 +49,14 @@ def write_all(graph: Graph, root: Path, into: Path, dataset: str | None = None) 
     Raises:
         SettingsError: as :func:`describe`.
         UnknownError: if there is no such dataset.
-        ManifestError, SchemaError: if frame table or shards are missing, unfinished or damaged.
+        MissingError, SchemaError: if frame table or shards are missing, unfinished or damaged.
     """
     if dataset is not None and dataset not in graph.datasets:
         raise UnknownError(f"{dataset}: found no such dataset, allowed: {', '.join(graph.datasets)}; name one of them")
     lock = read_lock(Source(root=root))
     found = [describe(graph, lock, name, root) for name in ([dataset] if dataset else graph.datasets)]
     there = [one for one in found if dataset or (one.shards / one.dataset / MANIFEST_NAME).is_file()]
-    return [path for one in there for path in write_croissants(one, into)]
+    try:
+        return [path for one in there for path in write_croissants(one, into)]
+    except ManifestError as problem:
+        raise MissingError(str(problem)) from None

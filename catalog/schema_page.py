@@ -18,14 +18,14 @@ ALL = (
     Stored(
         schema=CATALOG_SCHEMA,
         kind="Parquet table",
-        where=("catalog/catalog.parquet",),
+        where=("data/catalog/catalog.parquet",),
         what="What the pipeline has made, one artifact per row.",
     ),
 )
 _OPENING = """# Formats
 
-Made by `python -m catalog.schema_page` from the modules of `schemas/`; do not edit. Paths are below the folders of
-section `paths` of `params.yaml`, by default `data` and `reports`.
+Made by `python -m catalog.schema_page` from the modules of `schemas/`; do not edit. Folders are those that section
+`paths` of `params.yaml` has by default.
 
 Every table and file says its schema's version (`major.minor`): an older minor version is read, a newer one and another
 major one are refused with the command that writes the file again. Writers refuse what its schema does not say: a field

@@ -24,7 +24,7 @@ class Stored:
     Attributes:
         schema: what it holds.
         kind: Parquet table | tar members | Zarr group | Zarr arrays | JSON object.
-        where: relative to the folder of all outputs, with ``<...>`` for what varies.
+        where: by the defaults of section ``paths``, with ``<...>`` for what varies.
         what: one sentence.
     """
 
@@ -58,45 +58,50 @@ def _object(schema: pa.Schema, what: str, *where: str) -> Stored:
 
 
 STORED = (
-    _table(FRAME_SCHEMA, "One usable person-image per row.", "frames/<dataset>.parquet"),
-    _table(SCENE_SCHEMA, "One scanned scene per row.", "frames/<dataset>_scenes.parquet"),
-    _table(SHARD_INDEX_SCHEMA, "One sample per row: which bytes of which tar.", "shards/<dataset>/index.parquet"),
+    _table(FRAME_SCHEMA, "One usable person-image per row.", "data/frames/<dataset>.parquet"),
+    _table(SCENE_SCHEMA, "One scanned scene per row.", "data/frames/<dataset>_scenes.parquet"),
+    _table(SHARD_INDEX_SCHEMA, "One sample per row: which bytes of which tar.", "data/shards/<dataset>/index.parquet"),
     Stored(
         schema=SAMPLE_SCHEMA,
         kind="tar members",
-        where=("shards/<dataset>/<dataset>-<split>-<sequence>-<number>.tar",),
+        where=("data/shards/<dataset>/<dataset>-<split>-<sequence>-<number>.tar",),
         what="One sample: members `<key>.<field>`, side by side, sorted.",
     ),
-    _object(SAMPLE_JSON_SCHEMA, "The JSON member of a sample.", "shards/<dataset>/<shard>.tar: <key>.json"),
+    _object(SAMPLE_JSON_SCHEMA, "The JSON member of a sample.", "data/shards/<dataset>/<shard>.tar: <key>.json"),
     Stored(
-        schema=STORE_SCHEMA, kind="Zarr group", where=("scenes/<dataset>.zarr",), what="The root of a store of scenes."
+        schema=STORE_SCHEMA,
+        kind="Zarr group",
+        where=("data/scenes/<dataset>.zarr",),
+        what="The root of a store of scenes.",
     ),
     Stored(
         schema=SCENE_GROUP_SCHEMA,
         kind="Zarr group",
-        where=("scenes/<dataset>.zarr/<scene_key>",),
+        where=("data/scenes/<dataset>.zarr/<scene_key>",),
         what="A scene: the attributes of its group.",
     ),
     Stored(
         schema=SCENE_ARRAYS_SCHEMA,
         kind="Zarr arrays",
-        where=("scenes/<dataset>.zarr/<scene_key>/points", "scenes/<dataset>.zarr/<scene_key>/sdf"),
+        where=("data/scenes/<dataset>.zarr/<scene_key>/points", "data/scenes/<dataset>.zarr/<scene_key>/sdf"),
         what="A scene: its arrays, float32, fill value NaN.",
     ),
-    _table(PREDICTION_SCHEMA, "What a method says of each person-image.", "predictions/<dataset>/<method>.parquet"),
-    _table(METRIC_SCHEMA, "Scores of each method on each person-image.", "scores/<dataset>.parquet"),
+    _table(
+        PREDICTION_SCHEMA, "What a method says of each person-image.", "data/predictions/<dataset>/<method>.parquet"
+    ),
+    _table(METRIC_SCHEMA, "Scores of each method on each person-image.", "data/scores/<dataset>.parquet"),
     _table(
         QUARANTINE_SCHEMA,
         "Damaged raw files that were left out.",
-        "shards/<dataset>/left_out.parquet",
+        "data/shards/<dataset>/left_out.parquet",
         "reports/quarantine_<stage>_<dataset>.parquet",
     ),
     _object(
         MANIFEST_SCHEMA,
         "What a stage has published: every file with length and SHA-256; written last.",
-        "shards/<dataset>/manifest.json",
-        "bodies/manifest.json",
-        "<folder>/<name>.manifest.json",
+        "data/shards/<dataset>/manifest.json",
+        "data/bodies/manifest.json",
+        "data/<stage>/<name>.manifest.json",
     ),
     _object(FRAME_COUNTS_SCHEMA, "Frames kept and dropped, per rule.", "reports/frame_counts_<dataset>.json"),
     _object(CONVERSION_SCHEMA, "What a run of a conversion stage did.", "reports/<stage>_<dataset>.json"),

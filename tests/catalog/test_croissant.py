@@ -12,7 +12,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
+from catalog import errors
+from catalog.cli import main
 from catalog.croissant import NAMES, STAGES, Described, write_croissants
 from catalog.croissant_source import describe, write_all
 from catalog.entry import read_entries
@@ -217,6 +220,30 @@ def test_every_entry_can_be_described(name: str, world: Path, offline: Any, tmp_
     issues = offline.Dataset(jsonld=str(path)).metadata.ctx.issues
     assert (issues.errors, issues.warnings) == (set(), set())
     assert json.loads(path.read_text())["rai:hasSyntheticData"] == (ENTRIES[name].made_by is not None)
+
+
+def test_the_command_writes_what_the_stage_writes(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params["paths"] |= {name: str(world / name) for name in ("frames", "scenes", "shards")}
+    params["paths"]["catalog"] = "made"
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    Path("pipelines/demo").mkdir(parents=True)
+    for name in ("dvc.yaml", "pipelines/demo/dvc.yaml"):
+        Path(name).write_text((ROOT / name).read_text())
+    for arguments, folder in ((["croissant"], "made"), (["croissant", "rich", "--into", "there"], "there")):
+        with pytest.raises(SystemExit) as end:
+            main(arguments)
+        assert end.value.code == 0
+        assert capsys.readouterr().out.split() == [f"{folder}/rich/{name}" for name in NAMES.values()]
+        for item in json.loads(Path(folder, "rich/croissant.json").read_text())["distribution"]:
+            assert "contentUrl" not in item or Path(folder, "rich", item["contentUrl"]).is_file()
+    with pytest.raises(SystemExit) as end:
+        main(["croissant", "prox"])
+    assert end.value.code == errors.DAMAGED
+    assert capsys.readouterr().err.startswith("error: ") and not Path("made/prox").exists()
 
 
 def test_the_working_folder_is_described_by_its_own_files() -> None:
