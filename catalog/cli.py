@@ -36,10 +36,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text."
 Key = Annotated[str, typer.Argument(help="A sample's key, as in column key of the frame table.")]
 
 
-def _command(name: str, *examples: str) -> Callable[[_F], _F]:
-    """A command whose help ends in examples."""
+def _command(name: str, short: str, *examples: str) -> Callable[[_F], _F]:
+    """A command with a line for the list of all, and whose help ends in examples."""
     lines = "\n\n".join(f"  python -m catalog {example}" for example in examples)
-    return app.command(name, epilog=f"Examples:\n\n{lines}")
+    return app.command(name, short_help=short, epilog=f"Examples:\n\n{lines}")
 
 
 @app.callback()
@@ -52,7 +52,7 @@ def _choose(
         raise errors.MissingError(f"{repo}: {problem.strerror}; name the repository's folder with --repo") from None
 
 
-@_command("ls", "ls", "ls --remote team", "ls --json")
+@_command("ls", "What there is, and where.", "ls", "ls --remote team", "ls --json")
 def ls(
     as_json: Json = False,
     remote: Annotated[str | None, typer.Option(help="Also ask this DVC remote what it has (seconds).")] = None,
@@ -64,7 +64,7 @@ def ls(
     _print(cards if as_json else text.listing(cards), as_json)
 
 
-@_command("show", "show rich", "show prox_demo --json")
+@_command("show", "Data card of a dataset.", "show rich", "show prox_demo --json")
 def show(dataset: Annotated[str, typer.Argument(help="As ls names it, or its entry.")], as_json: Json = False) -> None:
     """Data card: source, licence, owner, status, splits, statistics, columns with units, quirks with counts."""
     from catalog import text
@@ -75,6 +75,7 @@ def show(dataset: Annotated[str, typer.Argument(help="As ls names it, or its ent
 
 @_command(
     "query",
+    "SQL over the tables.",
     'query "SHOW TABLES"',
     'query "DESCRIBE frame"',
     'query "SELECT split, count(*) FROM frame GROUP BY split"',
@@ -98,7 +99,7 @@ def query(
         _print(answers.first_rows(names, found, rows), as_json=False)
 
 
-@_command("verify", "verify", "verify --deep", "verify --json")
+@_command("verify", "Is it intact?", "verify", "verify --deep", "verify --json")
 def verify(
     deep: Annotated[bool, typer.Option("--deep", help="Also decode every sample, as stage verify does.")] = False,
     as_json: Json = False,
@@ -120,7 +121,7 @@ def verify(
         raise typer.Exit(errors.DIFFERS)
 
 
-@_command("diff", "diff HEAD~3 .", "diff v1 v2 --json", "diff . ../other-checkout")
+@_command("diff", "What changed between two states.", "diff HEAD~3 .", "diff v1 v2 --json", "diff . ../other-checkout")
 def diff(
     a: Annotated[str, typer.Argument(help="A git revision, or a checkout's folder.")],
     b: Annotated[str, typer.Argument(help="Another one.")] = ".",
@@ -137,7 +138,12 @@ def diff(
         raise typer.Exit(errors.DIFFERS)
 
 
-@_command("lineage", "lineage Gym_011_cooking1_0_00180_11", "lineage Gym_011_cooking1_0_00180_11 --json")
+@_command(
+    "lineage",
+    "Where a sample comes from.",
+    "lineage Gym_011_cooking1_0_00180_11",
+    "lineage Gym_011_cooking1_0_00180_11 --json",
+)
 def lineage(key: Key, as_json: Json = False) -> None:
     """Raw files with hashes, rules, parameters, stages and code, shard and offset, predictions and scores."""
     from catalog import text
@@ -147,7 +153,12 @@ def lineage(key: Key, as_json: Json = False) -> None:
     _print(found if as_json else text.lineage(found), as_json)
 
 
-@_command("preview", "preview Gym_011_cooking1_0_00180_11", "preview Gym_011_cooking1_0_00180_11 --out one.png")
+@_command(
+    "preview",
+    "Draw a sample.",
+    "preview Gym_011_cooking1_0_00180_11",
+    "preview Gym_011_cooking1_0_00180_11 --out one.png",
+)
 def preview(
     key: Key, out: Annotated[Path | None, typer.Option(help="The PNG; default: <key>.png, here.")] = None
 ) -> None:
