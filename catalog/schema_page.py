@@ -10,14 +10,14 @@ import pyarrow as pa
 from catalog.artifacts import CATALOG_SCHEMA
 from sahmr.files import publish_text
 from schemas.fields import PURE_NUMBERS
-from schemas.registry import STORED, Stored
+from schemas.registry import STORED, TABLE, Stored
 
 PAGE = Path("docs/schemas.md")
 ALL = (
     *STORED,
     Stored(
         schema=CATALOG_SCHEMA,
-        kind="Parquet table",
+        kind=TABLE,
         where=("data/catalog/catalog.parquet",),
         what="What the pipeline has made, one artifact per row.",
     ),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -11,10 +9,10 @@ from pathlib import Path
 
 import pyarrow as pa
 
-import schemas
 from catalog.artifacts import CATALOG_SCHEMA
 from catalog.graph import Graph, Output
 from schemas.fields import SchemaError
+from schemas.registry import STORED, TABLE
 from schemas.table_check import CheckedFile, DamagedTableError, open_parquet
 
 _NAME = b"sahmr.schema"
@@ -44,11 +42,9 @@ class Table:
 
 @cache
 def known_schemas() -> dict[str, pa.Schema]:
-    """Every schema of ours by its name."""
-    modules = [importlib.import_module(f"schemas.{found.name}") for found in pkgutil.iter_modules(schemas.__path__)]
-    values = [value for module in modules for value in vars(module).values()] + [CATALOG_SCHEMA]
-    found = [value for value in values if isinstance(value, pa.Schema) and _NAME in (value.metadata or {})]
-    return {value.metadata[_NAME].decode(): value for value in found}
+    """Every schema of a table of ours by its name."""
+    found = [stored.schema for stored in STORED if stored.kind == TABLE] + [CATALOG_SCHEMA]
+    return {schema.metadata[_NAME].decode(): schema for schema in found}
 
 
 def table_files(graph: Graph, root: Path) -> Iterator[tuple[Path, Output]]:

@@ -59,7 +59,7 @@ def _check_column(values: pa.ChunkedArray, field: pa.Field, place: str) -> None:
     """Nulls and numbers of a column, and of the elements of its lists."""
     if values.null_count and not field.nullable:
         raise SchemaError(f"{place} must not be null, and is in {values.null_count} rows")
-    while pa.types.is_nested(values.type) and not pa.types.is_struct(values.type):
+    while pa.types.is_list(values.type) or pa.types.is_fixed_size_list(values.type):
         inner = values.type.value_field
         values = pa.chunked_array([chunk.flatten() for chunk in values.chunks], values.type.value_type)
         if values.null_count and not inner.nullable:

@@ -16,6 +16,8 @@ from schemas.scene import SCENE_SCHEMA
 from schemas.scene_store import SCENE_ARRAYS_SCHEMA, SCENE_GROUP_SCHEMA, STORE_SCHEMA
 from schemas.shard import SHARD_INDEX_SCHEMA
 
+TABLE = "Parquet table"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
@@ -50,7 +52,7 @@ class Stored:
 
 
 def _table(schema: pa.Schema, what: str, *where: str) -> Stored:
-    return Stored(schema=schema, kind="Parquet table", where=where, what=what)
+    return Stored(schema=schema, kind=TABLE, where=where, what=what)
 
 
 def _object(schema: pa.Schema, what: str, *where: str) -> Stored:
