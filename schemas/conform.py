@@ -113,9 +113,9 @@ def _is_plain(value: Any, kind: pa.DataType) -> bool:
     if pa.types.is_boolean(kind):
         return isinstance(value, bool)
     if pa.types.is_integer(kind):
-        return type(value) is int
+        return isinstance(value, int) and not isinstance(value, bool)
     if pa.types.is_floating(kind):
-        return type(value) in (int, float) and math.isfinite(value)
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     return pa.types.is_string(kind) and isinstance(value, str)
 
 

@@ -37,6 +37,8 @@ def sample_json() -> dict[str, Any]:
         ({"person_box": [1.0, 2.0, 3.0, None]}, "p: field 'person_box' must not be null"),
         ({"person_box": [1.0, 2.0, 3.0, float("nan")]}, "p: field 'person_box' is nan, expected double"),
         ({"stored_size": [1.5, 2]}, "p: field 'stored_size' is 1.5, expected int32"),
+        ({"stored_size": [True, 2]}, "p: field 'stored_size' is True, expected int32"),
+        ({"person_box": [1.0, 2.0, 3.0, False]}, "p: field 'person_box' is False, expected double"),
         ({"has_body": 1}, "p: field 'has_body' is 1, expected bool"),
         ({"source_sha256": {"image": 3}}, "p: field 'source_sha256', 'image' is 3, expected string"),
         ({"intrinsics": "K"}, "p: field 'intrinsics' is 'K', expected fixed_size_list"),
