@@ -171,10 +171,11 @@ def _expand(file: str, name: str, body: dict[str, Any], params: dict[str, Any]) 
 
 
 def _stage(file: str, name: str, dataset: str | None, body: dict[str, Any], values: dict[str, Any]) -> Stage:
-    folder = PurePosixPath(file).parent / body.get("wdir", ".")
+    folder = normpath(PurePosixPath(file).parent / body.get("wdir", "."))
 
     def resolve(path: str) -> str:
-        return str(normpath(folder / _fill(path, values)))
+        filled = _fill(path, values) if "$" in path else path
+        return normpath(filled if folder == "." or filled.startswith("/") else f"{folder}/{filled}")
 
     deps = [resolve(path) for path in body.get("deps", ())]
     return Stage(

@@ -16,7 +16,6 @@ from catalog.tables import known_schemas, schema_name, table_files
 from schemas.fields import read_table
 from schemas.frame import FRAME_SCHEMA
 from schemas.metric import METRIC_NAMES
-from schemas.scene import SCENE_SCHEMA
 
 _VERSION = re.compile(r"^VERSION = (\d+)", re.MULTILINE)
 _FILES = (("image", "image"), ("body", "body"), ("contact", "contact"))
@@ -152,10 +151,9 @@ def find_frame(found: list[tuple[Path, Output]], key: str) -> tuple[Output, dict
 
 
 def _scene(own: list[tuple[Path, Output]], scene_key: str) -> dict[str, Any]:
-    for path, _ in _of_schema(own, "scene"):
-        for row in read_table(path, SCENE_SCHEMA).to_pylist():
-            if row["scene_key"] == scene_key:
-                return dict(row)
+    for path, output in _of_schema(own, "scene"):
+        for row in find_rows(path, scene_key, by="scene_key", rebuild=output.rebuild):
+            return row
     return {}
 
 

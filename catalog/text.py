@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from catalog.card import Card
-from catalog.diff import Diff, RowsDiff
-from catalog.lineage import Lineage
 from catalog.report import readable_size
-from catalog.verify import Verified
+
+if TYPE_CHECKING:  # each command loads its own alone
+    from catalog.card import Card
+    from catalog.diff import Diff, RowsDiff
+    from catalog.lineage import Lineage
+    from catalog.verify import Verified
 
 _WIDEST = 48  # characters of a cell
 _SHOWN = 10  # keys of a list

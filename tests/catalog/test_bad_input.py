@@ -138,6 +138,16 @@ def test_a_table_of_another_version_is_refused(ask: Ask, mine: Path, words: list
     )  # the others still answer
 
 
+def test_a_query_does_not_do_without_a_damaged_table(ask: Ask, mine: Path) -> None:
+    """Two tables of one schema, one of them cut: half an answer would look like a whole one."""
+    shutil.copy(mine / "data/predictions/rich/sahmr.parquet", mine / "data/predictions/rich/other.parquet")
+    count = ["query", "SELECT count(*) AS n FROM prediction", "--csv"]
+    assert ask(*count, root=mine).out == "n\n6\n"
+    _cut("data/predictions/rich/other.parquet")(mine)
+    answer = ask(*count, root=mine)
+    assert (answer.code, answer.out) == (4, "") and "other.parquet: damaged" in answer.err
+
+
 def test_a_damaged_shard_stops_the_preview_and_leaves_no_picture(ask: Ask, mine: Path) -> None:
     _remove("data/shards/rich/rich-test-Room_test-000000.tar")(mine)
     answer = ask("preview", KEY, "--out", "x.png", root=mine)
