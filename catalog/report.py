@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from catalog.entries import CatalogEntry
+if TYPE_CHECKING:  # Arrow comes with it
+    from catalog.artifacts import CatalogEntry
 
 _NOTICE = (
     "Everything made from RICH, PROX or the SMPL models stays under their publishers' licences "

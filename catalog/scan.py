@@ -7,7 +7,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from catalog.entries import CatalogEntry
+from catalog.artifacts import CatalogEntry
+from catalog.graph import Graph
+from catalog.tables import table_files
 from sahmr.files import file_sha256, folder_digest
 from schemas.fields import SchemaError
 from schemas.table_check import DamagedTableError, open_parquet
@@ -21,6 +23,28 @@ class Artifact:
     stage: str
     dataset: str | None
     kind: str
+
+
+def list_artifacts(graph: Graph, root: Path, without: str) -> Iterator[Artifact]:
+    """What the root's stages make and DVC keeps, in their order, and other methods' predictions.
+
+    Args:
+        graph: of the folder.
+        root: the folder; paths are given without it.
+        without: the stage that asks; its own output is in the making.
+    """
+    others = [(path.relative_to(root).as_posix(), output) for path, output in table_files(graph, root)]
+    for stage in graph.stages:
+        for output in stage.outputs:
+            if stage.file != "dvc.yaml" or stage.name == without or not output.is_cached or output.kind == "manifest":
+                continue
+            kind = output.kind
+            if kind == "folder":
+                kind = "shards" if (root / output.path / "index.parquet").is_file() else "arrays"
+            yield Artifact(path=Path(output.path), stage=stage.name, dataset=stage.dataset, kind=kind)
+            for path, maker in others:
+                if maker == output and path != output.path and output.kind == "table":
+                    yield Artifact(path=Path(path), stage=Path(path).stem, dataset=stage.dataset, kind="table")
 
 
 def scan(artifacts: Iterable[Artifact]) -> Iterator[CatalogEntry]:

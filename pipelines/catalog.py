@@ -1,59 +1,72 @@
-"""Stage ``catalog``: what the pipeline has made, with rows, bytes and hashes, as a table and as a page."""
+"""Stage ``catalog``: what the pipeline has made, as a table, as data cards and as a page."""
 
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-from catalog.entries import CATALOG_SCHEMA
+from catalog.artifacts import CATALOG_SCHEMA
+from catalog.card import Card, make_card, raw_keys
+from catalog.croissant_source import write_all
+from catalog.entry import read_entries
+from catalog.graph import Graph, read_graph
+from catalog.lock import Lock
 from catalog.report import readable_size, render
-from catalog.scan import Artifact, scan
+from catalog.scan import list_artifacts, scan
+from catalog.source import Source
+from catalog.tables import find_tables
 from pipelines.stage import log, stage
-from sahmr.files import publish_text
+from sahmr.files import publish_folder, publish_text
 from sahmr.raw import load_raw_roots
 from sahmr.settings import Paths, load_section
 from schemas.tables_write import to_table, write_table
 
 
-def artifacts(paths: Paths, datasets: Sequence[str]) -> list[Artifact]:
-    """Every output of the pipeline, in the order of its stages."""
-
-    def one(path: Path, stage_name: str, kind: str, dataset: str | None = None) -> Artifact:
-        return Artifact(path=path, stage=stage_name, kind=kind, dataset=dataset)
-
-    found = [one(paths.bodies, "bodies", "arrays")]
-    for name in datasets:
-        found += [
-            one(paths.frames / f"{name}.parquet", "frames", "table", name),
-            one(paths.frames / f"{name}_scenes.parquet", "frames", "table", name),
-            one(paths.scenes / f"{name}.zarr", "scenes", "zarr", name),
-            one(paths.shards / name, "shards", "shards", name),
-        ]
-    found += [
-        one(paths.models / "rcnet.pt", "train_rcnet", "model"),
-        one(paths.models / "sahmr.pt", "train_sahmr", "model"),
-    ]
-    for name in datasets:
-        for path in sorted((paths.predictions / name).glob("*.parquet")):  # whoever made them
-            found.append(one(path, "predict" if path.stem == "sahmr" else path.stem, "table", name))
-        found.append(one(paths.scores / f"{name}.parquet", "evaluate", "table", name))
-    return found
-
-
 @stage
 def main(argv: Sequence[str] | None = None) -> None:
-    """Read ``raw`` and ``paths`` and run the stage."""
+    """Read ``raw``, ``paths`` and dvc.yaml and run the stage."""
     argparse.ArgumentParser(description=__doc__).parse_args(argv)
-    run(list(load_raw_roots()), load_section("paths", Paths))
+    load_raw_roots()  # checks them
+    run(read_graph(Source(root=Path())), load_section("paths", Paths))
 
 
-def run(datasets: Sequence[str], paths: Paths) -> None:
-    """Write ``catalog/catalog.parquet`` and ``reports/catalog.md``."""
-    entries = list(scan(artifacts(paths, datasets)))
-    write_table(paths.catalog / "catalog.parquet", to_table(entries, CATALOG_SCHEMA))
+def run(graph: Graph, paths: Paths) -> None:
+    """Write ``catalog/catalog.parquet``, ``catalog/datasets.json``, Croissant files and ``reports/catalog.md``.
+
+    Args:
+        graph: of the current folder.
+        paths: section of params.yaml.
+
+    Raises:
+        SettingsError: if a dataset has no entry, or a wrong one.
+        SchemaError: if a table is damaged or of another version.
+    """
+    entries = list(scan(list_artifacts(graph, Path(), "catalog")))
+    tables, wrong = find_tables(graph, Path())
+    own = [table for table in tables if table.output.stage != "catalog"]
+    for name, problem in wrong.items():
+        if name != CATALOG_SCHEMA.metadata[b"sahmr.schema"].decode():  # is written now
+            raise problem
+    reviewed = read_entries()
+    cards = [make_card(graph, Lock({}), Path(), reviewed, own, name) for name in raw_keys(graph, reviewed)]
+    with publish_folder(paths.catalog) as folder:
+        write_table(folder / "catalog.parquet", to_table(entries, CATALOG_SCHEMA))
+        text = json.dumps({card.dataset: _lasting(card) for card in cards}, indent=2, ensure_ascii=False)
+        publish_text(folder / "datasets.json", text + "\n")
+        write_all(graph, Path(), folder)
     publish_text(paths.reports / "catalog.md", render(entries))
     log.info("catalog: %d artifacts, %s", len(entries), readable_size(sum(entry.bytes for entry in entries)))
+
+
+def _lasting(card: Card) -> dict[str, Any]:
+    """A card without what is different on other machines: whose cache has what."""
+    found = asdict(card)
+    kept = ("path", "stage", "kind", "files", "bytes")
+    return found | {"places": [{name: place[name] for name in kept} for place in found["places"]]}
 
 
 if __name__ == "__main__":

@@ -35,9 +35,11 @@ from sahmr.raw import raw_root
 from sahmr.readers.base import BodyTask, Listing, Measured, Reader, Selection, Tally, add_tallies, raise_problems
 from sahmr.readers.registry import open_reader, rules_class
 from sahmr.settings import Paths, load_section
+from schemas.conform import check_object
 from schemas.fields import read_table
 from schemas.frame import FRAME_SCHEMA
 from schemas.quarantine import Quarantined
+from schemas.reports import FRAME_COUNTS_SCHEMA
 from schemas.scene import SCENE_SCHEMA
 from schemas.stored import merge_tables
 from schemas.tables_write import table_writer, to_table, write_table
@@ -173,6 +175,7 @@ def run(dataset: str, rules: Selection, paths: Paths, parallel: Parallel, *, raw
         dropped += [Tally(**row) for row in receipt.facts["dropped"]]
         notes += [Tally(**row) for row in receipt.facts["notes"]]
     report = frame_report(dataset, count_splits(pieces), dropped, notes, listing)
+    check_object(report, FRAME_COUNTS_SCHEMA, f"frame counts of {dataset}")
     if not report["kept"]:
         raise RawDataError(f"{raw}: no usable frame; dropped per rule and split: {report['dropped']}")
     publish(paths.frames / f"{dataset}.parquet", pieces, scenes, dataset)

@@ -98,7 +98,9 @@ def index_table(frames: pa.Table, made: Iterable[tuple[str, Int[ndarray, " rows"
         "sha256": pa.array(sha256).cast(pa.string()),
         "has_body": pc.is_valid(frames.column("body_file")),
     }
-    there = pa.table([columns[name] for name in SHARD_INDEX_SCHEMA.names], SHARD_INDEX_SCHEMA.names)
+    place, names_once = SHARD_INDEX_SCHEMA.get_field_index("shard"), pa.dictionary(pa.int32(), pa.string())
+    kinds = SHARD_INDEX_SCHEMA.set(place, SHARD_INDEX_SCHEMA.field(place).with_type(names_once))
+    there = pa.table([columns[name] for name in kinds.names], schema=kinds)
     found = there if (shard >= 0).all() else there.filter(pa.array(shard >= 0))
     order = pc.sort_indices(found.column("key"))
     return found if np.array_equal(order, np.arange(len(order))) else found.take(order)  # stage frames sorts them

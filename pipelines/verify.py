@@ -5,22 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from functools import partial
-from itertools import groupby
 
 from pipelines.conversion.parallel import Parallel, map_ordered
 from pipelines.manifests import compare_manifests
 from pipelines.stage import log, parse_dataset, stage
 from sahmr.errors import ShardError
 from sahmr.files import publish_text
-from sahmr.placement import placement_problems, shared_poses
-from sahmr.scenes.store import left_out_scenes, list_scenes
 from sahmr.settings import Paths, load_section
-from sahmr.shards.left_out import read_left_out
-from sahmr.shards.reader import read_index
-from sahmr.verify import Verify, add_findings, verify_index, verify_shard
-from schemas.fields import from_table, read_table
-from schemas.frame import FRAME_SCHEMA, FrameRecord
-from schemas.scene import SCENE_SCHEMA, SceneRecord
+from sahmr.verify import Verify, verify_dataset
+from schemas.conform import check_object
+from schemas.reports import VERIFY_SCHEMA
 
 
 def run(dataset: str, settings: Verify, paths: Paths, parallel: Parallel) -> None:
@@ -34,40 +28,15 @@ def run(dataset: str, settings: Verify, paths: Paths, parallel: Parallel) -> Non
         SchemaError, ShardError, StoreError: if frame table, shards or scenes are missing or anything but sound.
     """
     compare_manifests(dataset, paths)
-    folder, scenes = paths.shards / dataset, paths.scenes / f"{dataset}.zarr"
-    records = from_table(read_table(paths.frames / f"{dataset}.parquet", FRAME_SCHEMA), FrameRecord)
-    entries, left_out, without = read_index(folder), read_left_out(folder), set(left_out_scenes(scenes))
-    known = set(list_scenes(scenes)) | without
-    problems = verify_index(entries, records, left_out)
-    problems += [f"{scenes}: lacks the scene {key}" for key in sorted({entry.scene_key for entry in entries} - known)]
-    _insist(dataset, problems)
-    useful = sorted((e for e in entries if e.scene_key not in without), key=lambda e: (e.shard, e.offset))
-    shards = [tuple(rows) for _, rows in groupby(useful, key=lambda entry: entry.shard)]
-    by_key = {record.key: record for record in records}
-    check = partial(verify_shard, folder=folder, scenes=scenes, records=by_key, settings=settings)
-    found = add_findings(map_ordered(check, shards, workers=parallel.workers, label=f"verify {dataset}", unit="shard"))
-    scans = from_table(read_table(paths.frames / f"{dataset}_scenes.parquet", SCENE_SCHEMA), SceneRecord)
-    by_scene = {scan.scene_key: scan for scan in scans}
-    placed = placement_problems(found.places, settings.placement, records=by_key, scenes=by_scene)
-    contradictions = [*found.contradictions, *placed, *shared_poses(records)]
-    report = {
-        "contact_labels": found.with_contact,
-        "contradictions": contradictions,
-        "dataset": dataset,
-        "left_out": {"damaged": len(left_out), "without_scene": len(entries) - len(useful)},
-        "empty_frustum": found.empty_frustum,
-        "problems": found.problems,
-        "samples": found.samples,
-        "scenes": sorted({entry.scene_key for entry in entries}),
-        "shards": len(shards),
-        "vertices_behind_surface": found.vertices_behind / max(1, 6890 * (found.samples - found.without_body)),
-        "without_body": found.without_body,
-    }
+    each = partial(map_ordered, workers=parallel.workers, label=f"verify {dataset}", unit="shard")
+    report, problems, contradictions = verify_dataset(dataset, settings, paths, each)
+    _insist(dataset, [] if report else problems)  # of the index: nothing was counted
+    check_object(report, VERIFY_SCHEMA, f"report of verify {dataset}")
     publish_text(paths.reports / f"verify_{dataset}.json", json.dumps(report, indent=2, sort_keys=True) + "\n")
-    _insist(dataset, found.problems, contradictions)
+    _insist(dataset, problems, contradictions)
     log.info(
         "verify %s: %d samples in %d shards are sound; %d have no body, %d have contact labels, %d see no scene point",
-        dataset, found.samples, len(shards), found.without_body, found.with_contact, found.empty_frustum,
+        dataset, *(report[name] for name in ("samples", "shards", "without_body", "contact_labels", "empty_frustum")),
     )  # fmt: skip
 
 

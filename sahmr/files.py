@@ -13,7 +13,7 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -195,23 +195,40 @@ def read_manifest(manifest: Path, *, stage: str, dataset: str | None) -> dict[st
 
 
 def check_manifest(manifest: Path, *, stage: str, dataset: str | None) -> list[str]:
-    """Compare files with their manifest: one line for each that is missing, strange, or of other length or content.
+    """Compare files with their manifest: one line for each that is missing, strange, or of other length or content."""
+    try:
+        found = manifest_differences(manifest, stage=stage, dataset=dataset)
+    except ManifestError as problem:
+        return [str(problem)]
+    return [f"{path}: {wrong}; rebuild with: dvc repro {stage}" for path, wrong in found]
+
+
+def manifest_differences(
+    manifest: Path, *, stage: str, dataset: str | None, each: Callable[..., Iterable[str]] = map
+) -> list[tuple[Path, str]]:
+    """Each file that differs from its manifest, and how; sorted by what a line about it would say.
 
     Files beside those listed are strange only in folders that are the manifest's own: those it names, and, of a
     ``manifest.json``, the one it lies in. What is read is bounded by the lengths it states.
+
+    Args:
+        manifest: where.
+        stage, dataset: whose it must be.
+        each: ``map``, or one that works in several threads; the longest files come first.
+
+    Raises:
+        ManifestError: as :func:`read_manifest`.
     """
-    try:
-        listed = read_manifest(manifest, stage=stage, dataset=dataset)
-    except ManifestError as problem:
-        return [str(problem)]
+    listed = read_manifest(manifest, stage=stage, dataset=dataset)
     folder = manifest.parent
     own = {"."} if manifest.name == MANIFEST_NAME else {name.split("/")[0] for name in listed if "/" in name}
     there = {name for output in own for name in _names_below(folder, output)} - {manifest.name}
-    found = {f"{folder / name}: not in {manifest.name}" for name in there - set(listed)}
-    for name, (length, sha256) in listed.items():
-        if wrong := _difference(folder, name, length, sha256):
-            found.add(f"{folder / name}: {wrong}")
-    return [f"{line}; rebuild with: dvc repro {stage}" for line in sorted(found)]
+    found = {(folder / name, f"not in {manifest.name}") for name in there - set(listed)}
+    states = sorted(((name, *state) for name, state in listed.items()), key=lambda state: -state[1])
+    for (name, _, _), wrong in zip(states, each(lambda state: _difference(folder, *state), states), strict=True):
+        if wrong:
+            found.add((folder / name, wrong))
+    return sorted(found, key=lambda line: f"{line[0]}: {line[1]}")
 
 
 def _names_below(folder: Path, output: str) -> Iterator[str]:

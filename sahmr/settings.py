@@ -117,6 +117,14 @@ def _check_text(value: Any) -> str:
     return value
 
 
+def _check_paragraph(value: Any) -> str:
+    if not isinstance(value, str) or not value.strip() or not all(line.isprintable() for line in value.splitlines()):
+        raise _error("text that is not empty")
+    if len(value) > 4000:
+        raise _error("at most 4000 characters")
+    return value.strip()
+
+
 def _check_dataset(value: Any) -> str:
     if not isinstance(value, str) or value not in CARDS:
         raise _error(f"one of {', '.join(sorted(CARDS))}")
@@ -163,6 +171,7 @@ def _check_ends(ends: tuple[float, float]) -> tuple[float, float]:
 Seed = Annotated[int, Between(0, 2**32 - 1)]
 Flag = Annotated[bool, BeforeValidator(_check_bool)]
 Text = Annotated[str, BeforeValidator(_check_text)]
+Paragraph = Annotated[str, BeforeValidator(_check_paragraph)]  # of lines; spaces around it do not count
 Dataset = Annotated[str, BeforeValidator(_check_dataset)]
 Split = Literal["train", "val", "test"]
 Weight = Annotated[float, Between(0, 1000)]  # of a loss; 0 leaves it out
@@ -270,6 +279,21 @@ def _load(name: str, kind: Any, path: Path | None) -> Any:
                 f"{path}: {'.'.join(done)}: found {describe(found)}, allowed a mapping of keys; the repository's own "
                 "shows it"
             )
+    return check_mapping(found, kind, path, name)
+
+
+def check_mapping(found: Any, kind: Any, path: Path, name: str = "") -> Any:
+    """What a YAML file says, as the class or type ``kind``.
+
+    Args:
+        found: nested dicts.
+        kind: a class marked :func:`settings`, or a type of pydantic.
+        path: the file, for errors.
+        name: its section, for errors; empty: the whole file.
+
+    Raises:
+        SettingsError: as :func:`load_section`.
+    """
     try:
         return TypeAdapter(kind).validate_python(found)
     except ValidationError as error:
@@ -287,7 +311,7 @@ _ALLOWED: dict[str, Callable[[dict[str, Any]], str]] = {
 def _line(path: Path, section: str, kind: Any, item: dict[str, Any]) -> str:
     """One error of pydantic in our words."""
     context, steps = item.get("ctx", {}), [str(step) for step in item["loc"] if step != "[key]"]
-    key = ".".join([section, *steps, *([context["key"]] if "key" in context else [])])
+    key = ".".join([*([section] if section else []), *steps, *([context["key"]] if "key" in context else [])])
     if item["type"] == "unexpected_keyword_argument":
         return unknown(path, key, _keys(kind, steps[:-1]), "key")
     if item["type"] == "missing":
@@ -303,5 +327,5 @@ def _line(path: Path, section: str, kind: Any, item: dict[str, Any]) -> str:
 def _keys(kind: Any, steps: list[str]) -> list[str]:
     """Keys of the group that ``steps`` lead to."""
     for step in steps:
-        kind = get_type_hints(kind).get(step)
+        kind = get_type_hints(kind).get(step) if is_dataclass(kind) else None
     return list(kind.__dataclass_fields__) if is_dataclass(kind) else []

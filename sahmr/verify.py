@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
-from functools import lru_cache
+from functools import lru_cache, partial
+from itertools import groupby
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -17,15 +17,19 @@ from numpy import ndarray
 from sahmr.errors import ShardError
 from sahmr.geometry.distance_field import sample_distance
 from sahmr.geometry.rigid_numpy import apply_rigid, invert_rigid, project
-from sahmr.placement import PlacementLimits, Places, add_places, place
+from sahmr.placement import PlacementLimits, Places, add_places, place, placement_problems, shared_poses
 from sahmr.scenes.agreement import FieldLimits, compare_stored
-from sahmr.scenes.store import load_scene
+from sahmr.scenes.store import left_out_scenes, list_scenes, load_scene
 from sahmr.scenes.visible import load_blocks, visible_points
-from sahmr.settings import Between, settings
+from sahmr.settings import Between, Paths, settings
 from sahmr.shards.crop import crop_box
 from sahmr.shards.decode import TEXT_FIELDS, StoredSample
-from sahmr.shards.reader import ShardReader
-from schemas.frame import FrameRecord
+from sahmr.shards.left_out import read_left_out
+from sahmr.shards.reader import ShardReader, read_index
+from schemas.agreement import verify_index
+from schemas.fields import from_table, read_table
+from schemas.frame import FRAME_SCHEMA, FrameRecord
+from schemas.scene import SCENE_SCHEMA, SceneRecord
 from schemas.shard import ShardEntry
 
 _END_OF_TAR = 1024  # two empty blocks close an archive
@@ -84,36 +88,54 @@ def add_findings(findings: Iterable[Findings]) -> Findings:
     )
 
 
-def verify_index(
-    entries: Iterable[ShardEntry], records: Iterable[FrameRecord], left_out: Set[str] = frozenset()
-) -> list[str]:
-    """Compare index and frame table: same keys, each once, same splits; no sequence in two splits.
+def verify_dataset(
+    dataset: str, settings: Verify, paths: Paths, each: Callable[..., Iterable[Findings]]
+) -> tuple[dict[str, Any], list[str], list[str]]:
+    """Read every sample of a dataset and compare it with index, frame table and scenes.
 
     Args:
-        entries: rows of the index.
-        records: rows of the frame table.
-        left_out: keys that the shards say they lack, and the user agreed to.
+        dataset: name of its card.
+        settings, paths: sections of params.yaml.
+        each: ``map``, or one that works in several processes; in order.
+
+    Returns:
+        What was counted; problems of the shards, which a rebuild mends; findings where raw files contradict each
+        other, which none does. If the index itself has problems, no sample is read.
+
+    Raises:
+        SchemaError, ShardError, StoreError: if a table, index or store is missing or damaged.
     """
-    entries, by_key = list(entries), {record.key: record for record in records}
-    counts = Counter(entry.key for entry in entries)
-    problems = [f"index: key {key} occurs {count} times" for key, count in sorted(counts.items()) if count > 1]
-    problems += [
-        f"index: sample {key} of the frame table is missing" for key in sorted(set(by_key) - set(counts) - left_out)
-    ]
-    problems += [f"index: sample {key} is not in the frame table" for key in sorted(set(counts) - set(by_key))]
-    splits: dict[str, set[str]] = {}
-    for entry in entries:
-        splits.setdefault(entry.sequence, set()).add(entry.split)
-        record = by_key.get(entry.key)
-        if record and (record.split, record.sequence, record.scene_key) != (
-            entry.split, entry.sequence, entry.scene_key
-        ):  # fmt: skip
-            problems.append(f"index: split, sequence or scene of {entry.key} differ from the frame table")
-    return problems + [
-        f"index: sequence {name} lies in the splits {sorted(found)}; training would see test people"
-        for name, found in sorted(splits.items())
-        if len(found) > 1
-    ]
+    folder, scenes = paths.shards / dataset, paths.scenes / f"{dataset}.zarr"
+    records = from_table(read_table(paths.frames / f"{dataset}.parquet", FRAME_SCHEMA), FrameRecord)
+    entries, left_out, without = read_index(folder), read_left_out(folder), set(left_out_scenes(scenes))
+    known = set(list_scenes(scenes)) | without
+    problems = verify_index(entries, records, left_out)
+    problems += [f"{scenes}: lacks the scene {key}" for key in sorted({entry.scene_key for entry in entries} - known)]
+    if problems:
+        return {}, problems, []
+    useful = sorted((e for e in entries if e.scene_key not in without), key=lambda e: (e.shard, e.offset))
+    shards = [tuple(rows) for _, rows in groupby(useful, key=lambda entry: entry.shard)]
+    by_key = {record.key: record for record in records}
+    check = partial(verify_shard, folder=folder, scenes=scenes, records=by_key, settings=settings)
+    found = add_findings(each(check, shards))
+    scans = from_table(read_table(paths.frames / f"{dataset}_scenes.parquet", SCENE_SCHEMA), SceneRecord)
+    by_scene = {scan.scene_key: scan for scan in scans}
+    placed = placement_problems(found.places, settings.placement, records=by_key, scenes=by_scene)
+    contradictions = [*found.contradictions, *placed, *shared_poses(records)]
+    report = {
+        "contact_labels": found.with_contact,
+        "contradictions": contradictions,
+        "dataset": dataset,
+        "left_out": {"damaged": len(left_out), "without_scene": len(entries) - len(useful)},
+        "empty_frustum": found.empty_frustum,
+        "problems": found.problems,
+        "samples": found.samples,
+        "scenes": sorted({entry.scene_key for entry in entries}),
+        "shards": len(shards),
+        "vertices_behind_surface": found.vertices_behind / max(1, 6890 * (found.samples - found.without_body)),
+        "without_body": found.without_body,
+    }
+    return report, list(found.problems), contradictions
 
 
 def verify_shard(

@@ -15,6 +15,9 @@ from schemas.table_check import SchemaError as SchemaError  # what every schema 
 
 _Record = TypeVar("_Record")
 
+PURE_NUMBERS = ("_ratio", "_probability", "_betas")  # endings of names of floats that have no unit
+_DECLARED: dict[tuple[bytes, bytes], pa.Schema] = {}  # by name and version: what may be written
+
 
 def column(
     name: str,
@@ -34,11 +37,37 @@ def column(
         unit, frame, note: empty: not stated.
         since: schema version that added it; empty: always there.
         default: what it is in tables older than ``since``; JSON-able.
+
+    Raises:
+        SchemaError: if floats have no unit and their name does not end as a pure number's, or a vector in metres or
+            pixels has no frame and its name does not say between which two it leads (``camera_from_world``).
     """
+    _require_unit(name, kind, unit, frame)
     meta = {key: text for key, text in (("unit", unit), ("frame", frame), ("note", note)) if text}
     if since:
         meta |= {"since": since, "default": json.dumps(default)}
     return pa.field(name, kind, nullable=nullable, metadata=dict(sorted(meta.items())) or None)
+
+
+def _require_unit(name: str, kind: pa.DataType, unit: str, frame: str) -> None:
+    is_list = pa.types.is_nested(kind) and not pa.types.is_map(kind) and not pa.types.is_struct(kind)
+    number = kind
+    while pa.types.is_list(number) or pa.types.is_fixed_size_list(number):
+        number = number.value_type
+    if pa.types.is_floating(number) and not unit and not name.endswith(PURE_NUMBERS):
+        raise SchemaError(f"column '{name}' has no unit; state one, or end its name in {', '.join(PURE_NUMBERS)}")
+    if is_list and unit in ("m", "px") and not frame and "_from_" not in name:
+        raise SchemaError(f"column '{name}' has the unit {unit} and no frame; state the frame its vectors are in")
+
+
+def absent(field: pa.Field) -> pa.Field:
+    """A field of a JSON object that need not be there."""
+    return field.with_metadata({**(field.metadata or {}), "absent": "where it does not apply"})
+
+
+def may_be_absent(field: pa.Field) -> bool:
+    """Whether a field was declared with :func:`absent`."""
+    return b"absent" in (field.metadata or {})
 
 
 def vector(length: int, kind: pa.DataType | None = None) -> pa.DataType:
@@ -57,7 +86,22 @@ def schema(name: str, columns: Iterable[pa.Field], *, version: str, stage: str) 
         stage: what ``dvc repro`` runs to write such tables again.
     """
     meta = {"sahmr.schema": name, "sahmr.schema_version": version, "sahmr.stage": stage}
-    return pa.schema(list(columns), metadata=meta)
+    made = pa.schema(list(columns), metadata=meta)
+    _DECLARED[made.metadata[b"sahmr.schema"], made.metadata[b"sahmr.schema_version"]] = made
+    return made
+
+
+def declared(found: pa.Schema) -> pa.Schema:
+    """The schema whose name and version a table says it has.
+
+    Raises:
+        SchemaError: if none was declared; a table is written only in a version that this software declares.
+    """
+    said = [(found.metadata or {}).get(key, b"None") for key in (b"sahmr.schema", b"sahmr.schema_version")]
+    if (said[0], said[1]) not in _DECLARED:
+        name, version = (part.decode(errors="replace") for part in said)
+        raise SchemaError(f"a table of schema {name}, version {version}, cannot be written: no such schema is declared")
+    return _DECLARED[said[0], said[1]]
 
 
 class Rows(Sequence[_Record]):

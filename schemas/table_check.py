@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from schemas.version import VersionError, readable_minor
 
 _SHOWN = 300  # characters of what a library says
-_FIXED = ("unit", "frame")  # what a column says of itself and must not be otherwise; notes may be reworded
+FIXED = ("unit", "frame")  # what a column says of itself and must not be otherwise; notes may be reworded
 
 
 class SchemaError(ValueError):
@@ -158,7 +158,7 @@ def check_columns(found: pa.Schema, target: pa.Schema) -> None:
         if field.nullable and not ours.nullable:
             raise DamagedTableError(f"column '{field.name}' may be null, expected one that is not")
         said, wanted = field.metadata or {}, ours.metadata or {}
-        for key in (word.encode() for word in _FIXED):
+        for key in (word.encode() for word in FIXED):
             if said.get(key, wanted.get(key)) != wanted.get(key):
                 raise DamagedTableError(
                     f"column '{field.name}' has {key.decode()} {said[key].decode(errors='replace')!r}, expected "

@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sahmr.files import publish_file
-from schemas.fields import SchemaError
+from schemas.conform import conform
+from schemas.fields import SchemaError, declared
 
 PARQUET = {  # how every table is written: bytes depend on the content alone, pages have checksums
     "compression": "zstd", "compression_level": 3, "version": "2.6", "data_page_version": "1.0",
@@ -22,26 +23,36 @@ ROWS_PER_GROUP = 4096
 
 
 def to_table(records: Iterable[Any], target: pa.Schema) -> pa.Table:
-    """Dataclass records to a table, sorted as given; raises SchemaError when the keys do not match."""
-    rows = []
-    for record in records:
-        names = [field.name for field in fields(record)]
-        if set(names) != set(target.names):
-            odd = sorted(set(names) ^ set(target.names))
-            raise SchemaError(f"{type(record).__name__} and schema {target.metadata} disagree on {odd}")
-        rows.append({name: getattr(record, name) for name in names})
+    """Dataclass records to a table, in the order given.
+
+    Raises:
+        SchemaError: if the records' fields are not the schema's columns, or a value is not what its column allows.
+    """
+    rows = list(records)
+    for kind in {type(record) for record in rows}:
+        if odd := sorted({field.name for field in fields(kind)} ^ set(target.names)):
+            raise SchemaError(f"{kind.__name__} and schema {target.metadata} disagree on {odd}")
+    columns = []
     for field in target:
-        if not field.nullable and any(row[field.name] is None for row in rows):
-            raise SchemaError(f"column '{field.name}' must not be null")
-    return pa.Table.from_pylist(rows, schema=target).combine_chunks()
+        values = [getattr(record, field.name) for record in rows]
+        try:
+            columns.append(pa.array(values, field.type))
+        except (pa.ArrowException, OverflowError) as problem:  # another type, or a list of another length
+            raise SchemaError(f"column '{field.name}' must be {field.type}: {' '.join(str(problem).split())}") from None
+    return conform(pa.table(columns, schema=target), target)
 
 
 def write_table(path: Path, table: pa.Table, *, extra: Mapping[str, str] | None = None) -> None:
     """Write Parquet whose bytes depend on the content alone; appears under its name only when complete.
 
     Page checksums are on; ``extra`` joins the schema metadata in sorted order.
+
+    Raises:
+        SchemaError: if the table is not what the schema it names says (:func:`schemas.conform.conform`).
     """
-    table = table.cast(written_schema(table.schema, extra)).combine_chunks()
+    target = declared(table.schema)
+    meta = written_schema(table.schema, extra).metadata
+    table = conform(table, target).combine_chunks().replace_schema_metadata(meta)
     with publish_file(path) as partial:
         pq.write_table(table, partial, row_group_size=ROWS_PER_GROUP, **PARQUET)
 
@@ -61,9 +72,9 @@ class TableWriter:
         self._groups = self.rows = 0
 
     def write(self, table: pa.Table) -> None:
-        """Add rows of the schema, or of what can be cast to it."""
+        """Add rows. Raises SchemaError if they are not what the schema says."""
         for start in range(0, len(table), self._length):
-            self._waiting.append(table.slice(start, self._length).cast(self._schema))
+            self._waiting.append(conform(table.slice(start, self._length), self._schema))
             if sum(map(len, self._waiting)) >= self._length:
                 rows = pa.concat_tables(self._waiting)
                 self._waiting = [rows.slice(self._length)] if len(rows) > self._length else []
@@ -89,7 +100,7 @@ def table_writer(
 
     The bytes are those of :func:`write_table`, given all rows at once and the usual row groups.
     """
-    schema = written_schema(target, extra)
+    schema = written_schema(declared(target), extra)
     with publish_file(path) as partial, pq.ParquetWriter(partial, schema, **PARQUET) as writer:
         rows = TableWriter(writer, schema, rows_per_group)
         yield rows

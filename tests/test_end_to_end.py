@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 import yaml
 
-from catalog.entries import CATALOG_SCHEMA, CatalogEntry
+from catalog.artifacts import CATALOG_SCHEMA, CatalogEntry
 from schemas.fields import from_table, read_table
 from tests.soak.processes import kill_family
 from tests.soak.road import ROOT
 from tests.soak.sandbox import Sandbox
+from tests.worlds.find_pickles import find_pickles
 
 pytestmark = pytest.mark.timeout(900)  # most of its time sixteen processes start, which a busy machine makes long
 
@@ -75,6 +76,8 @@ def test_one_command_makes_everything_and_the_catalog_lists_it(box: Sandbox, tmp
     artifacts = {path for path in kept if not path.endswith(".manifest.json")}
     assert {entry.path for entry in entries} == artifacts - {catalog}
     assert all(entry.rows for entry in entries if entry.kind in ("table", "shards", "zarr"))
+    for name in ("bodies", "frames", "scenes", "shards", "predictions", "scores", "catalog"):
+        assert find_pickles(box.folder / params["paths"][name]) == []  # models are torch's own files, read as weights
 
 
 def test_a_second_command_runs_nothing(box: Sandbox, tmp_path: Path) -> None:

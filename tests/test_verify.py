@@ -10,7 +10,8 @@ from sahmr.placement import placement_problems
 from sahmr.scenes.visible import block_points
 from sahmr.shards.reader import read_index
 from sahmr.shards.write import write_shard
-from sahmr.verify import verify_index, verify_shard
+from sahmr.verify import verify_shard
+from schemas.agreement import verify_index
 from tests.worlds import small
 
 

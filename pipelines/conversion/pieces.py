@@ -19,7 +19,9 @@ from pipelines.stage import log
 from sahmr.errors import BodyModelError, QuarantineError, RawDataError
 from sahmr.files import publish_text
 from sahmr.settings import Paths
+from schemas.conform import check_object
 from schemas.quarantine import QUARANTINE_SCHEMA, Quarantined
+from schemas.reports import CONVERSION_SCHEMA
 from schemas.tables_write import to_table, write_table
 
 _Item = TypeVar("_Item")
@@ -154,6 +156,7 @@ class Conversion:
             "stage": self.stage,
             "stage_version": self.version,
         }
+        check_object(counts, CONVERSION_SCHEMA, f"report of {self.stage} {self.dataset}")
         text = json.dumps(counts, indent=2, sort_keys=True) + "\n"
         publish_text(self._reports / f"{self.stage}_{self.dataset}.json", text)
         rows = sorted(quarantined, key=lambda row: (row.item, row.file))

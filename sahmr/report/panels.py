@@ -44,7 +44,7 @@ class Tile:
         caption: text under it.
         image: RGB crop.
         intrinsics, crop_box: K and the crop (left, top, right, bottom), full-image pixels.
-        true, predicted: vertices.
+        true, predicted: vertices; no predicted ones: nothing was predicted.
         up: against gravity, length 1.
         scene: surfaces round the true body.
         contacts, true_contacts: scene points said to be touched, and those that are.
@@ -55,7 +55,7 @@ class Tile:
     intrinsics: Float[ndarray, "3 3"]
     crop_box: Float[ndarray, "4"]
     true: Float[ndarray, "vertices 3"]
-    predicted: Float[ndarray, "vertices 3"]
+    predicted: Float[ndarray, "predicted 3"]
     up: Float[ndarray, "3"]
     scene: Surfels
     contacts: Float[ndarray, "claims 3"]
@@ -111,7 +111,7 @@ def paint(
 
 
 def in_the_scene(tile: Tile, faces: Int[ndarray, "faces 3"]) -> UInt8[ndarray, "side wide 3"]:
-    """Both meshes and the contact points in the shaded scene, from aside and above.
+    """The meshes and the contact points in the shaded scene, from aside and above.
 
     Surfaces that face away are left out, as in a doll's house.
     """
@@ -121,11 +121,11 @@ def in_the_scene(tile: Tile, faces: Int[ndarray, "faces 3"]) -> UInt8[ndarray, "
     solid = np.linalg.norm(tile.scene.points - tile.true.mean(axis=0), axis=1) < _FADE_M[0]
     view = find_viewpoint(bodies, tile.up, tile.scene.points[solid], tile.scene.normals[solid], size)
     lamp = unit(tile.up - 0.28 * view.axes[0] - 0.22 * view.axes[2])  # high, from the left behind the viewer
+    meshes = [(tile.true, TRUE), *([(tile.predicted, PREDICTED)] if len(tile.predicted) else [])]
     pieces = [
         _scene(tile, view, lamp, bodies),
         _discs(tile),
-        _mesh(tile.true, TRUE, faces, view, tile.up, lamp),
-        _mesh(tile.predicted, PREDICTED, faces, view, tile.up, lamp),
+        *(_mesh(vertices, color, faces, view, tile.up, lamp) for vertices, color in meshes),
     ]
     corners, colors = (np.concatenate(parts) for parts in zip(*pieces, strict=True))
     uv, depth = view.look(corners)

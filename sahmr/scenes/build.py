@@ -21,7 +21,9 @@ from sahmr.scenes.store import GRID_VERSION, STORE_VERSION
 from sahmr.scenes.voxels import occupied_voxels
 from sahmr.settings import Between, Quarantine, settings
 from sahmr.untrusted.regular import inside
+from schemas.conform import check_array, check_object
 from schemas.scene import SceneRecord
+from schemas.scene_store import SCENE_ARRAYS_SCHEMA, SCENE_GROUP_SCHEMA, STORE_SCHEMA
 
 _POINT_CHUNK, _SDF_CHUNK = 1 << 16, 64  # 768 kB and 1 MB of float32
 _NO_DATA = float("nan")  # fill value: a lost chunk shows as NaN and not as zeros
@@ -79,6 +81,7 @@ def create_store(store: Path, dataset: str, *, left_out: Iterable[str] = ()) -> 
         "licence": find_card(dataset).licence_notice,
         "store_version": GRID_VERSION,
     }
+    check_object(attributes, STORE_SCHEMA, str(store))
     zarr.create_group(str(store), overwrite=True, zarr_format=3, attributes=dict(sorted(attributes.items())))
 
 
@@ -215,6 +218,7 @@ def _fitting_other(
 
 
 def _write_group(store: Path, name: str, points: ndarray, sdf: ndarray, attributes: dict[str, Any]) -> None:
+    check_object(attributes, SCENE_GROUP_SCHEMA, f"{store}: scene {name}")
     group = zarr.create_group(
         str(store), path=name, overwrite=True, zarr_format=3, attributes=dict(sorted(attributes.items()))
     )
@@ -222,6 +226,7 @@ def _write_group(store: Path, name: str, points: ndarray, sdf: ndarray, attribut
         ("points", points, (min(_POINT_CHUNK, len(points)), 3), ("point", "axis")),
         ("sdf", sdf, tuple(min(_SDF_CHUNK, side) for side in sdf.shape), ("x", "y", "z")),
     ):
+        check_array(values.shape, "float32", SCENE_ARRAYS_SCHEMA.field(key), f"{store}: scene {name}")
         array = group.create_array(
             key,
             shape=values.shape,

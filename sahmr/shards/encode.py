@@ -20,7 +20,9 @@ from sahmr.settings import Between, Quarantine, settings
 from sahmr.shards.crop import READY, SIDE, ZOOM_RANGE, crop_box
 from sahmr.shards.decode import READY_VERSION, TEXT_FIELDS, WHOLE_VERSION
 from sahmr.shards.region import first_divisor, reduce, stored_region
+from schemas.conform import check_array, check_object
 from schemas.frame import FrameRecord
+from schemas.sample import SAMPLE_JSON_SCHEMA, SAMPLE_SCHEMA
 
 
 @settings
@@ -120,14 +122,15 @@ def encode_sample(
     _check_truth(record, vertices_world, contact)
     stored = image if plan.is_ready else reduce(image, settings.max_side_px)
     meta = _meta(record, plan.region, (stored.shape[1], stored.shape[0]), contact is not None)
+    check_object(meta, SAMPLE_JSON_SCHEMA, place)
     members = {
         **({"png": _png(stored)} if plan.is_ready else {"jpg": _jpeg(stored, settings.jpeg_quality)}),
         "json": json.dumps(meta, sort_keys=True, allow_nan=False).encode(),
     }
     if vertices_world is not None:
-        members["vertices.npy"] = _npy(vertices_world.astype("<f4"))
+        members["vertices.npy"] = _npy("vertices.npy", vertices_world.astype("<f4"), place)
     if contact is not None:
-        members["contact.npy"] = _npy(np.packbits(contact.astype(bool)))
+        members["contact.npy"] = _npy("contact.npy", np.packbits(contact.astype(bool)), place)
     return members
 
 
@@ -184,7 +187,8 @@ def _png(image: UInt8[ndarray, "height width 3"]) -> bytes:
     return stream.getvalue()
 
 
-def _npy(values: ndarray) -> bytes:
+def _npy(name: str, values: ndarray, place: str) -> bytes:
+    check_array(values.shape, str(values.dtype), SAMPLE_SCHEMA.field(name), place)
     stream = io.BytesIO()
     np.save(stream, np.ascontiguousarray(values), allow_pickle=False)
     return stream.getvalue()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from catalog.entries import CATALOG_SCHEMA, CatalogEntry
+from catalog.artifacts import CATALOG_SCHEMA, CatalogEntry
 from catalog.report import readable_size, render
 from catalog.scan import Artifact, scan
 from schemas.fields import column, from_table, schema

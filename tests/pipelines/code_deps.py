@@ -47,7 +47,7 @@ def needed_code(stage: dict) -> list[str]:
 
 def declared_code(stage: dict) -> list[str]:
     """Dependencies that are code, as dvc.yaml has them."""
-    return [dep for dep in stage["deps"] if not dep.startswith("$") and not dep.endswith(".pt")]
+    return [dep for dep in stage["deps"] if dep.endswith(".py")]
 
 
 def count_lines(paths: list[str]) -> int:
@@ -66,7 +66,7 @@ def rewrite(path: Path) -> None:
             name = found[1]
         if in_deps and not line.lstrip().startswith("- "):
             in_deps = False
-        if in_deps and not (line.lstrip().startswith("- $") or line.endswith(".pt")):
+        if in_deps and line.endswith(".py"):
             continue
         out.append(line)
         if line.strip() == "deps:":

@@ -11,7 +11,10 @@ from typing import Any
 import pytest
 import yaml
 
-from pipelines import catalog, raw_check
+from catalog.graph import read_graph
+from catalog.scan import list_artifacts
+from catalog.source import Source
+from pipelines import raw_check
 from pipelines.conversion import receipts
 from pipelines.demo import __main__ as demo
 from sahmr.datasets import CARDS
@@ -93,7 +96,7 @@ def test_names_of_checkpoints_agree() -> None:
         assert PARAMS[section][key] == f"{output}.pt"
         declared = [f"${{paths.models}}/{output}.pt", f"${{paths.models}}/{output}_history.csv"]
         assert [STAGES[stage]["outs"][0], next(iter(STAGES[stage]["plots"][0]))] == declared
-        listed = {item.path.name: item.stage for item in catalog.artifacts(paths_of(Path("x")), [])}
+        listed = {item.path.name: item.stage for item in list_artifacts(read_graph(Source(root=ROOT)), ROOT, "catalog")}
         assert listed[f"{output}.pt"] == stage
     assert 'f"{training.output}.pt", f"{training.output}_history.csv"' in Path(receipts.__file__).read_text()
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from catalog.entries import CATALOG_SCHEMA, CatalogEntry
+from catalog.artifacts import CATALOG_SCHEMA, CatalogEntry
 from schemas.fields import SchemaError, read_table
 from schemas.frame import FRAME_SCHEMA
 from schemas.metric import METRIC_NAMES, METRIC_SCHEMA, MetricRecord

@@ -1,24 +1,26 @@
 """Records survive Arrow, older versions are read, bytes repeat, and a change of format is a visible diff."""
 
+import re
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from catalog.entries import CATALOG_SCHEMA
+from catalog.schema_page import ALL
 from schemas.fields import SchemaError, column, from_table, read_table, schema
 from schemas.frame import FRAME_SCHEMA, FrameRecord
 from schemas.metric import METRIC_NAMES, METRIC_SCHEMA, MetricRecord
-from schemas.prediction import PREDICTION_SCHEMA
-from schemas.quarantine import QUARANTINE_SCHEMA
+from schemas.registry import Stored
 from schemas.scene import SCENE_SCHEMA
 from schemas.shard import SHARD_INDEX_SCHEMA, ShardEntry
-from schemas.tables_write import to_table, write_table
+from schemas.tables_write import PARQUET, to_table, write_table, written_schema
 from schemas.version import VersionError, readable_minor
-
-GOLDEN = Path(__file__).parent / "golden"  # a change here is a change of format: raise the schema's version with it
+from tests.imports import ROOT
+from tests.schemas import golden_schemas
 
 
 def frame(key: str = "Gym_013_burpee4_6_00120_13") -> FrameRecord:
@@ -86,6 +88,11 @@ def test_other_versions_are_refused(found: object, reason: str) -> None:
     assert reason in str(refusal.value)
 
 
+def write_as_is(path: Path, table: pa.Table, **extra: str) -> None:
+    """As other versions of this software wrote tables; ours writes only what it declares."""
+    pq.write_table(table.cast(written_schema(table.schema, extra)), path, **PARQUET)
+
+
 def older(table: pa.Table, *added: str) -> pa.Table:
     """A table as it was written when the global version 2 was the only one."""
     fields = [field.with_nullable(field.name.startswith("contact")) for field in table.schema]
@@ -97,7 +104,7 @@ def test_frames_of_version_2_are_migrated(tmp_path: Path) -> None:
     records = [frame("a"), frame("b")]
     old = older(to_table(records, FRAME_SCHEMA), "box_source")
     assert (old.num_columns, old.schema.field("body_file").nullable) == (len(FRAME_SCHEMA) - 1, False)
-    write_table(tmp_path / "f.parquet", old, extra={"sahmr.more": "kept"})
+    write_as_is(tmp_path / "f.parquet", old, **{"sahmr.more": "kept"})
     table = read_table(tmp_path / "f.parquet", FRAME_SCHEMA)
     assert from_table(table, FrameRecord) == records
     assert table.schema.equals(FRAME_SCHEMA, check_metadata=False)
@@ -109,7 +116,7 @@ def test_shard_indexes_of_version_2_have_bodies(tmp_path: Path) -> None:
     entry = ShardEntry(
         key="a", split="val", sequence="s", scene_key="c", shard="s.tar", offset=0, length=9, sha256="0", has_body=True
     )
-    write_table(tmp_path / "i.parquet", older(to_table([entry], SHARD_INDEX_SCHEMA), "has_body"))
+    write_as_is(tmp_path / "i.parquet", older(to_table([entry], SHARD_INDEX_SCHEMA), "has_body"))
     assert from_table(read_table(tmp_path / "i.parquet", SHARD_INDEX_SCHEMA), ShardEntry) == [entry]
 
 
@@ -166,28 +173,41 @@ def test_a_column_of_nulls_alone_has_no_number_that_is_not_finite(tmp_path: Path
 def test_scores_of_an_older_version_are_refused_with_the_remedy(tmp_path: Path) -> None:
     older = METRIC_SCHEMA.with_metadata({**METRIC_SCHEMA.metadata, b"sahmr.schema_version": b"2.0"})
     names = [name for name in older.names if name not in ("posture", "trunk_angle_deg")]
-    write_table(tmp_path / "rich.parquet", older.empty_table().select(names))
+    write_as_is(tmp_path / "rich.parquet", older.empty_table().select(names))
     expected = r"rich\.parquet: has version 2\.0, allowed: 4\.0 to 4\.0; rebuild with: dvc repro evaluate"
     with pytest.raises(SchemaError, match=expected):
         read_table(tmp_path / "rich.parquet", METRIC_SCHEMA)
 
 
-SCHEMAS = (
-    FRAME_SCHEMA, SCENE_SCHEMA, SHARD_INDEX_SCHEMA, QUARANTINE_SCHEMA, PREDICTION_SCHEMA, METRIC_SCHEMA, CATALOG_SCHEMA
-)  # fmt: skip
+@pytest.mark.parametrize("stored", ALL, ids=lambda stored: stored.name)
+def test_format_is_as_it_was(stored: Stored) -> None:
+    found = golden_schemas.path_of(stored).read_text()
+    assert found == golden_schemas.text_of(stored), "record it with: python -m tests.schemas.golden_schemas"
 
 
-def name_of(schema: pa.Schema) -> str:
-    return schema.metadata[b"sahmr.schema"].decode()
+def test_no_schema_is_left_out_and_no_golden_file_is_left_over() -> None:
+    assert {path.stem for path in golden_schemas.FOLDER.iterdir()} == {stored.name for stored in ALL}
+    assert len({stored.name for stored in ALL}) == len(ALL)
+    named = {(path.parent.name, name) for folder in ("schemas", "catalog") for path, name in named_schemas(folder)}
+    listed = {id(stored.schema) for stored in ALL}
+    for folder, name in named:
+        found = [getattr(module, name) for module in loaded(folder) if hasattr(module, name)]
+        assert {id(schema) for schema in found} <= listed, f"{name} is not in schemas.registry or catalog.schema_page"
 
 
-@pytest.mark.parametrize("schema", SCHEMAS, ids=name_of)
-def test_format_is_as_it_was(schema: pa.Schema) -> None:
-    assert (GOLDEN / f"{name_of(schema)}.txt").read_text() == schema.to_string(truncate_metadata=False) + "\n"
+def named_schemas(folder: str) -> list[tuple[Path, str]]:
+    """Constants of a package's modules that hold a schema."""
+    pattern = re.compile(r"^([A-Z_]+_SCHEMA)\b", re.MULTILINE)
+    return [(path, name) for path in (ROOT / folder).glob("*.py") for name in pattern.findall(path.read_text())]
 
 
-@pytest.mark.parametrize("schema", SCHEMAS, ids=name_of)
-def test_a_column_that_came_later_says_since_when(schema: pa.Schema) -> None:
+def loaded(folder: str) -> list[ModuleType]:
+    return [import_module(f"{folder}.{path.stem}") for path, _ in named_schemas(folder)]
+
+
+@pytest.mark.parametrize("stored", ALL, ids=lambda stored: stored.name)
+def test_a_column_that_came_later_says_since_when(stored: Stored) -> None:
+    schema = stored.schema
     major, minor = schema.metadata[b"sahmr.schema_version"].decode().split(".")
     added = [field.metadata[b"since"].decode().split(".") for field in schema if b"since" in (field.metadata or {})]
     assert {part for part, _ in added} <= {major}

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from catalog.entries import CATALOG_SCHEMA, CatalogEntry
+from catalog.artifacts import CATALOG_SCHEMA, CatalogEntry
 from pipelines.conversion.piece_receipt import RECEIPT_NAME, Receipt
 from pipelines.conversion.work_store import WorkStore
 from sahmr.body.clean import load_npz

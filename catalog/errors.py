@@ -1,0 +1,35 @@
+"""What the catalog's commands refuse, each with the exit code that scripts can rely on."""
+
+from __future__ import annotations
+
+from sahmr.errors import SahmrError
+
+DIFFERS, USAGE, UNKNOWN, DAMAGED, BAD_SQL = 1, 2, 3, 4, 5
+
+
+class CatalogError(SahmrError):
+    """Base of the errors below.
+
+    Attributes:
+        code: exit status of the command.
+    """
+
+    code = DAMAGED
+
+
+class UnknownError(CatalogError):
+    """A key, dataset, revision or remote that does not exist."""
+
+    code = UNKNOWN
+
+
+class MissingError(CatalogError):
+    """A file that a command needs is missing, damaged or of another version, or a remote refuses."""
+
+    code = DAMAGED
+
+
+class QueryError(CatalogError):
+    """SQL that fails or is not a query."""
+
+    code = BAD_SQL
