@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sahmr.errors import SahmrError
 
-DIFFERS, USAGE, UNKNOWN, DAMAGED, BAD_SQL = 1, 2, 3, 4, 5
+DIFFERS, UNKNOWN, DAMAGED, BAD_SQL = 1, 3, 4, 5  # 2, wrong usage, is typer's own
 
 
 class CatalogError(SahmrError):

@@ -76,40 +76,13 @@ def where(card: Card) -> str:
 
 def data_card(card: Card) -> Iterator[str]:
     """What ``show`` prints."""
-    entry, licence = card.entry, card.entry.licence
-    yield f"{entry.title}  [{entry.name}]"
-    yield entry.description
+    yield f"{card.entry.title}  [{card.entry.name}]"
+    yield card.entry.description
     yield ""
-    status = entry.status if entry.superseded_by is None else f"{entry.status} by {entry.superseded_by}"
-    contact = ", ".join(text for text in (entry.contact.name, entry.contact.email, entry.contact.url) if text)
-    facts = {
-        "status": status,
-        "version": card.version or "not made yet",
-        "source": f"{entry.source} ({entry.publisher}, {entry.published}); lies in {card.raw}",
-        "cite": entry.citation.text,
-        "licence": f"{licence.name}; {licence.url}",
-        "permits": ", ".join(licence.permits),
-        "forbids": ", ".join(licence.forbids) or "nothing",
-        "may be shared": "yes" if licence.may_be_shared else "no: not in git, not on a public remote",
-        "owner": entry.owner,
-        "contact": contact,
-    }
-    for name, text in facts.items():
-        yield f"{name:>14}  {text}"
+    yield from (f"{name:>14}  {text}" for name, text in _facts(card).items())
     yield from _block("Splits", card.splits)
     yield from _block("Scores (means; mm, penetration in m)", card.scores)
-    columns = ("path", "stage", "files", "size", "local", "cache")
-    places = [
-        (
-            one.path,
-            one.stage,
-            one.files,
-            readable_size(one.bytes),
-            *("yes" if x else "no" for x in (one.is_local, one.is_cached)),
-        )
-        for one in card.places
-    ]
-    yield from ["", "Outputs", *table(columns, places)]
+    yield from ["", "Outputs", *table(("path", "stage", "files", "size", "local", "cache"), _places(card))]
     if card.quirks:
         yield from ["", "Known quirks"]
         yield from (f"{'-' if count is None else count:>8}  {text}" for text, count in card.quirks)
@@ -120,6 +93,29 @@ def data_card(card: Card) -> Iterator[str]:
             for one in card.columns
         ]
         yield from ["", "Columns", *table(names, rows)]
+
+
+def _facts(card: Card) -> dict[str, str]:
+    """What the entry says, by what a reader looks for."""
+    entry, licence = card.entry, card.entry.licence
+    return {
+        "status": entry.status if entry.superseded_by is None else f"{entry.status} by {entry.superseded_by}",
+        "version": card.version or "not made yet",
+        "source": f"{entry.source} ({entry.publisher}, {entry.published}); lies in {card.raw}",
+        "cite": entry.citation.text,
+        "licence": f"{licence.name}; {licence.url}",
+        "permits": ", ".join(licence.permits),
+        "forbids": ", ".join(licence.forbids) or "nothing",
+        "may be shared": "yes" if licence.may_be_shared else "no: not in git, not on a public remote",
+        "owner": entry.owner,
+        "contact": ", ".join(text for text in (entry.contact.name, entry.contact.email, entry.contact.url) if text),
+    }
+
+
+def _places(card: Card) -> Iterator[tuple[Any, ...]]:
+    for one in card.places:
+        found = ("yes" if is_there else "no" for is_there in (one.is_local, one.is_cached))
+        yield one.path, one.stage, one.files, readable_size(one.bytes), *found
 
 
 def _block(title: str, rows: Sequence[dict[str, Any]]) -> Iterator[str]:

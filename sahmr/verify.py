@@ -108,9 +108,9 @@ def verify_dataset(
     folder, scenes = paths.shards / dataset, paths.scenes / f"{dataset}.zarr"
     records = from_table(read_table(paths.frames / f"{dataset}.parquet", FRAME_SCHEMA), FrameRecord)
     entries, left_out, without = read_index(folder), read_left_out(folder), set(left_out_scenes(scenes))
-    known = set(list_scenes(scenes)) | without
+    used = {entry.scene_key for entry in entries}
     problems = verify_index(entries, records, left_out)
-    problems += [f"{scenes}: lacks the scene {key}" for key in sorted({entry.scene_key for entry in entries} - known)]
+    problems += [f"{scenes}: lacks the scene {key}" for key in sorted(used - set(list_scenes(scenes)) - without)]
     if problems:
         return {}, problems, []
     useful = sorted((e for e in entries if e.scene_key not in without), key=lambda e: (e.shard, e.offset))
@@ -118,24 +118,25 @@ def verify_dataset(
     by_key = {record.key: record for record in records}
     check = partial(verify_shard, folder=folder, scenes=scenes, records=by_key, settings=settings)
     found = add_findings(each(check, shards))
-    scans = from_table(read_table(paths.frames / f"{dataset}_scenes.parquet", SCENE_SCHEMA), SceneRecord)
-    by_scene = {scan.scene_key: scan for scan in scans}
+    scans = read_table(paths.frames / f"{dataset}_scenes.parquet", SCENE_SCHEMA)
+    by_scene = {scan.scene_key: scan for scan in from_table(scans, SceneRecord)}
     placed = placement_problems(found.places, settings.placement, records=by_key, scenes=by_scene)
     contradictions = [*found.contradictions, *placed, *shared_poses(records)]
-    report = {
+    missed = {"damaged": len(left_out), "without_scene": len(entries) - len(useful)}
+    more = {"dataset": dataset, "left_out": missed, "scenes": sorted(used), "shards": len(shards)}
+    return _report(found, contradictions) | more, list(found.problems), contradictions
+
+
+def _report(found: Findings, contradictions: list[str]) -> dict[str, Any]:
+    return {
         "contact_labels": found.with_contact,
         "contradictions": contradictions,
-        "dataset": dataset,
-        "left_out": {"damaged": len(left_out), "without_scene": len(entries) - len(useful)},
         "empty_frustum": found.empty_frustum,
         "problems": found.problems,
         "samples": found.samples,
-        "scenes": sorted({entry.scene_key for entry in entries}),
-        "shards": len(shards),
         "vertices_behind_surface": found.vertices_behind / max(1, 6890 * (found.samples - found.without_body)),
         "without_body": found.without_body,
     }
-    return report, list(found.problems), contradictions
 
 
 def verify_shard(

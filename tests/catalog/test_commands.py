@@ -57,6 +57,19 @@ def test_ls(ask: Ask, sound: Path) -> None:
     assert bodies["dataset"] == "bodies" and bodies["entry"]["name"] == "body_models"
 
 
+def test_ls_asks_a_remote(ask: Ask, mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    absent = json.dumps({"not_in_remote": ["data/shards/rich/", "data/scores/rich.parquet"]})
+    monkeypatch.setattr(subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, 0, absent))
+    (mine / ".dvc").mkdir()
+    (mine / ".dvc/config").write_text("['remote \"team\"']\n    url = s3://bucket/x\n")
+    card, _ = json.loads(ask("ls", "--remote", "team", "--json", root=mine).out)
+    there = {place["path"]: place["is_remote"] for place in card["places"]}
+    assert there["data/frames/rich.parquet"] and there["data/scenes/rich.zarr"]
+    assert not there["data/shards/rich"] and not there["data/scores/rich.parquet"]
+    assert not there["data/predictions/rich/baseline.parquet"]  # never made
+    assert "remote 4/7" in ask("ls", "--remote", "team", root=mine).out
+
+
 def test_show_has_entry_statistics_columns_and_counted_quirks(ask: Ask) -> None:
     out = ask("show", "rich").out
     for text in ("redistribution", "no: not in git", "huang2022" and "Huang", "person_px_median", "px    full image"):
