@@ -13,7 +13,7 @@ from pipelines.stage import log, parse_dataset, stage
 from sahmr.errors import ShardError
 from sahmr.files import publish_text
 from sahmr.placement import placement_problems, shared_poses
-from sahmr.scenes.store import left_out_scenes, list_scenes
+from sahmr.scenes.arrays import left_out_scenes, list_scenes
 from sahmr.settings import Paths, load_section
 from sahmr.shards.left_out import read_left_out
 from sahmr.shards.reader import read_index

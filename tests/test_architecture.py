@@ -6,6 +6,7 @@ from tests import imports
 
 LAYERS = (  # lowest first; modules on one line never import each other
     ("sahmr.files", "sahmr.errors"),  # the standard library alone: schemas and catalog stand on the first
+    ("sahmr.remote",),
     ("schemas", "sahmr.dimensions", "sahmr.units", "sahmr.structures", "sahmr.datasets"),
     ("sahmr.params_file",),
     ("sahmr.settings",),
@@ -23,7 +24,7 @@ LAYERS = (  # lowest first; modules on one line never import each other
     ),
     ("sahmr.demo", "sahmr.training", "sahmr.baseline", "sahmr.verify", "sahmr.report"),
     ("sahmr.inference",),
-    ("sahmr.scores",),
+    ("sahmr.scores", "sahmr.open"),
     ("catalog",),
     ("pipelines.environment",),
     ("pipelines.stage",),
@@ -31,7 +32,9 @@ LAYERS = (  # lowest first; modules on one line never import each other
     ("pipelines",),
 )
 ALLOWED_SIDEWAYS: set[tuple[str, str]] = set()
+BELOW_SCHEMAS = {"sahmr.files", "sahmr.errors", "sahmr.remote"}
 DOORS = {
+    "fsspec": "sahmr/remote.py",
     "dask": "pipelines/conversion/cluster.py",
     "distributed": "pipelines/conversion/cluster.py",
     "webdataset": "sahmr/shards/write.py",
@@ -65,7 +68,7 @@ def test_imports_point_down(name: str) -> None:
             continue
         assert other_level < level, f"{name} imports {other}: sideways or up"
         if group == "catalog":
-            assert other_group in ("schemas", "sahmr.files"), f"{name} imports {other}: more than schemas and files"
+            assert other_group in ("schemas", *BELOW_SCHEMAS), f"{name} imports {other}: more than schemas and files"
         if other_group == "sahmr.demo":
             assert group == "pipelines", f"{name} imports {other}: only pipelines may know the demo"
 
@@ -79,10 +82,10 @@ def test_each_library_has_one_door() -> None:
 
 def test_schemas_and_catalog_know_no_torch() -> None:
     for name, path in MODULES.items():
-        if name.split(".")[0] in ("schemas", "catalog") or name == "sahmr.files":
+        if name.split(".")[0] in ("schemas", "catalog") or name in BELOW_SCHEMAS:
             found = imports.imported_names(path)
             assert not any(library.split(".")[0] == "torch" for library in found), name
-            assert {other for other in found & set(MODULES) if other.startswith("sahmr")} <= {"sahmr.files"}, name
+            assert {other for other in found & set(MODULES) if other.startswith("sahmr")} <= BELOW_SCHEMAS, name
 
 
 def test_init_files_are_empty() -> None:

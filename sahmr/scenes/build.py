@@ -14,10 +14,10 @@ from zarr.codecs import BytesCodec, ZstdCodec
 from sahmr.datasets import find_card
 from sahmr.errors import RawDataError
 from sahmr.scenes.agreement import FieldLimits, Surface, compare, describe, guess, surface_of
+from sahmr.scenes.arrays import STORE_VERSION
 from sahmr.scenes.scan import ScanLimits, check_rounding, read_scan
 from sahmr.scenes.shipped import read_shipped_distance
 from sahmr.scenes.signed_distance import grid_spacing, signed_distance_grid
-from sahmr.scenes.store import STORE_VERSION
 from sahmr.scenes.voxels import occupied_voxels
 from sahmr.settings import Between, Quarantine, settings
 from sahmr.untrusted.regular import inside

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from jaxtyping import Float, Int
@@ -12,6 +11,7 @@ from torch import Tensor
 from sahmr.datasets import DatasetCard
 from sahmr.errors import ShardError
 from sahmr.geometry.rigid import apply_rigid
+from sahmr.remote import Place
 from sahmr.scenes.store import Scene, load_scene
 from sahmr.scenes.upright import load_up
 from sahmr.scenes.visible import load_blocks, visible_points
@@ -41,7 +41,7 @@ class Truth:
 
 
 def find_truth(
-    frame: StoredGeometry, entry: ShardEntry, store: Path, part: Int[Tensor, " 6890"], card: DatasetCard
+    frame: StoredGeometry, entry: ShardEntry, store: Place, part: Int[Tensor, " 6890"], card: DatasetCard
 ) -> Truth:
     """Put together what shard and scene store know of a sample; its picture is not needed.
 
