@@ -9,8 +9,10 @@ from pathlib import Path
 from catalog.entries import CATALOG_SCHEMA
 from catalog.report import readable_size, render
 from catalog.scan import Artifact, scan
+from pipelines.manifests import data_manifests
 from pipelines.stage import log, stage
 from sahmr.files import publish_text
+from sahmr.published import manifest_name, render_published
 from sahmr.raw import load_raw_roots
 from sahmr.settings import Paths, load_section
 from schemas.tables_write import to_table, write_table
@@ -49,11 +51,23 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def run(datasets: Sequence[str], paths: Paths) -> None:
-    """Write ``catalog/catalog.parquet`` and ``reports/catalog.md``."""
+    """Write ``catalog/catalog.parquet``, ``catalog/<dataset>.manifest.json`` and ``reports/catalog.md``."""
     entries = list(scan(artifacts(paths, datasets)))
     write_table(paths.catalog / "catalog.parquet", to_table(entries, CATALOG_SCHEMA))
+    for name in datasets:
+        publish_whole(name, paths)
     publish_text(paths.reports / "catalog.md", render(entries))
     log.info("catalog: %d artifacts, %s", len(entries), readable_size(sum(entry.bytes for entry in entries)))
+
+
+def publish_whole(dataset: str, paths: Paths) -> None:
+    """Write the manifest that makes the folder above ``paths.catalog`` a published dataset, if all of it is there."""
+    manifests, root = data_manifests(dataset, paths), paths.catalog.parent
+    outside = [str(path) for path in manifests if not path.is_relative_to(root)]
+    if outside:
+        log.warning("catalog: %s cannot be published as one folder: %s is outside of %s", dataset, outside[0], root)
+    elif all(path.is_file() for path in manifests):
+        publish_text(root / manifest_name(dataset), render_published(root, dataset, manifests))
 
 
 if __name__ == "__main__":

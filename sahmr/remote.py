@@ -43,6 +43,7 @@ class Server:
 
     def __init__(self, url: str, options: Mapping[str, Any] | None = None) -> None:
         self.url, self.options = url.rstrip("/"), dict(options or {})
+        self.has_ranges = True  # until it sends more than was asked for
         self._opened: dict[int, tuple[Any, str]] = {}
 
     def __str__(self) -> str:
@@ -66,8 +67,10 @@ class Server:
             raise
         except Exception as problem:  # aiohttp, botocore and asyncssh raise many types
             raise self._refused(name, problem) from None
-        # A server that knows no ranges sends all of it.
-        return data[start : start + length] if len(data) > length else data
+        if len(data) <= length:
+            return data
+        self.has_ranges = False
+        return data[start : start + length]
 
     def _filesystem(self) -> tuple[Any, str]:
         """The filesystem of this process, and the folder's path on it."""
