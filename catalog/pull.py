@@ -98,10 +98,10 @@ def pull(
 
 def _wanted(parts: Parts, splits: Sequence[str], sequences: Sequence[str]) -> list[str]:
     """Names of the files that a selection needs, sorted."""
-    index = read_table(parts.shards / "index.parquet", SHARD_INDEX_SCHEMA)
+    whole = index = read_table(parts.shards / "index.parquet", SHARD_INDEX_SCHEMA)
     for column, chosen in (("split", splits), ("sequence", sequences)):
         if chosen:
-            _require_known(parts, column, chosen, pc.unique(index.column(column)).to_pylist())
+            _require_known(parts, column, chosen, pc.unique(whole.column(column)).to_pylist())
             index = index.filter(pc.is_in(index.column(column), value_set=pa.array(chosen, pa.string())))
     if not len(index):
         raise RemoteError(f"{parts.root}: no sample is in split {list(splits)} and sequence {list(sequences)}")
@@ -191,7 +191,9 @@ def _copy(parts: Parts, target: Path, name: str) -> int | None:
         received += _download(parts, name, partial)
     if (found := partial.stat().st_size) != length or file_sha256(partial) != sha256:
         partial.unlink()
-        what = f"has {found} bytes, the manifest says {length}" if found != length else "SHA-256 differs"
+        what = (
+            f"has {found} bytes, the manifest says {length}" if found != length else "SHA-256 differs from the manifest"
+        )
         raise RemoteError(f"{parts.root}/{name}: {what}; ask its publisher to send it again")
     final.parent.mkdir(parents=True, exist_ok=True)
     flush_to_disk(partial)

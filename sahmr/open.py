@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sahmr.batches.dataset import SampleDataset
 
 
-class Dataset(Sequence[StoredSample]):
+class Dataset:
     """Frames, samples and scenes of one version of a dataset; samples are in the order of their keys.
 
     A sample costs one ranged read, a scene its own chunks, the tables one read each; all are compared with the

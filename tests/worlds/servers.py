@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
+import shutil
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+
+from pipelines.catalog import publish_whole
+from sahmr.files import write_manifest
+from tests.worlds import small
+
+_PIECE = 1 << 16  # bytes
 
 
 @dataclass
@@ -24,6 +33,7 @@ class Served:
         refuse: paths whose requests are answered with a status (HTTP).
         cut: paths of whose content only so many bytes are sent, after which the connection ends (HTTP).
         ranges: whether parts of a file are served (HTTP).
+        pause: paths before whose answer so many seconds pass (HTTP).
     """
 
     url: str
@@ -32,6 +42,7 @@ class Served:
     refuse: dict[str, int] = field(default_factory=dict)
     cut: dict[str, int] = field(default_factory=dict)
     ranges: bool = True
+    pause: dict[str, float] = field(default_factory=dict)
 
     def sent(self, start: str = "/") -> int:
         return sum(count for path, count in self.requests if path.startswith(start))
@@ -55,6 +66,7 @@ class _Handler(SimpleHTTPRequestHandler):
             return
         data = file.read_bytes()
         total = len(data)
+        time.sleep(self.served.pause.get(path, 0))
         found = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
         if found and self.served.ranges:
             start, end = int(found[1]), int(found[2] or total - 1)
@@ -65,11 +77,32 @@ class _Handler(SimpleHTTPRequestHandler):
             self.send_response(200)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
-        data_sent = data[: self.served.cut.get(path, len(data))]
-        self.served.requests.append((path, len(data_sent)))
-        self.wfile.write(data_sent)
-        if len(data_sent) < len(data):
-            self.close_connection = True
+        end = self.served.cut.get(path, len(data))
+        at = 0
+        try:
+            while at < end:  # what a client hangs up on is not counted
+                self.wfile.write(data[at : min(at + _PIECE, end)])
+                at = min(at + _PIECE, end)
+        except OSError:
+            pass
+        self.served.requests.append((path, at))
+        self.close_connection = at < len(data)
+
+
+def publish(world: Path, folder: Path) -> None:
+    """Files of ``small.write_world`` as the catalog stage publishes them."""
+    for part in ("frames", "scenes", "shards"):
+        shutil.copytree(world / part, folder / part)
+    publish_again(folder)
+
+
+def publish_again(folder: Path) -> None:
+    """Manifests of a published folder whose files were changed."""
+    tables = ["rich.parquet", "rich_scenes.parquet"]
+    write_manifest(folder / "frames/rich.manifest.json", tables, stage="frames", dataset="rich")
+    write_manifest(folder / "scenes/rich.manifest.json", ["rich.zarr"], stage="scenes", dataset="rich")
+    write_manifest(folder / "shards/rich/manifest.json", stage="shards", dataset="rich")
+    publish_whole("rich", small.paths_of(folder))
 
 
 @contextmanager
@@ -106,18 +139,34 @@ def sftp(folder: Path, home: Path) -> Iterator[Served]:
     def wait(task: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(task, loop).result(20)
 
-    server = wait(
-        asyncssh.listen(
-            "127.0.0.1", 0, server_host_keys=[key], authorized_client_keys=str(home / "key.pub"),
+    connections: list[Any] = []
+
+    class Server(asyncssh.SSHServer):
+        def connection_made(self, connection: Any) -> None:
+            connections.append(connection)
+
+    async def stop() -> None:
+        server.close()
+        for connection in connections:
+            connection.abort()
+        await server.wait_closed()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+
+    async def listen() -> Any:
+        return await asyncssh.listen(
+            "127.0.0.1", 0, server_factory=Server, server_host_keys=[key], authorized_client_keys=str(home / "key.pub"),
             sftp_factory=lambda connection: asyncssh.SFTPServer(connection, chroot=str(folder).encode()),
-        )
-    )  # fmt: skip
+        )  # fmt: skip
+
+    server = wait(listen())
     options = {"username": "team", "client_keys": [str(home / "key")], "known_hosts": None, "config": None}
     try:
         yield Served(f"ssh://127.0.0.1:{server.get_port()}", options)
     finally:
-        server.close()
-        wait(server.wait_closed())
+        wait(stop())
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
@@ -129,6 +178,7 @@ def s3(folder: Path) -> Iterator[Served]:
     import boto3
     from moto.server import ThreadedMotoServer
 
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
