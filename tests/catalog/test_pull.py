@@ -34,7 +34,7 @@ def published(small_world: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     return folder
 
 
-@pytest.fixture(params=["http", "sftp", "s3"])
+@pytest.fixture(params=["http", "sftp", pytest.param("s3", marks=pytest.mark.slow)])  # tests/test_open.py has it too
 def address(request: pytest.FixtureRequest, published: Path, tmp_path: Path) -> Iterator[Served]:
     if request.param == "sftp":
         with servers.sftp(published, tmp_path / "home") as served:

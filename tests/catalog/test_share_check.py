@@ -45,7 +45,9 @@ def check(repository: Path, config: dict[str, str], *names: str) -> subprocess.C
     return subprocess.run(command, cwd=repository, env=env, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("remote", ["folder", "ssh", "s3"], indirect=True)
+@pytest.mark.parametrize(
+    "remote", ["folder", *(pytest.param(name, marks=pytest.mark.slow) for name in ("ssh", "s3"))], indirect=True
+)
 def test_a_sound_remote(remote: tuple[dict[str, str], Path | None], tmp_path: Path) -> None:
     config, folder = remote
     done = check(tmp_path / "repository", config)
@@ -56,6 +58,7 @@ def test_a_sound_remote(remote: tuple[dict[str, str], Path | None], tmp_path: Pa
         assert [path.name for path in folder.rglob("*") if path.is_file()] == ["mine"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("remote", ["http"], indirect=True)
 def test_a_mirror_that_is_only_read(remote: tuple[dict[str, str], Path | None], tmp_path: Path) -> None:
     done = check(tmp_path / "repository", remote[0])
@@ -63,6 +66,7 @@ def test_a_mirror_that_is_only_read(remote: tuple[dict[str, str], Path | None], 
     assert "error: remote team (http" in done.stderr and "cannot be written to" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_remote_that_is_not_set_up(tmp_path: Path) -> None:
     done = check(tmp_path / "repository", {"url": str(tmp_path)}, "nobody")
     assert done.returncode == 4 and "Traceback" not in done.stderr

@@ -105,13 +105,19 @@ def publish_again(folder: Path) -> None:
     publish_whole("rich", small.paths_of(folder))
 
 
+class _Quiet(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that was killed is no error."""
+
+
 @contextmanager
 def http(folder: Path) -> Iterator[Served]:
     """A static server with ranges, as Apache or nginx are."""
     served = Served("")
     kind = type("Handler", (_Handler,), {"served": served})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), lambda *args: kind(*args, directory=str(folder)))
-    server.daemon_threads = True
+    server = _Quiet(("127.0.0.1", 0), lambda *args: kind(*args, directory=str(folder)))
     served.url = f"http://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
