@@ -30,7 +30,8 @@ repro: .venv.stamp
 # In a fresh clone, from the team's remote: fetches what these three stages read and nothing else, and runs them.
 DATASET ?= prox
 score: .venv.stamp
-	$(BIN)/dvc pull shards@$(DATASET) scenes@$(DATASET) baseline@$(DATASET) train_sahmr data/bodies/topology.npz
+	$(BIN)/dvc pull data/bodies/topology.npz # by itself: beside names of stages DVC forgets one or the other
+	$(BIN)/dvc pull shards@$(DATASET) scenes@$(DATASET) baseline@$(DATASET) train_sahmr
 	$(BIN)/dvc repro --force --single-item predict@$(DATASET) evaluate@$(DATASET) evaluate_$(DATASET)
 
 # Writes a little to a DVC remote, reads it back, compares, removes it: make share-check REMOTE=team
