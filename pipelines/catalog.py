@@ -12,7 +12,7 @@ from catalog.scan import Artifact, scan
 from pipelines.manifests import data_manifests
 from pipelines.stage import log, stage
 from sahmr.files import publish_text
-from sahmr.published import manifest_name, render_published
+from sahmr.published import render_published
 from sahmr.raw import load_raw_roots
 from sahmr.settings import Paths, load_section
 from schemas.tables_write import to_table, write_table
@@ -55,19 +55,21 @@ def run(datasets: Sequence[str], paths: Paths) -> None:
     entries = list(scan(artifacts(paths, datasets)))
     write_table(paths.catalog / "catalog.parquet", to_table(entries, CATALOG_SCHEMA))
     for name in datasets:
-        publish_whole(name, paths)
+        if text := whole_manifest(name, paths):
+            publish_text(paths.catalog / f"{name}.manifest.json", text)
     publish_text(paths.reports / "catalog.md", render(entries))
     log.info("catalog: %d artifacts, %s", len(entries), readable_size(sum(entry.bytes for entry in entries)))
 
 
-def publish_whole(dataset: str, paths: Paths) -> None:
-    """Write the manifest that makes the folder above ``paths.catalog`` a published dataset, if all of it is there."""
+def whole_manifest(dataset: str, paths: Paths) -> str:
+    """Text of the manifest that makes the folder above ``paths.catalog`` a published dataset; empty: it is not one."""
     manifests, root = data_manifests(dataset, paths), paths.catalog.parent
     outside = [str(path) for path in manifests if not path.is_relative_to(root)]
     if outside:
         log.warning("catalog: %s cannot be published as one folder: %s is outside of %s", dataset, outside[0], root)
-    elif all(path.is_file() for path in manifests):
-        publish_text(root / manifest_name(dataset), render_published(root, dataset, manifests))
+    if outside or not all(path.is_file() for path in manifests):
+        return ""
+    return render_published(root, dataset, manifests)
 
 
 if __name__ == "__main__":

@@ -78,7 +78,8 @@ class Dataset:
         keys = self.entries.table.column("key")
         if (number := pc.index(keys, key).as_py()) >= 0:
             return int(number)
-        near = difflib.get_close_matches(key, keys.to_pylist(), n=3, cutoff=0)
+        place = pc.sum(pc.less(keys, key)).as_py() or 0  # of a million keys only those beside it are compared
+        near = difflib.get_close_matches(key, keys.slice(max(0, place - 50), 100).to_pylist(), n=3, cutoff=0)
         raise KeyError(f"{key}: no sample of {self.name} has this key; the nearest: {', '.join(near)}")
 
     @property

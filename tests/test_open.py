@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import pickle
@@ -14,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipelines.catalog import whole_manifest
 from sahmr.batches.dataset import SampleDataset
 from sahmr.errors import RemoteError, ShardError
 from sahmr.open import open_dataset
@@ -209,3 +211,17 @@ def test_passwords_are_not_told() -> None:
     with pytest.raises(RemoteError) as told:
         open_dataset("nosuch://me:secret@host/data", "rich")
     assert "secret" not in str(told.value)
+
+
+def test_the_manifest_of_the_whole(published: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    paths = small.paths_of(published)
+    text = whole_manifest("rich", paths)
+    assert text == whole_manifest("rich", paths) == (published / TOP).read_text()
+    listed = json.loads(text)["files"]
+    assert list(listed) == ["frames/rich.manifest.json", "scenes/rich.manifest.json", "shards/rich/manifest.json"]
+    for name, state in listed.items():
+        content = (published / name).read_bytes()
+        assert state == {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    assert whole_manifest("prox", paths) == ""  # was not converted
+    assert whole_manifest("rich", dataclasses.replace(paths, frames=tmp_path)) == ""
+    assert "rich cannot be published as one folder" in caplog.text

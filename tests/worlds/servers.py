@@ -15,8 +15,8 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from pipelines.catalog import publish_whole
-from sahmr.files import write_manifest
+from pipelines.catalog import whole_manifest
+from sahmr.files import publish_text, write_manifest
 from tests.worlds import small
 
 _PIECE = 1 << 16  # bytes
@@ -102,7 +102,7 @@ def publish_again(folder: Path) -> None:
     write_manifest(folder / "frames/rich.manifest.json", tables, stage="frames", dataset="rich")
     write_manifest(folder / "scenes/rich.manifest.json", ["rich.zarr"], stage="scenes", dataset="rich")
     write_manifest(folder / "shards/rich/manifest.json", stage="shards", dataset="rich")
-    publish_whole("rich", small.paths_of(folder))
+    publish_text(folder / "catalog/rich.manifest.json", whole_manifest("rich", small.paths_of(folder)))
 
 
 class _Quiet(ThreadingHTTPServer):
