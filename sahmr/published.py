@@ -84,7 +84,7 @@ def find_published(url: str, dataset: str | None = None, *, options: Mapping[str
     for name, (length, sha256) in _parsed(top, FOLDER, dataset, place).items():
         content = server.read(name)
         if wrong := difference(content, length, sha256):
-            raise RemoteError(f"{server}/{name}: {wrong} {place}; the publisher must run: dvc repro catalog")
+            raise RemoteError(f"{server}/{name}: {wrong} ({place}); the publisher must run: dvc repro catalog")
         stage = _stage(content)
         below = name.rpartition("/")[0]
         listed = _parsed(content, stage, dataset, f"{server}/{name}")

@@ -17,8 +17,10 @@ import pytest
 
 from pipelines.catalog import whole_manifest
 from sahmr.batches.dataset import SampleDataset
+from sahmr.datasets import CARDS
 from sahmr.errors import RemoteError, ShardError
 from sahmr.open import open_dataset
+from sahmr.published import DATASETS
 from sahmr.remote import Server
 from sahmr.scenes.store import load_scene
 from tests import imports
@@ -196,6 +198,10 @@ def test_a_server_that_is_not_there(tmp_path: Path) -> None:
         pass
     with pytest.raises(RemoteError, match=rf"{served.url}/catalog/rich\.manifest\.json: cannot be read .*network"):
         open_dataset(served.url, "rich")
+
+
+def test_every_dataset_is_looked_for() -> None:
+    assert sorted(DATASETS) == sorted(CARDS)
 
 
 def test_two_datasets_and_addresses_of_manifests(published: Path, tmp_path: Path) -> None:
