@@ -1,4 +1,5 @@
-# make repro: the whole road on the demo data.  make test: the suite.  Each sets up .venv when it has to.
+# make repro: the whole road on the demo data.  make test: the suite.  make score: scores from a team's shards.  make
+# share-check: proves a remote.  Each sets up .venv when it has to.
 PYTHON ?= python3
 BIN := .venv/bin
 export DVC_NO_ANALYTICS := 1
@@ -6,7 +7,7 @@ export DVC_NO_ANALYTICS := 1
 export PYTHONHASHSEED := 0
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro test prepared soak lint format bench lock clean
+.PHONY: repro score share-check test prepared soak lint format bench lock clean
 
 # Every file is compared with its hash. setuptools comes first: it builds what has no wheel (antlr4-python3-runtime), and
 # pip would fetch it for that without a hash. torch comes by itself, last: requirements.torch says why.
@@ -25,6 +26,17 @@ repro: .venv.stamp
 	$(BIN)/python -m pipelines.raw_check
 	$(BIN)/dvc repro
 	$(BIN)/python -m pipelines.scores
+
+# In a fresh clone, from the team's remote: fetches what these three stages read and nothing else, and runs them.
+DATASET ?= prox
+score: .venv.stamp
+	$(BIN)/dvc pull data/bodies/topology.npz # by itself: beside names of stages DVC forgets one or the other
+	$(BIN)/dvc pull shards@$(DATASET) scenes@$(DATASET) baseline@$(DATASET) train_sahmr
+	$(BIN)/dvc repro --force --single-item predict@$(DATASET) evaluate@$(DATASET) evaluate_$(DATASET)
+
+# Writes a little to a DVC remote, reads it back, compares, removes it: make share-check REMOTE=team
+share-check: .venv.stamp
+	$(BIN)/python -m catalog.share_check $(REMOTE)
 
 test: .venv.stamp
 	$(BIN)/ruff check .

@@ -117,7 +117,7 @@ def _tile(
 
 
 def _touched(truth: Truth | None) -> Float[ndarray, "touched 3"]:
-    return _NONE if truth is None else truth.contacts.double().numpy()
+    return _NONE if truth is None else truth.contacts.xyz.astype(np.float64)
 
 
 def _points(predicted: tuple[str, dict[str, Any]] | None, column: str) -> Float[ndarray, "points 3"]:

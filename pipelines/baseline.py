@@ -18,7 +18,7 @@ from sahmr.body.stored import body_columns
 from sahmr.body.topology import load_topology
 from sahmr.errors import ShardError
 from sahmr.files import remove_manifest, write_manifest
-from sahmr.scenes.store import left_out_scenes
+from sahmr.scenes.arrays import left_out_scenes
 from sahmr.settings import Paths, Split, load_section, settings
 from sahmr.shards.reader import ShardReader, read_index
 from sahmr.structures import Camera

@@ -19,8 +19,10 @@ from catalog.report import readable_size, render
 from catalog.scan import list_artifacts, scan
 from catalog.source import Source
 from catalog.tables import find_tables
+from pipelines.manifests import data_manifests
 from pipelines.stage import log, stage
 from sahmr.files import publish_folder, publish_text
+from sahmr.published import render_published
 from sahmr.raw import load_raw_roots
 from sahmr.settings import Paths, load_section
 from schemas.tables_write import to_table, write_table
@@ -35,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def run(graph: Graph, paths: Paths) -> None:
-    """Write ``catalog/catalog.parquet``, ``catalog/datasets.json``, Croissant files and ``reports/catalog.md``.
+    """Write ``reports/catalog.md`` and, in the catalog's folder, the table, ``datasets.json``, manifests and Croissant.
 
     Args:
         graph: of the current folder.
@@ -58,6 +60,9 @@ def run(graph: Graph, paths: Paths) -> None:
         text = json.dumps({card.dataset: _lasting(card) for card in cards}, indent=2, ensure_ascii=False)
         publish_text(folder / "datasets.json", text + "\n")
         write_all(graph, Path(), folder)
+        for name in raw_keys(graph, reviewed):
+            if text := whole_manifest(name, paths):
+                publish_text(folder / f"{name}.manifest.json", text)
     publish_text(paths.reports / "catalog.md", render(entries))
     log.info("catalog: %d artifacts, %s", len(entries), readable_size(sum(entry.bytes for entry in entries)))
 
@@ -67,6 +72,17 @@ def _lasting(card: Card) -> dict[str, Any]:
     found = asdict(card)
     kept = ("path", "stage", "kind", "files", "bytes")
     return found | {"places": [{name: place[name] for name in kept} for place in found["places"]]}
+
+
+def whole_manifest(dataset: str, paths: Paths) -> str:
+    """Text of the manifest that makes the folder above ``paths.catalog`` a published dataset; empty: it is not one."""
+    manifests, root = data_manifests(dataset, paths), paths.catalog.parent
+    outside = [str(path) for path in manifests if not path.is_relative_to(root)]
+    if outside:
+        log.warning("catalog: %s cannot be published as one folder: %s is outside of %s", dataset, outside[0], root)
+    if outside or not all(path.is_file() for path in manifests):
+        return ""
+    return render_published(root, dataset, manifests)
 
 
 if __name__ == "__main__":

@@ -16,18 +16,23 @@ def manifest_beside(path: Path) -> Path:
     return path.with_name(f"{path.stem}.manifest.json")
 
 
+def data_manifests(dataset: str, paths: Paths) -> tuple[Path, Path, Path]:
+    """Of the frame tables, scenes and shards of a dataset."""
+    return (
+        paths.frames / f"{dataset}.manifest.json",
+        paths.scenes / f"{dataset}.manifest.json",
+        paths.shards / dataset / MANIFEST_NAME,
+    )
+
+
 def compare_manifests(dataset: str, paths: Paths) -> None:
     """Insist that body models, frame tables, scenes and shards are as their stages published them.
 
     Raises:
         ShardError: listing what is missing, strange or changed.
     """
-    manifests = (
-        (paths.bodies / MANIFEST_NAME, "bodies", None),
-        (paths.frames / f"{dataset}.manifest.json", "frames", dataset),
-        (paths.scenes / f"{dataset}.manifest.json", "scenes", dataset),
-        (paths.shards / dataset / MANIFEST_NAME, "shards", dataset),
-    )
+    stages = zip(data_manifests(dataset, paths), ("frames", "scenes", "shards"), strict=True)
+    manifests = [(paths.bodies / MANIFEST_NAME, "bodies", None), *((path, stage, dataset) for path, stage in stages)]
     problems = [line for path, stage, of in manifests for line in check_manifest(path, stage=stage, dataset=of)]
     if problems:
         more = [f"... and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []

@@ -21,6 +21,10 @@ class StoreError(SahmrError):
     """A scene or work store is missing, damaged, of another version, or cannot be written."""
 
 
+class RemoteError(SahmrError):
+    """A published dataset cannot be reached, or is not what its manifest says."""
+
+
 class ClusterError(SahmrError):
     """Workers or their scheduler are lost, or not set up like the stage they work for."""
 

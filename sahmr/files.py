@@ -158,14 +158,22 @@ def write_manifest(
     """
     folder = manifest.parent
     names = {name for output in outputs for name in _names_below(folder, output)} - {manifest.name}
-    lines = []
+    files = {}
     for name in sorted(names):
         path = folder / name
-        state = {"bytes": path.stat().st_size, "sha256": known.get(name) or file_sha256(path)}
-        lines.append(f"    {json.dumps(name)}: {json.dumps(state)}")
-    files = "{\n" + ",\n".join(lines) + "\n  }" if lines else "{}"
-    parts = {"dataset": json.dumps(dataset), "files": files, "manifest_version": '"1.0"', "stage": json.dumps(stage)}
-    publish_text(manifest, "{\n" + ",\n".join(f'  "{key}": {text}' for key, text in parts.items()) + "\n}\n")
+        files[name] = path.stat().st_size, known.get(name) or file_sha256(path)
+    publish_text(manifest, render_manifest(files, stage=stage, dataset=dataset))
+
+
+def render_manifest(files: Mapping[str, tuple[int, str]], *, stage: str, dataset: str | None) -> str:
+    """Text of a manifest: length and SHA-256 of each file by its name. What lists the same has the same text."""
+    lines = [
+        f"    {json.dumps(name)}: {json.dumps({'bytes': length, 'sha256': sha256})}"
+        for name, (length, sha256) in sorted(files.items())
+    ]
+    listed = "{\n" + ",\n".join(lines) + "\n  }" if lines else "{}"
+    parts = {"dataset": json.dumps(dataset), "files": listed, "manifest_version": '"1.0"', "stage": json.dumps(stage)}
+    return "{\n" + ",\n".join(f'  "{key}": {text}' for key, text in parts.items()) + "\n}\n"
 
 
 def read_manifest(manifest: Path, *, stage: str, dataset: str | None) -> dict[str, tuple[int, str]]:
@@ -178,6 +186,22 @@ def read_manifest(manifest: Path, *, stage: str, dataset: str | None) -> dict[st
     try:
         with os.fdopen(open_regular(manifest), "rb") as stream:
             content = stream.read(_MANIFEST_LIMIT + 1)
+        return parse_manifest(content, stage=stage, dataset=dataset)
+    except FileNotFoundError:
+        raise ManifestError(f"{manifest}: missing, so what it lists is unfinished; run: {remedy}") from None
+    except OSError as problem:
+        raise ManifestError(f"{manifest}: {problem.strerror}; rebuild with: {remedy}") from None
+    except ManifestError as problem:
+        raise ManifestError(f"{manifest}: {problem}; rebuild with: {remedy}") from None
+
+
+def parse_manifest(content: bytes, *, stage: str, dataset: str | None) -> dict[str, tuple[int, str]]:
+    """Length and SHA-256 of each file by its name.
+
+    Raises:
+        ManifestError: saying what was found, not where.
+    """
+    try:
         if len(content) > _MANIFEST_LIMIT:
             raise ValueError(f"has more than {_MANIFEST_LIMIT} bytes")
         found = json.loads(content, object_pairs_hook=_without_doubles)
@@ -186,12 +210,8 @@ def read_manifest(manifest: Path, *, stage: str, dataset: str | None) -> dict[st
         if said != wanted:
             raise ValueError(f"says {said}, expected {wanted}")
         return {name: _stated(name, state) for name, state in found["files"].items()}
-    except FileNotFoundError:
-        raise ManifestError(f"{manifest}: missing, so what it lists is unfinished; run: {remedy}") from None
-    except OSError as problem:
-        raise ManifestError(f"{manifest}: {problem.strerror}; rebuild with: {remedy}") from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, MemoryError) as problem:
-        raise ManifestError(f"{manifest}: no manifest ({_told(problem)}); rebuild with: {remedy}") from None
+        raise ManifestError(f"no manifest ({_told(problem)})") from None
 
 
 def check_manifest(manifest: Path, *, stage: str, dataset: str | None) -> list[str]:

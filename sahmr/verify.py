@@ -19,7 +19,8 @@ from sahmr.geometry.distance_field import sample_distance
 from sahmr.geometry.rigid_numpy import apply_rigid, invert_rigid, project
 from sahmr.placement import PlacementLimits, Places, add_places, place, placement_problems, shared_poses
 from sahmr.scenes.agreement import FieldLimits, compare_stored
-from sahmr.scenes.store import left_out_scenes, list_scenes, load_scene
+from sahmr.scenes.arrays import left_out_scenes, list_scenes
+from sahmr.scenes.store import load_scene
 from sahmr.scenes.visible import load_blocks, visible_points
 from sahmr.settings import Between, Paths, settings
 from sahmr.shards.crop import crop_box

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
-from pathlib import Path
 from typing import Any, TypeVar, overload
 
 import pyarrow as pa
 
+from sahmr.remote import Place
 from schemas.table_check import CheckedFile
 from schemas.table_check import SchemaError as SchemaError  # what every schema raises
 
@@ -151,7 +151,7 @@ class TableFile:
             version, or its columns are not those of the schema.
     """
 
-    def __init__(self, path: Path, target: pa.Schema, columns: Sequence[str] | None = None) -> None:
+    def __init__(self, path: Place, target: pa.Schema, columns: Sequence[str] | None = None) -> None:
         self._file = CheckedFile(path, target)
         self.metadata, self.group_rows = self._file.metadata, self._file.group_rows
         self.schema = pa.schema(
@@ -174,6 +174,6 @@ class TableFile:
         return pa.concat_tables(groups) if groups else self.schema.empty_table()
 
 
-def read_table(path: Path, target: pa.Schema, columns: Sequence[str] | None = None) -> pa.Table:
+def read_table(path: Place, target: pa.Schema, columns: Sequence[str] | None = None) -> pa.Table:
     """Read all of a table. Arguments and errors as :class:`TableFile`."""
     return TableFile(path, target, columns).read()

@@ -28,7 +28,7 @@ FRAME_SCHEMA = schema(
         column("image_width", pa.int32(), unit="px", frame="full image"),
         column("image_height", pa.int32(), unit="px", frame="full image"),
         column("person_box", vector(4), unit="px", frame="full image", note="left top right bottom, not clipped"),
-        column("box_source", pa.string(), note="of person_box: body | detector | person | crop", since="2.1", default="body"),
+        column("box_source", pa.string(), note="of person_box: body | detector | person", since="2.1", default="body"),
         column("scene_key", pa.string()),
         column("image_file", pa.string(), note="relative to the raw root"),
         column("image_sha256", pa.string()),

@@ -8,18 +8,17 @@ stands in it twice, and the footer has every column's smallest and largest value
 from __future__ import annotations
 
 import base64
-import os
 import stat
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from sahmr.remote import Place, RemotePath
 from schemas.version import VersionError, readable_minor
 
 _SHOWN = 300  # characters of what a library says
@@ -48,18 +47,20 @@ def one_error() -> Iterator[None]:
         raise DamagedTableError(f"damaged or no Parquet file ({text or type(problem).__name__})") from None
 
 
-def open_parquet(path: Path) -> tuple[pq.ParquetFile, pa.Schema]:
+def open_parquet(path: Place) -> tuple[pq.ParquetFile, pa.Schema]:
     """Open a regular file whose footer makes sense; its rows are not looked at. Also gives the schema it says it has.
 
     Raises:
         DamagedTableError: if it is anything else.
+        RemoteError: if it lies elsewhere and cannot be had.
     """
+    content = path.read_bytes() if isinstance(path, RemotePath) else None
     with one_error():
         state = path.stat()
         if not stat.S_ISREG(state.st_mode):
             raise DamagedTableError("is a folder, a pipe or a device, expected a file")
         file = pq.ParquetFile(
-            pa.OSFile(os.fspath(path)),
+            pa.OSFile(str(path)) if content is None else pa.BufferReader(content),
             pre_buffer=False,  # would keep what was read
             page_checksum_verification=True,
             thrift_string_size_limit=max(1, state.st_size),  # no part of a file is longer than the file
@@ -78,11 +79,11 @@ class CheckedFile:
         SchemaError: naming the file, what was found and what to do; also later, if a row group is damaged.
     """
 
-    def __init__(self, path: Path, target: pa.Schema) -> None:
+    def __init__(self, path: Place, target: pa.Schema) -> None:
         self.path, self._stage = path, target.metadata[b"sahmr.stage"].decode()
         try:
             with one_error():
-                is_there = path.exists()
+                is_there = path.is_file() if isinstance(path, RemotePath) else path.exists()
             if not is_there:
                 raise SchemaError(f"{path}: no such file; make it with: dvc repro {self._stage}")
             self._file, found = open_parquet(path)

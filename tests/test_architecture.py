@@ -6,6 +6,8 @@ from tests import imports
 
 LAYERS = (  # lowest first; modules on one line never import each other
     ("sahmr.files", "sahmr.errors"),  # the standard library alone: schemas and catalog stand on the first
+    ("sahmr.remote",),
+    ("sahmr.published",),
     ("schemas", "sahmr.dimensions", "sahmr.units", "sahmr.structures", "sahmr.datasets"),
     ("sahmr.params_file",),
     ("sahmr.settings",),
@@ -23,7 +25,7 @@ LAYERS = (  # lowest first; modules on one line never import each other
     ),
     ("sahmr.demo", "sahmr.training", "sahmr.baseline", "sahmr.verify", "sahmr.report", "sahmr.export"),
     ("sahmr.inference",),
-    ("sahmr.scores",),
+    ("sahmr.scores", "sahmr.open"),
     ("catalog",),
     ("pipelines.environment",),
     ("pipelines.stage",),
@@ -39,11 +41,15 @@ CATALOG_USES = (
     "sahmr.params_file",
     "sahmr.settings",
     "sahmr.raw",
+    "sahmr.remote",
+    "sahmr.published",
 )
 # Two of its commands stand on the library, and are imported when they are asked for.
 CATALOG_ON_DEMAND = ("catalog.deep", "catalog.preview")
 ALLOWED_SIDEWAYS: set[tuple[str, str]] = set()
+BELOW_SCHEMAS = {"sahmr.files", "sahmr.errors", "sahmr.published", "sahmr.remote"}
 DOORS = {
+    "fsspec": "sahmr/remote.py",
     "dask": "pipelines/conversion/cluster.py",
     "distributed": "pipelines/conversion/cluster.py",
     "webdataset": "sahmr/shards/write.py",
@@ -96,10 +102,10 @@ def test_schemas_and_catalog_know_no_torch() -> None:
     for name, path in MODULES.items():
         if name in CATALOG_ON_DEMAND:
             continue
-        if name.split(".")[0] in ("schemas", "catalog") or name == "sahmr.files":
+        if name.split(".")[0] in ("schemas", "catalog") or name in BELOW_SCHEMAS:
             found = imports.imported_names(path)
             assert not any(library.split(".")[0] == "torch" for library in found), name
-            uses = CATALOG_USES if name.startswith("catalog") else ("sahmr.files",)
+            uses = CATALOG_USES if name.startswith("catalog") else BELOW_SCHEMAS
             assert {other for other in found & set(MODULES) if other.startswith("sahmr")} <= set(uses), name
 
 

@@ -66,7 +66,7 @@ def unknown_commands(text: str) -> Iterator[str]:
             yield f"python {name}"
     makefile = (ROOT / "Makefile").read_text()
     for line in code:
-        for target in re.findall(r"^make (\w+)", line):
+        for target in re.findall(r"^make ([\w-]+)", line):
             if not re.search(rf"^{target}:", makefile, re.MULTILINE):
                 yield f"make {target}"
         for stage in re.findall(r"dvc repro(?: -\w+)* (\w+(?:@[\w<>]+)?)", line):

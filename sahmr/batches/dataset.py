@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,8 @@ from torch.utils.data import Dataset
 from sahmr.errors import ShardError
 from sahmr.files import file_sha256
 from sahmr.geometry.rigid import apply_rigid
-from sahmr.scenes.store import left_out_scenes
+from sahmr.remote import Place, RemotePath
+from sahmr.scenes.arrays import left_out_scenes
 from sahmr.scenes.visible import load_blocks, visible_points
 from sahmr.shards.crop import (
     READY,
@@ -53,7 +53,7 @@ def crop_stored(sample: StoredSample, box: Float[ndarray, "4"]) -> UInt8[ndarray
     return warp(sample.image, compose(crop_from_image(box), image_from_stored))
 
 
-def make_sample(stored: StoredSample, box: Float[ndarray, "4"], scenes: Path) -> Sample:
+def make_sample(stored: StoredSample, box: Float[ndarray, "4"], scenes: Place) -> Sample:
     """Crop a stored sample and cull its scene.
 
     Args:
@@ -105,8 +105,8 @@ class SampleDataset(Dataset[Sample]):
 
     def __init__(
         self,
-        shards: Path,
-        scenes: Path,
+        shards: Place,
+        scenes: Place,
         split: str,
         *,
         is_training: bool = False,
@@ -131,13 +131,17 @@ class SampleDataset(Dataset[Sample]):
 
     def __getstate__(self) -> dict[str, Any]:
         """Small: a loader's process reads the index itself."""
-        return {**self.__dict__, "entries": file_sha256(self.reader.folder / INDEX_NAME)}
+        return {**self.__dict__, "entries": self._index_sha256()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self.entries = self._select()
-        if file_sha256(self.reader.folder / INDEX_NAME) != state["entries"]:
+        if self._index_sha256() != state["entries"]:
             raise ShardError(f"{self.reader.folder}: the index changed while it was in use; run the command again")
+
+    def _index_sha256(self) -> str:
+        index = self.reader.folder / INDEX_NAME
+        return index.sha256 if isinstance(index, RemotePath) else file_sha256(index)
 
     def require_bodies(self) -> None:
         """Insist that every sample has ground truth.

@@ -14,10 +14,10 @@ from zarr.codecs import BytesCodec, ZstdCodec
 from sahmr.datasets import find_card
 from sahmr.errors import RawDataError
 from sahmr.scenes.agreement import FieldLimits, Surface, compare, compare_points, describe, guess, surface_of
+from sahmr.scenes.arrays import GRID_VERSION, STORE_VERSION
 from sahmr.scenes.scan import ScanLimits, check_rounding, read_scan
 from sahmr.scenes.shipped import VOXELS_SUFFIX, read_shipped_distance, read_voxels
 from sahmr.scenes.signed_distance import DistanceGrid, grid_spacing, signed_distance_grid
-from sahmr.scenes.store import GRID_VERSION, STORE_VERSION
 from sahmr.scenes.voxels import occupied_voxels
 from sahmr.settings import Between, Quarantine, settings
 from sahmr.untrusted.regular import inside

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import stat
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy import ndarray
+
+from sahmr.remote import Place
 
 DIMENSIONS = {"points": 2, "sdf": 3}  # of each array of a scene
 _MOST_JSON = 1 << 20  # bytes; ours have 2 kB
@@ -28,7 +28,7 @@ _CODECS = (["bytes", "zstd"], ["bytes"])
 _ZSTD = bytes.fromhex("28b52ffd")
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _read_json(path: Place) -> dict[str, Any]:
     """A ``zarr.json``: a regular file, of sane length, with an object in it."""
     size = _regular(path)
     if size > _MOST_JSON:
@@ -39,14 +39,14 @@ def _read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _regular(path: Path) -> int:
-    found = os.lstat(path)
+def _regular(path: Place) -> int:
+    found = path.lstat()
     if not stat.S_ISREG(found.st_mode):
         raise ValueError(f"{path.name} is no regular file")
     return found.st_size
 
 
-def read_group(folder: Path, scene_key: str) -> dict[str, Any]:
+def read_group(folder: Place, scene_key: str) -> dict[str, Any]:
     """Attributes of a store (no key), or of one of its scenes, which must be the one that its folder is named after.
 
     Raises:
@@ -73,7 +73,7 @@ def _require(content: dict[str, Any], name: str, wanted: object) -> None:
         raise ValueError(f"{name} is {str(content.get(name))[:40]!r}, expected {wanted!r}")
 
 
-def require_array(folder: Path, dimensions: int) -> None:
+def require_array(folder: Place, dimensions: int) -> None:
     """Insist on an array as the stage writes it, all of whose chunks are there and unpack to what it says.
 
     Raises:
@@ -109,28 +109,29 @@ def _sides(values: object, dimensions: int) -> list[int]:
     return values
 
 
-def _require_chunks(folder: Path, shape: list[int], chunk: list[int], *, is_packed: bool) -> None:
+def _require_chunks(folder: Place, shape: list[int], chunk: list[int], *, is_packed: bool) -> None:
     counts = [-(-side // step) for side, step in zip(shape, chunk, strict=True)]
     unpacked, total = 4 * math.prod(chunk), math.prod(counts)
     if unpacked > _MOST_CHUNK or total > _MOST_CHUNKS:
         raise ValueError(f"it claims {total} chunks of {unpacked} bytes")
     held = 0
     for index in product(*map(range, counts)):
-        path = folder.joinpath("c", *map(str, index))
+        name = "/".join(["c", *map(str, index)])
+        path = folder / name
         try:
             held += _regular(path)
         except FileNotFoundError:
-            raise ValueError(f"a chunk is missing: {path.relative_to(folder)}") from None
+            raise ValueError(f"a chunk is missing: {name}") from None
         if any(parent.is_symlink() for parent in path.parents[: len(index)]):
-            raise ValueError(f"chunk {path.relative_to(folder)} is behind a link")
+            raise ValueError(f"chunk {name} is behind a link")
         found = _unpacked_size(path) if is_packed else path.stat().st_size
         if found != unpacked:
-            raise ValueError(f"chunk {path.relative_to(folder)} holds {found} bytes, expected {unpacked}")
+            raise ValueError(f"chunk {name} holds {found} bytes, expected {unpacked}")
     if total * unpacked > max(_SMALL, _MOST_RATIO * held):
         raise ValueError(f"it claims {total * unpacked} bytes, its files have {held}")
 
 
-def _unpacked_size(path: Path) -> int:
+def _unpacked_size(path: Place) -> int:
     """What the header of a zstd frame says; RFC 8878, section 3.1.1.1."""
     with path.open("rb") as stream:
         head = stream.read(18)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from pathlib import Path
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from sahmr.geometry.field_normal import field_normals
+from sahmr.remote import Place
 from sahmr.scenes.store import Scene, load_scene
 
 _ROUGH_DEG, _SAME_DEG = 45.0, 8.0  # a wall is at least 45 degrees from up; floors are level to a few degrees
@@ -18,7 +18,7 @@ _FEWEST = 32  # level points below which the rough axis is kept
 
 
 @lru_cache(maxsize=32)
-def load_up(store: Path, scene_key: str, rough_up: tuple[float, float, float]) -> Float[Tensor, "3"]:
+def load_up(store: Place, scene_key: str, rough_up: tuple[float, float, float]) -> Float[Tensor, "3"]:
     """:func:`find_up` of a stored scene, kept per process. Errors as :func:`sahmr.scenes.store.load_scene`."""
     return find_up(load_scene(store, scene_key), rough_up)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
 import torch
 from jaxtyping import Bool, Float
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from sahmr.geometry.frustum import FAR_M, NEAR_M, frustum_corners
 from sahmr.geometry.rigid import apply_rigid
+from sahmr.remote import Place
 from sahmr.scenes.store import load_points
 
 _BLOCK = 256  # points; Morton order keeps a block's points together
@@ -42,7 +42,7 @@ def block_points(points: Float[Tensor, "points 3"]) -> BlockedPoints:
 
 
 @lru_cache(maxsize=512)  # some MB each; hundreds of rooms read in random order must not be read again each time
-def load_blocks(store: Path, scene_key: str) -> BlockedPoints:
+def load_blocks(store: Place, scene_key: str) -> BlockedPoints:
     """Blocked points of a stored scene, kept per process. Errors as :func:`sahmr.scenes.store.load_scene`."""
     return block_points(load_points(store, scene_key))
 

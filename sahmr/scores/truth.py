@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +15,7 @@ from torch import Tensor
 from sahmr.datasets import DatasetCard
 from sahmr.errors import ShardError
 from sahmr.geometry.rigid_numpy import apply_rigid
+from sahmr.remote import Place
 from sahmr.scenes.store import Scene, load_scene
 from sahmr.scenes.upright import load_up
 from sahmr.scenes.visible import BlockedPoints, load_blocks, visible_points
@@ -53,7 +53,7 @@ class Truth:
 def find_truth(
     frame: StoredGeometry,
     entry: ShardEntry,
-    store: Path,
+    store: Place,
     part: Int[Tensor, " 6890"],
     card: DatasetCard,
     camera: int | None = None,
@@ -85,7 +85,7 @@ def find_truth(
     )
 
 
-def require_truths(reader: ShardReader, entries: Rows[ShardEntry], store: Path) -> None:
+def require_truths(reader: ShardReader, entries: Rows[ShardEntry], store: Place) -> None:
     """Read the distance field and the ground truth of all samples once, before anything is computed from them.
 
     Args:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import stat
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from sahmr.errors import ShardError
+from sahmr.remote import Place
 
 BLOCK = 512  # bytes; tar members begin and end on multiples
 _NAME = re.compile(r"[^./\\\0][^/\\\0]*\.tar")
@@ -23,7 +23,7 @@ def check_shard_name(name: str) -> str:
     return "" if _NAME.fullmatch(name) else f"shard {name!r} is no plain file name ending in .tar"
 
 
-def check_index(path: Path, table: pa.Table) -> None:
+def check_index(path: Place, table: pa.Table) -> None:
     """Insist that keys are sorted and unique, and samples lie in the folder's own files without overlap.
 
     Args:
@@ -60,7 +60,7 @@ def _not_ascending(keys: pa.ChunkedArray) -> NDArray[np.bool_]:
 
 
 def _refuse(
-    path: Path, keys: pa.ChunkedArray, wrong: NDArray[np.bool_], what: str, value: NDArray[np.integer] | None = None
+    path: Place, keys: pa.ChunkedArray, wrong: NDArray[np.bool_], what: str, value: NDArray[np.integer] | None = None
 ) -> None:
     if wrong.any():
         first = int(np.argmax(wrong))
@@ -69,7 +69,7 @@ def _refuse(
         raise ShardError(f"{path}: sample {keys[first].as_py()!r} {what}{found}{more}; {_REMEDY}")
 
 
-def _size(path: Path, name: str) -> int:
+def _size(path: Place, name: str) -> int:
     """Bytes of a shard, sure to be a file of the index's folder."""
     if wrong := check_shard_name(name):
         raise ShardError(f"{path}: {wrong}; {_REMEDY}")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-from pathlib import Path
 
 from sahmr.errors import ShardError
 from sahmr.files import open_regular
+from sahmr.remote import Place, RemotePath
 from sahmr.shards.decode import StoredGeometry, StoredSample, decode_geometry, decode_sample
 from sahmr.shards.index_check import check_index, check_shard_name
 from schemas.fields import Rows, read_table
@@ -17,9 +17,12 @@ INDEX_NAME = "index.parquet"
 
 
 class ShardReader:
-    """Random access to the samples of one shard folder; files are opened when first read, per process."""
+    """Random access to the samples of one shard folder; files are opened when first read, per process.
 
-    def __init__(self, folder: Path) -> None:
+    Of shards that lie elsewhere only a sample's bytes are asked for, and always compared with the index.
+    """
+
+    def __init__(self, folder: Place) -> None:
         self.folder = folder
         self._files: dict[tuple[int, str], int] = {}
 
@@ -32,17 +35,16 @@ class ShardReader:
 
         Raises:
             ShardError: if the shard is missing, no file, too short, or (``verify``) not what the index says.
+            RemoteError: if it lies elsewhere and cannot be had.
         """
         place = f"{self.folder / entry.shard}: sample {entry.key}"
         try:
-            handle = self._open(entry.shard)
-            there = max(0, os.fstat(handle).st_size - max(0, entry.offset))
-            data = os.pread(handle, max(0, min(entry.length, there)), max(0, entry.offset))
+            data = self._bytes(entry)
         except OSError as problem:
             raise ShardError(f"{place}: {problem.strerror}; rebuild with: dvc repro shards") from None
         if len(data) != entry.length or entry.offset < 0:
             raise ShardError(f"{place}: found {len(data)} of {entry.length} bytes; rebuild with: dvc repro shards")
-        if verify and hashlib.sha256(data).hexdigest() != entry.sha256:
+        if (verify or isinstance(self.folder, RemotePath)) and hashlib.sha256(data).hexdigest() != entry.sha256:
             raise ShardError(f"{place}: SHA-256 differs from the index; rebuild with: dvc repro shards")
         return data
 
@@ -54,13 +56,17 @@ class ShardReader:
         """One sample without its picture. Errors as :meth:`read` and :func:`sahmr.shards.decode.decode_geometry`."""
         return decode_geometry(self.read(entry), place=f"{self.folder / entry.shard}: sample {entry.key}")
 
-    def _open(self, shard: str) -> int:
-        key = (os.getpid(), shard)
+    def _bytes(self, entry: ShardEntry) -> bytes:
+        """As many of a sample's bytes as its shard has."""
+        if wrong := check_shard_name(entry.shard):
+            raise ShardError(f"{self.folder}: {wrong}; rebuild with: dvc repro shards")
+        if isinstance(self.folder, RemotePath):
+            return (self.folder / entry.shard).read_range(max(0, entry.offset), max(0, entry.length))
+        key = (os.getpid(), entry.shard)
         if key not in self._files:
-            if wrong := check_shard_name(shard):
-                raise ShardError(f"{self.folder}: {wrong}; rebuild with: dvc repro shards")
-            self._files[key] = open_regular(self.folder / shard)
-        return self._files[key]
+            self._files[key] = open_regular(self.folder / entry.shard)
+        there = max(0, os.fstat(self._files[key]).st_size - max(0, entry.offset))
+        return os.pread(self._files[key], max(0, min(entry.length, there)), max(0, entry.offset))
 
     def close(self) -> None:
         """Close this process's files; the next read opens them again."""
@@ -76,7 +82,7 @@ class ShardReader:
             self.close()
 
 
-def read_index(folder: Path) -> Rows[ShardEntry]:
+def read_index(folder: Place) -> Rows[ShardEntry]:
     """Rows of a shard folder's index, sorted by key; they stay columns, names that repeat are kept once.
 
     Raises:

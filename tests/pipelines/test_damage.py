@@ -18,7 +18,7 @@ from pipelines.conversion import work_store
 from sahmr.errors import BodyModelError, QuarantineError, RawDataError
 from sahmr.files import folder_digest
 from sahmr.readers import bodies
-from sahmr.scenes.store import left_out_scenes, list_scenes
+from sahmr.scenes.arrays import left_out_scenes, list_scenes
 from sahmr.shards.left_out import read_left_out
 from sahmr.shards.reader import read_index
 from schemas.frame import FrameRecord

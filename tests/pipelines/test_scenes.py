@@ -9,7 +9,7 @@ import pytest
 from pipelines import scenes, verify
 from sahmr.batches.dataset import SampleDataset
 from sahmr.errors import QuarantineError, ShardError
-from sahmr.scenes.store import left_out_scenes, list_scenes
+from sahmr.scenes.arrays import left_out_scenes, list_scenes
 from schemas.fields import SchemaError
 from schemas.scene import SCENE_SCHEMA
 from schemas.tables_write import to_table, write_table

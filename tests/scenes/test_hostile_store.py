@@ -16,7 +16,8 @@ import pytest
 import torch
 
 from sahmr.errors import StoreError
-from sahmr.scenes.store import left_out_scenes, list_scenes, load_points, load_scene, voxel_pitch_m
+from sahmr.scenes.arrays import left_out_scenes, list_scenes
+from sahmr.scenes.store import load_points, load_scene, voxel_pitch_m
 from tests.worlds import small
 
 KEY = "Room_scan"

@@ -13,9 +13,10 @@ from sahmr.demo.publishers.prox import world_from_room
 from sahmr.errors import RawDataError, StoreError
 from sahmr.geometry.distance_field import sample_distance
 from sahmr.scenes import build
+from sahmr.scenes.arrays import list_scenes
 from sahmr.scenes.build import create_store, write_scene
 from sahmr.scenes.signed_distance import signed_distance_grid
-from sahmr.scenes.store import list_scenes, load_points, load_scene, voxel_pitch_m
+from sahmr.scenes.store import load_points, load_scene, voxel_pitch_m
 from tests.worlds import small
 
 
