@@ -217,7 +217,7 @@ STAGES = {
     **{name: (name, []) for name in ("bodies", "train_rcnet", "train_sahmr")},
     **{
         name: (name, ["--dataset", "rich"])
-        for name in ("scenes", "shards", "verify", "predict", "baseline", "evaluate")
+        for name in ("scenes", "shards", "verify", "predict", "baseline", "evaluate", "report")
     },
 }  # fmt: skip
 

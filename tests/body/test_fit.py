@@ -99,7 +99,7 @@ def test_a_fit_is_its_meshs_alone(model: BodyModel, tables: SmplTables) -> None:
     together, alone = fit_smpl(tables, vertices), fit_smpl(tables, vertices[1:2])
     for field in fields(SmplParams):
         np.testing.assert_allclose(
-            getattr(together.params, field.name)[1:2], getattr(alone.params, field.name), atol=1e-5
+            getattr(together.params, field.name)[1:2], getattr(alone.params, field.name), atol=1e-4
         )
     assert len(fit_smpl(tables, vertices[:0]).residual_mm) == 0
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sahmr.files import write_manifest
 from schemas.frame import FRAME_SCHEMA
+from schemas.metric import METRIC_NAMES
 from schemas.tables_write import to_table, write_table
 from tests.catalog.conftest import Ask
 from tests.worlds import small
@@ -39,7 +40,7 @@ def _found(text: str) -> None:
     assert rows["frame"]["removed"] == ["Room_test_00008", "Room_train_00000"]
     assert rows["frame"]["changed"] == {"Room_train_00001": ["subject"]}
     assert rows["scene"]["changed"] == {"Room_scan": ["voxels and distance field"]}
-    assert len(rows["metric"]["changed"]["Room_test_00006 sahmr"]) == 13
+    assert len(rows["metric"]["changed"]["Room_test_00006 sahmr"]) == len(METRIC_NAMES)
     assert found["params"] == {"shards.jpeg_quality": ["92", "80"]}
     assert found["outputs"]["data/scores/rich.parquet"] == "changed"
     assert "data/shards/rich" not in found["outputs"]

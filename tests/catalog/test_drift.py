@@ -58,7 +58,7 @@ def test_schemas_name_stages_and_stages_have_schemas() -> None:
 
 
 def test_every_column_is_of_a_known_unit_or_none() -> None:
-    units = {b"", b"px", b"m", b"mm", b"deg", b"byte"}
+    units = {b"", b"px", b"m", b"mm", b"deg", b"rad", b"byte"}
     for schema in known_schemas().values():
         assert {(field.metadata or {}).get(b"unit", b"") for field in schema} <= units
 

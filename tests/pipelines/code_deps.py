@@ -22,6 +22,7 @@ EXEMPT = {
 }
 EXEMPT_PACKAGES = ("pipelines.conversion.",)
 FILES_OF = {"sahmr.report.page": "sahmr/report/templates/*"}  # what a module reads beside its imports
+_CODE = (".py", ".html", ".css", ".js")
 
 
 def stages() -> dict[str, dict]:
@@ -48,7 +49,7 @@ def needed_code(stage: dict) -> list[str]:
 
 def declared_code(stage: dict) -> list[str]:
     """Dependencies that are code, as dvc.yaml has them."""
-    return [dep for dep in stage["deps"] if dep.endswith(".py")]
+    return [dep for dep in stage["deps"] if dep.endswith(_CODE)]
 
 
 def count_lines(paths: list[str]) -> int:
@@ -67,7 +68,7 @@ def rewrite(path: Path) -> None:
             name = found[1]
         if in_deps and not line.lstrip().startswith("- "):
             in_deps = False
-        if in_deps and line.endswith(".py"):
+        if in_deps and line.endswith(_CODE):
             continue
         out.append(line)
         if line.strip() == "deps:":

@@ -20,7 +20,7 @@ from torch import Tensor
 from pipelines import convert_checkpoint, evaluate, predict, train_rcnet, train_sahmr
 from sahmr.files import file_sha256
 from sahmr.network.sahmr import SahmrNet
-from sahmr.network.size import REFERENCE
+from sahmr.network.size import OWN, REFERENCE
 from sahmr.sparse import native_backend
 from sahmr.training import restore
 from sahmr.training.checkpoint import load_plain, read_checkpoint, save_checkpoint
@@ -213,5 +213,5 @@ def test_predict_runs_it_as_it_is(
     assert np.array_equal(made, vertices(world, files / "sahmr_rich_e30.pth"))
     # The stored behaviour decides: the same weights with another one give another mesh.
     checkpoint = read_checkpoint(converted / "sahmr_rich_e30.pt")
-    save_checkpoint(tmp_path / "floor.pt", replace(checkpoint, behaviour=replace(REFERENCE, rounding="floor")))
-    assert not np.array_equal(made, vertices(world, tmp_path / "floor.pt"))
+    save_checkpoint(tmp_path / "own.pt", replace(checkpoint, stage="train_sahmr", behaviour=OWN))
+    assert not np.array_equal(made, vertices(world, tmp_path / "own.pt"))

@@ -11,6 +11,7 @@ import pytest
 from schemas.fields import SchemaError, read_table
 from schemas.prediction import MAY_BE_UNKNOWN, PREDICTION_SCHEMA, SceneContact, prediction_table
 from schemas.tables_write import write_table
+from tests.worlds.older_tables import write_as_is
 
 
 def arrays(counts: tuple[int, ...]) -> dict[str, np.ndarray]:
@@ -79,7 +80,7 @@ def test_tables_of_version_2_0_are_read(tmp_path: Path) -> None:
     table = prediction_table(["a", "b", "c"], **arrays((2, 0, 1)))
     old = table.select([field.name for field in table.schema if b"since" not in (field.metadata or {})])
     old = old.replace_schema_metadata({**old.schema.metadata, b"sahmr.schema_version": b"2.0"})
-    write_table(tmp_path / "p.parquet", old)
+    write_as_is(tmp_path / "p.parquet", old)
     assert read_table(tmp_path / "p.parquet", PREDICTION_SCHEMA).equals(table)
 
 

@@ -17,10 +17,11 @@ from schemas.metric import METRIC_NAMES, METRIC_SCHEMA, MetricRecord
 from schemas.registry import Stored
 from schemas.scene import SCENE_SCHEMA
 from schemas.shard import SHARD_INDEX_SCHEMA, ShardEntry
-from schemas.tables_write import PARQUET, to_table, write_table, written_schema
+from schemas.tables_write import to_table, write_table
 from schemas.version import VersionError, readable_minor
 from tests.imports import ROOT
 from tests.schemas import golden_schemas
+from tests.worlds.older_tables import write_as_is
 
 
 def frame(key: str = "Gym_013_burpee4_6_00120_13") -> FrameRecord:
@@ -86,11 +87,6 @@ def test_other_versions_are_refused(found: object, reason: str) -> None:
     with pytest.raises(VersionError) as refusal:
         readable_minor(found, "2.3", rebuild="make")
     assert reason in str(refusal.value)
-
-
-def write_as_is(path: Path, table: pa.Table, **extra: str) -> None:
-    """As other versions of this software wrote tables; ours writes only what it declares."""
-    pq.write_table(table.cast(written_schema(table.schema, extra)), path, **PARQUET)
 
 
 def older(table: pa.Table, *added: str) -> pa.Table:

@@ -57,9 +57,9 @@ def write_predictions(path: Path, keys: list[str]) -> None:
 def write_scores(root: Path, keys: list[str], value: float = 50.0) -> None:
     """One predictor; every score has the same value."""
     numbers = dict.fromkeys(METRIC_NAMES, value)
-    rows = [
-        MetricRecord(key=key, predictor="sahmr", sequence="Room_test", posture="standing", **numbers) for key in keys
-    ]
+    place = {"sequence": "Room_test", "scene": "Room", "camera": 0, "posture": "standing"}
+    facts = {"distance_m": 2.2, "occluded_ratio": 0.0}
+    rows = [MetricRecord(key=key, predictor="sahmr", **place, **facts, **numbers) for key in keys]
     write_table(root / "data/scores/rich.parquet", to_table(rows, METRIC_SCHEMA))
     write_manifest(root / "data/scores/rich.manifest.json", ["rich.parquet"], stage="evaluate", dataset="rich")
 
