@@ -97,10 +97,10 @@ def read_checkpoint(path: Path) -> Checkpoint:
     if missing:
         raise CheckpointError(f"{path}: lacks {missing}; train it again, or convert the authors' file again")
     _require_types(content, path)
-    behaviour = _read_behaviour(content["behaviour"], path)
+    network, behaviour = _tensors(content["network"], path), _read_behaviour(content["behaviour"], path)
     _require_own_rounding(behaviour, content["stage"], path)
     return Checkpoint(
-        network=_tensors(content["network"], path),
+        network=network,
         stage=content["stage"],
         epoch=content["epoch"],
         size=content["size"],

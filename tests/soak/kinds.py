@@ -26,7 +26,7 @@ from sahmr.network.sahmr import SahmrNet
 from sahmr.network.size import OWN
 from sahmr.readers import bodies as body_readers
 from sahmr.readers import calibration, images, rich_tables
-from sahmr.scenes import store
+from sahmr.scenes import arrays, store
 from sahmr.scenes.build import read_scan, read_shipped_distance
 from sahmr.settings import Paths, load_section
 from sahmr.shards.left_out import LEFT_OUT_NAME, read_left_out
@@ -151,7 +151,7 @@ def _outputs(world: World) -> Iterable[Kind]:
         read=lambda: [ShardReader(shards).decode(entry, verify=True) for entry in inside],
         manifest=of_shards,
     )
-    scene = store.list_scenes(scenes)[0]
+    scene = arrays.list_scenes(scenes)[0]
     for place in ("", scene, f"{scene}/points", f"{scene}/sdf"):
         name = f"zarr.json of {place.replace(scene, 'a scene') or 'the store'}"
         yield Kind(
@@ -188,7 +188,7 @@ def _receipt(work: WorkStore, stage: str, piece: Path) -> Receipt:
 def _scene(folder: Path, scene: str) -> Any:
     for cached in (store.load_scene, store.load_points):
         cached.cache_clear()
-    return store.list_scenes(folder), store.left_out_scenes(folder), store.load_scene(folder, scene)
+    return arrays.list_scenes(folder), arrays.left_out_scenes(folder), store.load_scene(folder, scene)
 
 
 def _trainings(folder: Path, batch: Batch) -> Iterable[Kind]:
