@@ -22,6 +22,10 @@ PIP := $(BIN)/pip --disable-pip-version-check --quiet
 	$(PIP) install --no-deps --no-build-isolation --editable .
 	touch $@
 
+.venv/test.stamp: .venv.stamp requirements.test
+	$(PIP) install --require-hashes --no-deps --no-build-isolation -r requirements.test
+	touch $@
+
 repro: .venv.stamp
 	$(BIN)/python -m pipelines.raw_check
 	$(BIN)/dvc repro
@@ -38,7 +42,7 @@ score: .venv.stamp
 share-check: .venv.stamp
 	$(BIN)/python -m catalog.share_check $(REMOTE)
 
-test: .venv.stamp
+test: .venv/test.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -46,33 +50,32 @@ test: .venv.stamp
 	$(BIN)/pytest -q tests/parity
 
 # From the authors' prepared folders and trained weights to scores, in a repository of its own; and the raw road's scores.
-prepared: .venv.stamp
+prepared: .venv/test.stamp
 	$(BIN)/pytest -q -m slow tests/test_released_weights.py
 
-lint: .venv.stamp
+lint: .venv/test.stamp
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/mypy
 
-soak: .venv.stamp
+soak: .venv/test.stamp
 	$(BIN)/python -m tests.soak.crash --rounds 50 --seed 1
 	$(BIN)/python -m tests.soak.damages --mutations 5000 --seed 1
 	$(BIN)/pytest -q -m slow tests/soak tests/pipelines
 
-bench: .venv.stamp
+bench: .venv/test.stamp
 	$(BIN)/python -m tests.benchmarks
 
 # From what is installed in .venv: the same versions, with the hashes of every file of theirs that the index has, for
 # other machines too. pip-tools asks the index that pip is configured with.
-lock: .venv.stamp
+lock: .venv/test.stamp
 	$(PYTHON) -m venv .lock
 	.lock/bin/pip --disable-pip-version-check --quiet install pip-tools==7.6.2
 	$(BIN)/pip freeze --all --exclude-editable | grep -v '^pip==' | sed 's/+cpu$$//' > .lock/pins.in
 	cd .lock && bin/pip-compile --quiet --generate-hashes --strip-extras --unsafe-package torch --no-header --no-annotate \
 		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file made.lock pins.in
-	(sed -n '/^#/p' requirements.lock; sed '/^#/d;/^$$/d' .lock/made.lock) > .lock/new.lock
+	$(BIN)/python -m tests.pins .lock/made.lock
 	(sed -n '/^#/p' requirements.torch; grep '^torch==' .lock/pins.in) > .lock/new.torch
-	mv .lock/new.lock requirements.lock
 	mv .lock/new.torch requirements.torch
 	rm -r .lock
 
