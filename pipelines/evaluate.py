@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
 from typing import Annotated
@@ -24,7 +25,6 @@ from sahmr.files import publish_text, remove_manifest, write_manifest
 from sahmr.report.panels import Tile
 from sahmr.report.sheet import choose, draw_sheet
 from sahmr.scores.breakdown import break_down, to_text
-from sahmr.scores.evaluation import Scored
 from sahmr.scores.predictions import (
     ORACLES,
     Predictions,
@@ -34,7 +34,7 @@ from sahmr.scores.predictions import (
 )
 from sahmr.scores.provenance import describe_scores
 from sahmr.scores.summary import Tally, sequence_csv, summarise
-from sahmr.scores.truth import require_truths
+from sahmr.scores.truth import Truth, require_truths
 from sahmr.settings import Between, Paths, Split, load_section, settings
 from schemas.fields import from_table
 from schemas.metric import METRIC_SCHEMA, MetricRecord
@@ -133,18 +133,28 @@ def _no_parts(names: Sequence[str]) -> dict[str, ndarray]:
 def _score(tables: Tables, predictors: Sequence[Predictions], parts: dict[str, ndarray]) -> Iterator[pa.Table]:
     """Rows of image after image; contact points are added to ``parts``."""
     with tqdm(total=len(tables.samples), desc="evaluate", disable=None) as bar:
-        for start in range(0, len(tables.samples), BATCH):
-            numbers = range(start, min(start + BATCH, len(tables.samples)))
-            scored = _of_images(tables, predictors, numbers)
+        for numbers, truths in _truths(tables):
+            scored = tables.scorer.score({each.predictor: each.of(numbers) for each in predictors}, truths)
             for name, count in scored.parts.items():
                 parts[name] += count
             yield scored.table
             bar.update(len(numbers))
 
 
-def _of_images(tables: Tables, predictors: Sequence[Predictions], numbers: Sequence[int]) -> Scored:
-    truths = [tables.truth(number) for number in numbers]
-    return tables.scorer.score({each.predictor: each.of(numbers) for each in predictors}, truths)
+def _truths(tables: Tables) -> Iterator[tuple[Sequence[int], list[Truth]]]:
+    """Batches of images, in order; the next one is read while the last is scored, in a thread of its own."""
+
+    def read(numbers: Sequence[int]) -> tuple[Sequence[int], list[Truth]]:
+        return numbers, [tables.truth(number) for number in numbers]
+
+    total = len(tables.samples)
+    batches = [range(start, min(start + BATCH, total)) for start in range(0, total, BATCH)]
+    with ThreadPoolExecutor(max_workers=1) as ahead:
+        waiting = ahead.submit(read, batches[0])
+        for later in batches[1:]:
+            found, waiting = waiting.result(), ahead.submit(read, later)
+            yield found
+        yield waiting.result()
 
 
 def _chunks(tables: Iterator[pa.Table], rows: int) -> Iterator[pa.Table]:
