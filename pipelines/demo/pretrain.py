@@ -41,7 +41,7 @@ def run(order: Order) -> None:
     recipe, paths = read_recipe(order.recipe), order.paths
     check_home(order.home)
     check_length(order, recipe)
-    parallel = recipe.parallel
+    parallel = recipe.parallel if order.loaders is None else replace(recipe.parallel, loaders=order.loaders)
     with hold(paths.work, "pretrain", order.home):
         clock = Clock(order.home / "seconds.json")
         _render(order, recipe, clock)
@@ -134,6 +134,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--seed", type=_whole(0, 2**32 - 1), default=DEFAULT.seed, help="of rooms, people, poses and cameras"
     )
     parser.add_argument("--workers", type=_whole(0, 256), help="processes that render; they cannot change a byte")
+    parser.add_argument("--loaders", type=_whole(0, 64), help="processes that decode crops for the trainings")
     parser.add_argument("--home", type=_place, default=DEFAULT.home, help="folder of all that is made on the way")
     parser.add_argument(
         "--output", type=_file(".pt"), default=DEFAULT.output, help="weights file; its card lies beside it"

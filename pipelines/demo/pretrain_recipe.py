@@ -36,16 +36,17 @@ class Order:
     Attributes:
         rooms, crops: how many rooms, and how many crops of each.
         seed: of rooms, people, poses and cameras.
-        workers: processes that render; None: as the recipe says.
+        workers, loaders: processes that render, and that decode crops for the trainings; None: as the recipe says.
         home: folder of all that is made on the way.
         output: the weights file; its card lies beside it.
         recipe: the settings.
     """
 
     rooms: int = 290
-    crops: int = 50
+    crops: int = 42
     seed: int = SEED
     workers: int | None = None
+    loaders: int | None = None
     home: Path = Path("data/pretrain")
     output: Path = Path("sahmr/demo/pretraining/start.pt")
     recipe: Path = RECIPE
