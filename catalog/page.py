@@ -33,6 +33,12 @@ _SPLIT_NAMES = {
     "with_body": "with body", "with_contact": "with contact", "person_px_low": "person px, 10 %",
     "person_px_median": "median", "person_px_high": "90 %",
 }  # fmt: skip
+_SCORE_NAMES = {  # as the paper calls them, or in its way
+    metric.name: metric.name.removesuffix("_mm").removesuffix("_ratio").replace("_", " ")
+    if metric.paper == "-"
+    else metric.paper
+    for metric in METRICS
+} | {"pa_mpjpe_mm": "PA-MPJPE"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +130,7 @@ def _section(card: Card, found: Frames, predictors: Sequence[str], shards: Path 
         card=card,
         facts=tuple(facts(card).items()),
         splits=tuple(_rows(bytes_of, _SPLIT_NAMES)),
-        scores=tuple(_rows(card.scores, {metric.name: metric.paper for metric in METRICS if metric.paper != "-"})),
+        scores=tuple(_rows(card.scores, _SCORE_NAMES)),
         places=tuple((one.path, one.stage, f"{one.files:,}", readable_size(one.bytes)) for one in card.places),
         figures=tuple(find_figures(frames, scores, predictors)),
         pictures=make_thumbnails(root / shards / card.dataset) if shards else (),
@@ -157,10 +163,9 @@ def _about(
     graph: Graph, lock: Lock, root: Path, cards: Sequence[Card], tables: Sequence[Table]
 ) -> dict[str, dict[str, Any]]:
     """What the page's script adds to a row of the frame table to tell where a sample comes from."""
-    papers = {metric.name: metric.paper if metric.paper != "-" else metric.name for metric in METRICS}
     units = {metric.name: metric.unit for metric in METRICS}
     return {
-        "scores": {name: [papers[name], "" if units[name] == "ratio" else units[name]] for name in SCORES},
+        "scores": {name: [_SCORE_NAMES[name], "" if units[name] == "ratio" else units[name]] for name in SCORES},
         "datasets": {
             card.dataset: _road(graph, lock, root, card, [one for one in tables if one.output.dataset == card.dataset])
             for card in cards
@@ -200,9 +205,10 @@ def _makes_table(stage: Stage) -> bool:
 def _scans(table: Table) -> Iterator[tuple[str, list[tuple[str, str, str]]]]:
     """(role, path, SHA-256) of each scene's raw files."""
     for row in read_table(table.path, SCENE_SCHEMA).to_pylist():
-        yield row["scene_key"], [
-            (role, row[f"{name}_file"], row[f"{name}_sha256"]) for role, name in _SCAN_FILES if row[f"{name}_file"]
-        ]
+        yield (
+            row["scene_key"],
+            [(role, row[f"{name}_file"], row[f"{name}_sha256"]) for role, name in _SCAN_FILES if row[f"{name}_file"]],
+        )
 
 
 def _script_json(value: Any) -> str:

@@ -13,7 +13,9 @@ from numpy import ndarray
 from sahmr.report.html import picture_uri
 from sahmr.shards.crop import READY, compose, crop_box, crop_from_image, invert, stored_from_image, warp
 from sahmr.shards.decode import StoredSample
-from sahmr.shards.reader import INDEX_NAME, ShardReader, read_index
+from sahmr.shards.reader import INDEX_NAME, ShardReader
+from schemas.fields import Rows, read_table
+from schemas.shard import SHARD_INDEX_SCHEMA, ShardEntry
 
 COUNT = 8  # of a dataset
 _SIDE_PX, _QUALITY = 144, 78
@@ -45,9 +47,10 @@ def make_thumbnails(folder: Path) -> tuple[Thumbnail, ...]:
     """
     if not (folder / INDEX_NAME).is_file():
         return ()
-    index, reader = read_index(folder), ShardReader(folder)
-    names = zip(*(index.table.column(name).to_pylist() for name in ("split", "key", "shard")), strict=True)
-    there = {shard for shard in index.table.column("shard").unique().to_pylist() if (folder / shard).is_file()}
+    table, reader = read_table(folder / INDEX_NAME, SHARD_INDEX_SCHEMA), ShardReader(folder)
+    index = Rows(table, ShardEntry)
+    names = zip(*(table.column(name).to_pylist() for name in ("split", "key", "shard")), strict=True)
+    there = {shard for shard in table.column("shard").unique().to_pylist() if (folder / shard).is_file()}
     order = [place for *_, shard, place in sorted((*row, place) for place, row in enumerate(names)) if shard in there]
     chosen = np.unique(np.linspace(0, len(order) - 1, min(COUNT, len(order))).round().astype(int)).tolist()
     found = []

@@ -7,10 +7,16 @@
   const ROW_PX = 32;
   const about = JSON.parse(place("about").textContent);
 
+  function bytesOf(base64) {
+    if (Uint8Array.fromBase64) return Uint8Array.fromBase64(base64);
+    const text = atob(base64);
+    const bytes = new Uint8Array(text.length);
+    for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
+    return bytes;
+  }
+
   async function unpack() {
-    const text = atob(place("table").textContent);
-    const packed = new Uint8Array(text.length);
-    for (let i = 0; i < text.length; i++) packed[i] = text.charCodeAt(i);
+    const packed = bytesOf(place("table").textContent);
     place("table").remove();
     const plain = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
     const data = await new Response(plain).arrayBuffer();
@@ -58,55 +64,78 @@
   const field = (name) => form.elements.namedItem(name);
   const whole = (number) => number.toLocaleString("en");
 
-  function test(name) {
-    const chosen = field(name).value;
-    if (chosen === "") return null;
-    const codes = frames[name].codes;
-    const code = Number(chosen);
-    return (i) => codes[i] === code;
-  }
-
-  function tests(without) {
-    const found = LISTS.filter((name) => name !== without).map(test).filter(Boolean);
-    const has = { body: frames.body_file, contact: frames.contact_file };
+  // One test per filter in use, by its name: whether a row passes.
+  function tests() {
+    const found = [];
+    for (const name of LISTS) {
+      const { codes } = frames[name];
+      const code = Number(field(name).value);
+      if (field(name).value !== "") found.push([name, (i) => codes[i] === code]);
+    }
     const labels = field("labels").value;
     if (labels) {
-      const files = has[labels.replace("no-", "")].all();
-      found.push(labels.startsWith("no-") ? (i) => files[i] === "" : (i) => files[i] !== "");
+      const files = (labels.endsWith("body") ? frames.body_file : frames.contact_file).all();
+      found.push(["", labels.startsWith("no-") ? (i) => files[i] === "" : (i) => files[i] !== ""]);
     }
     const made = field("made").value;
-    if (made === "scored") found.push((i) => error[i] === error[i]);
-    else if (made) found.push((i) => (frames.shard.codes[i] > 0) === (made === "shard"));
+    const shards = frames.shard.codes;
+    if (made === "scored") found.push(["", (i) => error[i] === error[i]]);
+    else if (made) found.push(["", (i) => shards[i] > 0 === (made === "shard")]);
     const height = frames.person_px.codes; // one more than the value
     const [least, most] = [field("least").value, field("most").value];
-    if (least !== "") found.push((i) => height[i] - 1 >= Number(least));
-    if (most !== "") found.push((i) => height[i] - 1 <= Number(most));
+    if (least !== "") found.push(["", (i) => height[i] - 1 >= Number(least)]);
+    if (most !== "") found.push(["", (i) => height[i] - 1 <= Number(most)]);
     const text = field("text").value.trim().toLowerCase();
     if (text) {
       const keys = frames.key.all();
-      found.push((i) => keys[i].toLowerCase().includes(text));
+      found.push(["", (i) => keys[i].toLowerCase().includes(text)]);
     }
     return found;
   }
 
-  // How many frames each choice would leave, all other filters as they are.
-  function offer() {
-    for (const name of LISTS) {
+  const largest = (codes) => codes.reduce((most, code) => Math.max(most, code), 0);
+  const sizes = LISTS.map((name) => 1 + (frames[name].names?.length ?? largest(frames[name].codes)));
+
+  // Rows that pass all tests; and how many each choice of a list would leave: those pass all tests but that list's own.
+  function pass() {
+    const found = tests();
+    const kept = new Uint32Array(frames.rows);
+    const counts = LISTS.map((_, k) => new Uint32Array(sizes[k]));
+    const codes = LISTS.map((name) => frames[name].codes);
+    let count = 0;
+    for (let i = 0; i < frames.rows; i++) {
+      let failed = null;
+      let fails = 0;
+      for (let k = 0; k < found.length && fails < 2; k++)
+        if (!found[k][1](i)) {
+          fails++;
+          failed = found[k][0];
+        }
+      if (fails === 0) {
+        kept[count++] = i;
+        for (let k = 0; k < codes.length; k++) counts[k][codes[k][i]]++;
+      } else if (fails === 1 && failed) {
+        const k = LISTS.indexOf(failed);
+        counts[k][codes[k][i]]++;
+      }
+    }
+    return [kept.slice(0, count), counts];
+  }
+
+  const compare = new Intl.Collator("en", { numeric: true }).compare;
+  function offer(counts) {
+    LISTS.forEach((name, k) => {
       const column = frames[name];
-      const counts = new Map();
-      const others = tests(name);
-      for (let i = 0; i < frames.rows; i++)
-        if (others.every((one) => one(i))) counts.set(column.codes[i], (counts.get(column.codes[i]) ?? 0) + 1);
       const select = field(name);
       const chosen = select.value;
-      if (chosen !== "" && !counts.has(Number(chosen))) counts.set(Number(chosen), 0);
       const label = (code) => (column.names ? column.names[code - 1] ?? "unknown" : String(code - 1));
-      const codes = [...counts.keys()].sort((a, b) => label(a).localeCompare(label(b), "en", { numeric: true }));
+      const codes = [...counts[k].keys()].filter((code) => counts[k][code] > 0 || String(code) === chosen);
+      codes.sort((a, b) => compare(label(a), label(b)));
       select.replaceChildren(
         new Option("all", ""),
-        ...codes.map((code) => new Option(`${label(code)} (${whole(counts.get(code))})`, code, false, String(code) === chosen)),
+        ...codes.map((code) => new Option(`${label(code)} (${whole(counts[k][code])})`, code, false, String(code) === chosen)),
       );
-    }
+    });
   }
 
   // ---- rows
@@ -172,14 +201,11 @@
   }
 
   function filter() {
-    const found = tests();
-    const kept = new Uint32Array(frames.rows);
-    let count = 0;
-    for (let i = 0; i < frames.rows; i++) if (found.every((one) => one(i))) kept[count++] = i;
-    shown = kept.slice(0, count);
+    const [kept, counts] = pass();
+    shown = kept;
     sort();
-    offer();
-    state.textContent = `${whole(count)} of ${whole(frames.rows)} frames`;
+    offer(counts);
+    state.textContent = `${whole(shown.length)} of ${whole(frames.rows)} frames`;
     box.scrollTop = 0;
     draw();
   }
