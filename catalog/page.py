@@ -38,7 +38,7 @@ _SCORE_NAMES = {  # as the paper calls them, or in its way
     if metric.paper == "-"
     else metric.paper
     for metric in METRICS
-} | {"pa_mpjpe_mm": "PA-MPJPE"}
+} | {"pa_mpjpe_mm": "PA-MPJPE", "contact_f1_ratio": "contact F1"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

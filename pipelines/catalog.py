@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def run(graph: Graph, paths: Paths) -> None:
-    """Write ``reports/catalog.md`` and, in the catalog's folder, table, page, ``datasets.json``, manifests and Croissant.
+    """Write ``reports/catalog.md`` and the catalog's folder: table, page, ``datasets.json``, manifests and Croissant.
 
     Args:
         graph: of the current folder.

@@ -54,7 +54,8 @@
   }
   const { frames, scores, predictions } = tables;
   const main = "global_mpjpe_mm";
-  const first = scores.predictor.names.findIndex((name) => name === (predictions.predictor.names[0] ?? "")) + 1 || 1;
+  const methods = scores.predictor.names;
+  const first = methods.indexOf(predictions.predictor.names[0]) + 1 || 1; // whose errors stand in the rows
   const error = new Float32Array(frames.rows).fill(NaN);
   for (let i = 0; i < scores.rows; i++) if (scores.predictor.codes[i] === first) error[scores.row.at(i)] = scores[main].at(i);
 
@@ -145,7 +146,7 @@
   const box = place("rows");
   const space = place("space");
   const text = (value, digits = 0) => (value === value ? value.toFixed(digits) : "");
-  const errorName = `${about.scores[main][0]} ${about.scores[main][1]}`;
+  const errorName = [about.scores[main].join(" "), methods[first - 1]].filter(Boolean).join(", ");
   const COLUMNS = [
     { name: "key", title: "key", at: (i) => frames.key.at(i) },
     { name: "dataset", title: "dataset", at: (i) => frames.dataset.at(i), css: "more" },
@@ -315,8 +316,14 @@
 
   function follow() {
     if (!location.hash.startsWith("#key=")) return;
-    const row = frames.key.all().indexOf(decodeURIComponent(location.hash.slice(5)));
-    if (row < 0 || row >= frames.rows) return;
+    let key;
+    try {
+      key = decodeURIComponent(location.hash.slice(5));
+    } catch {
+      return; // not an address that this page made
+    }
+    const row = key === "" ? -1 : frames.key.all().indexOf(key);
+    if (row < 0) return;
     open(row, false);
     place("lineage").scrollIntoView({ block: "center" });
   }

@@ -1,4 +1,4 @@
-"""The catalog's page of 100 000 fabricated frames: its size, and how soon it answers in Chromium. Part of ``make bench``.
+"""The catalog's page of 100 000 fabricated frames: size, and how soon it answers in Chromium. Part of ``make bench``.
 
 Every frame lies in a shard and a quarter of them is scored by two methods and two oracles. Ready is when the table is
 unpacked, filtered and drawn, counted by the browser from the start of the load; the others are times of one script.

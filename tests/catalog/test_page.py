@@ -1,4 +1,4 @@
-"""The catalog's page: it loads nothing, fits, finds frames, tells where they come from, and has the same bytes again."""
+"""The catalog's page: it loads nothing, fits, finds frames, tells where they come from, has the same bytes again."""
 
 from __future__ import annotations
 
