@@ -173,6 +173,22 @@ def preview(
     typer.echo(path)
 
 
+@_command("page", "All of it as one HTML file.", "page", "page --no-pictures --out catalog-for-the-web.html")
+def page(
+    out: Annotated[Path, typer.Option(help="The file; default: catalog.html, here.")] = Path("catalog.html"),
+    has_pictures: Annotated[
+        bool, typer.Option("--pictures/--no-pictures", help="Show some samples; their licences then bind the file.")
+    ] = True,
+) -> None:
+    """Write data cards, charts, some pictures and a table of all frames as one HTML file that loads nothing."""
+    from catalog.page import write_page
+
+    if out.suffix.lower() not in (".html", ".htm"):
+        raise typer.BadParameter(f"found {str(out)!r}, allowed a name that ends in .html", param_hint="--out")
+    write_page(*_here(), Path(), out, has_pictures=has_pictures)
+    typer.echo(out)
+
+
 @_command("croissant", "croissant", "croissant rich", "croissant rich --into ../for-the-web")
 def croissant(
     dataset: Annotated[str | None, typer.Argument(help="A name of section raw; default: all that have shards.")] = None,

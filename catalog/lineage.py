@@ -111,7 +111,7 @@ def find_lineage(graph: Graph, lock: Lock, root: Path, key: str) -> Lineage:
         raw=tuple(_raw_files(row, _scene(own, row["scene_key"]), folder, root)),
         rules=rules if isinstance(rules, dict) else {},
         shard=_shard(own, key, root),
-        steps=tuple(_step(stage, lock, root) for stage in _road(graph, dataset)),
+        steps=tuple(step_of(stage, lock, root) for stage in _road(graph, dataset)),
         predictions=tuple(_predictions(own, key, root)),
         scores=tuple(_scores(own, key)),
     )
@@ -191,7 +191,8 @@ def _road(graph: Graph, dataset: str | None) -> list[Stage]:
     return graph.before(last)
 
 
-def _step(stage: Stage, lock: Lock, root: Path) -> Step:
+def step_of(stage: Stage, lock: Lock, root: Path) -> Step:
+    """What a stage does on the road; its last run's code and parameters, if it ran here."""
     locked, file = lock.stage(stage.full_name), root / f"pipelines/{stage.name}.py"
     version = _VERSION.search(file.read_text(encoding="utf-8")) if file.is_file() else None
     return Step(

@@ -79,7 +79,7 @@ def data_card(card: Card) -> Iterator[str]:
     yield f"{card.entry.title}  [{card.entry.name}]"
     yield card.entry.description
     yield ""
-    yield from (f"{name:>14}  {text}" for name, text in _facts(card).items())
+    yield from (f"{name:>14}  {text}" for name, text in facts(card).items())
     yield from _block("Splits", card.splits)
     yield from _block("Scores (means; mm, penetration in m)", card.scores)
     yield from ["", "Outputs", *table(("path", "stage", "files", "size", "local", "cache"), _places(card))]
@@ -95,7 +95,7 @@ def data_card(card: Card) -> Iterator[str]:
         yield from ["", "Columns", *table(names, rows)]
 
 
-def _facts(card: Card) -> dict[str, str]:
+def facts(card: Card) -> dict[str, str]:
     """What the entry says, by what a reader looks for."""
     entry, licence = card.entry, card.entry.licence
     return {

@@ -14,7 +14,8 @@ from catalog.card import Card, make_card, raw_keys
 from catalog.croissant_source import write_all
 from catalog.entry import read_entries
 from catalog.graph import Graph, read_graph
-from catalog.lock import Lock
+from catalog.lock import Lock, read_lock
+from catalog.page import render_page
 from catalog.report import readable_size, render
 from catalog.scan import list_artifacts, scan
 from catalog.source import Source
@@ -37,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def run(graph: Graph, paths: Paths) -> None:
-    """Write ``reports/catalog.md`` and, in the catalog's folder, the table, ``datasets.json``, manifests and Croissant.
+    """Write ``reports/catalog.md`` and the catalog's folder: table, page, ``datasets.json``, manifests and Croissant.
 
     Args:
         graph: of the current folder.
@@ -46,6 +47,7 @@ def run(graph: Graph, paths: Paths) -> None:
     Raises:
         SettingsError: if a dataset has no entry, or a wrong one.
         SchemaError: if a table is damaged or of another version.
+        ShardError: if a sample that the page shows is damaged.
     """
     entries = list(scan(list_artifacts(graph, Path(), "catalog")))
     tables, wrong = find_tables(graph, Path())
@@ -55,10 +57,13 @@ def run(graph: Graph, paths: Paths) -> None:
             raise problem
     reviewed = read_entries()
     cards = [make_card(graph, Lock({}), Path(), reviewed, own, name) for name in raw_keys(graph, reviewed)]
+    lock = read_lock(Source(root=Path()))
+    page = render_page(graph, lock, Path(), cards, own, has_pictures=True)
     with publish_folder(paths.catalog) as folder:
         write_table(folder / "catalog.parquet", to_table(entries, CATALOG_SCHEMA))
         text = json.dumps({card.dataset: _lasting(card) for card in cards}, indent=2, ensure_ascii=False)
         publish_text(folder / "datasets.json", text + "\n")
+        publish_text(folder / "index.html", page)
         write_all(graph, Path(), folder)
         for name in raw_keys(graph, reviewed):
             if text := whole_manifest(name, paths):

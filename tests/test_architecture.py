@@ -12,7 +12,8 @@ LAYERS = (  # lowest first; modules on one line never import each other
     ("sahmr.params_file",),
     ("sahmr.settings",),
     ("sahmr.raw",),
-    ("sahmr.geometry", "sahmr.untrusted"),
+    ("sahmr.geometry", "sahmr.untrusted", "sahmr.report.charts", "sahmr.report.html"),
+    ("sahmr.report.figures",),
     ("sahmr.body", "sahmr.sparse", "sahmr.scenes", "sahmr.shards"),
     (
         "sahmr.readers",
@@ -43,9 +44,12 @@ CATALOG_USES = (
     "sahmr.raw",
     "sahmr.remote",
     "sahmr.published",
+    "sahmr.report.charts",
+    "sahmr.report.figures",
+    "sahmr.report.html",
 )
-# Two of its commands stand on the library, and are imported when they are asked for.
-CATALOG_ON_DEMAND = ("catalog.deep", "catalog.preview")
+# Some of its commands stand on the library, and are imported when they are asked for.
+CATALOG_ON_DEMAND = ("catalog.deep", "catalog.preview", "catalog.thumbnails")
 ALLOWED_SIDEWAYS: set[tuple[str, str]] = set()
 BELOW_SCHEMAS = {"sahmr.files", "sahmr.errors", "sahmr.published", "sahmr.remote"}
 DOORS = {
@@ -59,7 +63,7 @@ DOORS = {
     "yaml": "sahmr/params_file.py",
     "embreex": "sahmr/demo",
     "scenepic": "sahmr/report/viewer.py",
-    "jinja2": "sahmr/report/page.py",
+    "jinja2": "sahmr/report/html.py",
     "trimesh": "sahmr/export/meshes.py",
 }
 MODULES = imports.modules()

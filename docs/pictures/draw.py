@@ -1,4 +1,4 @@
-"""Draw the README's three pictures: ``python docs/pictures/draw.py``, after ``make repro``, from the repository root.
+"""Draw the README's pictures: ``python docs/pictures/draw.py``, after ``make repro``, from the repository root.
 
 They show nothing licensed: the road is a diagram, images, scans and people are the demo's.
 """
@@ -29,7 +29,7 @@ Places = list[tuple[float, float]]  # on a canvas, pixels
 
 HERE = Path(__file__).parent
 RAW, DATA = Path("data/demo/RICH"), Path("data")
-SHEET = Path("reports/rich_sheet.png")
+SHEET, CATALOG = Path("reports/rich_sheet.png"), Path("data/catalog/index.html")
 SCANS = RAW / "scan_calibration"
 KEY, SCAN = "LectureHall_003_wipingchairs1_1_00149_3", SCANS / "LectureHall/scan_chair_scene_camcoord.ply"
 
@@ -259,7 +259,28 @@ def draw_sheet(path: Path, width: int = 780) -> None:
     small.quantize(256, method=Image.Quantize.MEDIANCUT, kmeans=2, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
+def draw_catalog(path: Path, width: int = 820) -> None:
+    """The catalog's page in Chromium: its head, and the frame of the largest error with its lineage."""
+    from tests.worlds.browser import Browser
+
+    with Browser(1180) as browser:
+        browser.open(CATALOG)
+        browser.wait_for("!!document.documentElement.dataset.ready")
+        browser.run("[...document.querySelectorAll('#head button')].at(-1).click()")
+        browser.run("document.querySelector('#rows').style.height = '196px'")
+        browser.run("document.querySelector('#rows .row').click()")
+        browser.run("document.querySelector('dl').before(document.createElement('hr'))")
+        end = int(browser.run("document.querySelector('hr').getBoundingClientRect().top + scrollY"))
+        parts = [browser.picture()[: end - 8], browser.picture("#frames")]
+    sheet = Image.new("RGB", (1180, sum(len(part) for part in parts)), (250, 250, 248))
+    sheet.paste(Image.fromarray(parts[0]), (0, 0))
+    sheet.paste(Image.fromarray(parts[1]), ((1180 - parts[1].shape[1]) // 2, len(parts[0])))
+    small = sheet.resize((width, round(sheet.height * width / sheet.width)), Image.Resampling.LANCZOS)
+    small.quantize(128, method=Image.Quantize.MEDIANCUT, kmeans=2, dither=Image.Dither.NONE).save(path, optimize=True)
+
+
 if __name__ == "__main__":
+    draw_catalog(HERE / "catalog.png")
     draw_sheet(HERE / "sheet.png")
     draw_road(HERE / "road.png")
     draw_demo(HERE / "demo.png")

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import jinja2
-from jaxtyping import Int, UInt8
+from jaxtyping import Int
 from numpy import ndarray
-from PIL import Image
 
 from sahmr.report.figures import Figure
+from sahmr.report.html import picture_uri, templates_of
 from sahmr.report.panels import PREDICTED, TRUE, Tile, in_the_scene, over_photograph, photograph
 from sahmr.report.tables import Line, Table
 from sahmr.report.viewer import commands, library
@@ -118,8 +115,8 @@ def make_card(
         number=number,
         key=key,
         facts=tuple(facts),
-        pictures=tuple((name, _data_uri(picture)) for name, picture in pictures.items()),
-        scene_picture=_data_uri(in_the_scene(tile, faces)),
+        pictures=tuple((name, picture_uri(picture, _QUALITY)) for name, picture in pictures.items()),
+        scene_picture=picture_uri(in_the_scene(tile, faces), _QUALITY),
         commands=commands(tile, faces),
     )
 
@@ -128,10 +125,7 @@ def render(page: Page) -> str:
     """The page's HTML; the same page gives the same text."""
     scenes = [card.commands for group in page.groups for card in group.cards]
     shared = share(scenes)
-    templates = jinja2.Environment(
-        loader=jinja2.PackageLoader("sahmr.report"), autoescape=True, undefined=jinja2.StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
-    )  # fmt: skip
+    templates = templates_of("sahmr.report")
     css, js = (templates.get_template(name).render() for name in ("page.css", "page.js"))
     return templates.get_template("page.html").render(
         page=page,
@@ -155,9 +149,3 @@ def refer(scene: str, shared: Sequence[str]) -> str:
     """Commands with ``@<number>`` in the place of every shared text."""
     place = {text: number for number, text in enumerate(shared)}
     return _SHARED.sub(lambda match: f'"@{place[match[1]]}"' if match[1] in place else match[0], scene)
-
-
-def _data_uri(picture: UInt8[ndarray, "height width 3"]) -> str:
-    stream = io.BytesIO()
-    Image.fromarray(picture).save(stream, format="JPEG", quality=_QUALITY, subsampling=0)
-    return f"data:image/jpeg;base64,{base64.b64encode(stream.getvalue()).decode()}"

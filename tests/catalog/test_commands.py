@@ -17,7 +17,7 @@ from tests.catalog.conftest import Ask
 from tests.imports import ROOT
 from tests.worlds.catalogs import KEY
 
-COMMANDS = ("ls", "show", "query", "verify", "diff", "lineage", "preview")
+COMMANDS = ("ls", "show", "query", "verify", "diff", "lineage", "preview", "page")
 
 
 def test_it_starts_without_torch_and_help_without_arrow() -> None:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import html
+import json
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
-from catalog.card import entry_of, raw_keys
+from catalog.card import entry_of, make_card, raw_keys
 from catalog.entry import read_entries
 from catalog.graph import Output, read_graph
+from catalog.lock import Lock
+from catalog.page import render_page
 from catalog.query import Database
 from catalog.source import Source
-from catalog.tables import known_schemas, open_table
+from catalog.tables import Table, known_schemas, open_table
 from sahmr.datasets import CARDS
 from sahmr.settings import load_section
 from schemas.tables_write import write_table
@@ -38,15 +43,56 @@ def test_an_entry_is_of_a_tree_that_params_yaml_names(name: str) -> None:
     assert any(path in stage.data for stage in GRAPH.stages), f"no stage reads {entry.raw}"
 
 
-def test_quirks_are_counted_by_queries_over_columns_that_exist(tmp_path: Path) -> None:
-    tables = []
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Table]]:
+    """A folder with an empty table of every schema, all of them of dataset rich."""
+    root, tables = tmp_path_factory.mktemp("empty"), []
     for name, schema in known_schemas().items():
-        write_table(tmp_path / f"{name}.parquet", schema.empty_table())
+        write_table(root / f"{name}.parquet", schema.empty_table())
         output = Output(path=f"{name}.parquet", stage="frames", dataset="rich", is_cached=True)
-        tables.append(open_table(tmp_path / f"{name}.parquet", output, tmp_path))
-    database = Database(tables)
+        tables.append(open_table(root / f"{name}.parquet", output, root))
+    return root, tables
+
+
+def test_quirks_are_counted_by_queries_over_columns_that_exist(empty: tuple[Path, list[Table]]) -> None:
+    database = Database(empty[1])
     queries = [quirk.count for entry in ENTRIES.values() for quirk in entry.quirks if quirk.count]
     assert [database.number(sql) for sql in queries] == [0] * len(queries)
+
+
+@pytest.fixture(scope="module")
+def page(empty: tuple[Path, list[Table]]) -> str:
+    """Says of each entry that it is one of dataset rich."""
+    root, tables = empty
+    card = make_card(GRAPH, Lock({}), root, ENTRIES, tables, "rich")
+    cards = [
+        replace(card, entry=entry, quirks=tuple((quirk.text, None) for quirk in entry.quirks))
+        for entry in ENTRIES.values()
+    ]
+    return render_page(GRAPH, Lock({}), root, cards, tables, has_pictures=True)
+
+
+def test_the_page_says_what_entries_say(page: str) -> None:
+    text = " ".join(html.unescape(page).split())
+    for entry in ENTRIES.values():
+        said = [entry.title, entry.description, entry.citation.text, entry.owner, entry.status, entry.licence.url]
+        said += [*entry.licence.forbids, *entry.licence.permits, entry.contact.name, entry.publisher]
+        said += [quirk.text for quirk in entry.quirks]
+        said += [words for words in asdict(entry.responsible).values() if isinstance(words, str)]
+        assert [words for words in said if " ".join(words.split()) not in text] == []
+
+
+def test_the_page_says_what_schemas_and_the_pipeline_say(page: str) -> None:
+    text = " ".join(html.unescape(page).split())
+    for field in (field for schema in known_schemas().values() for field in schema):
+        assert f'<th scope="row">{field.name}</th>' in page
+        about = [(field.metadata or {}).get(key, b"").decode() for key in (b"unit", b"frame", b"note")]
+        assert [words for words in about if " ".join(words.split()) not in text] == []
+    road = json.loads(page.partition('id="about">')[2].partition("</script>")[0])["datasets"]["rich"]["steps"]
+    of_rich = [stage.full_name for stage in GRAPH.stages if stage.dataset == "rich"]
+    assert [step["stage"] for step in road if step["stage"] in of_rich] == [
+        name for name in of_rich[: of_rich.index("evaluate@rich") + 1] if name != "verify@rich"
+    ]
 
 
 def test_schemas_name_stages_and_stages_have_schemas() -> None:

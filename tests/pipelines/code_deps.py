@@ -21,7 +21,10 @@ EXEMPT = {
     *("sahmr.scenes.limits", "sahmr.shards.limits", "sahmr.shards.index_check", "schemas.table_check"),
 }
 EXEMPT_PACKAGES = ("pipelines.conversion.",)
-FILES_OF = {"sahmr.report.page": "sahmr/report/templates/*"}  # what a module reads beside its imports
+FILES_OF = {  # what a module reads beside its imports
+    "sahmr.report.page": ("sahmr/report/templates/*",),
+    "catalog.page": ("catalog/templates/*", "sahmr/report/templates/page.css"),
+}
 
 
 def is_code(dep: str) -> bool:
@@ -47,7 +50,7 @@ def needed_code(stage: dict) -> list[str]:
         module_of(stage), MODULES, stop=lambda name: name in EXEMPT or name.startswith(EXEMPT_PACKAGES)
     )
     paths = [MODULES[name] for name in names if MODULES[name].name != "__init__.py"]
-    paths += [path for name in names & set(FILES_OF) for path in imports.ROOT.glob(FILES_OF[name])]
+    paths += [path for name in names & set(FILES_OF) for files in FILES_OF[name] for path in imports.ROOT.glob(files)]
     return sorted(path.relative_to(imports.ROOT).as_posix() for path in paths)
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from catalog.graph import read_graph
+from catalog.lock import read_lock
+from catalog.page import write_page
 from catalog.source import Source
 from pipelines import catalog
 from sahmr.errors import SettingsError
@@ -33,9 +35,12 @@ def test_cards_and_list_do_not_depend_on_the_machine(root: Path) -> None:
     shutil.copy(root / "data/predictions/rich/sahmr.parquet", root / "data/predictions/rich/other.parquet")
     _run()
     before = hashes(root / "data/catalog")
+    source = Source(root=Path())
+    write_page(read_graph(source), read_lock(source), Path(), root / "page.html", has_pictures=True)
+    assert (root / "page.html").read_bytes() == (root / "data/catalog/index.html").read_bytes()
     text = (root / "data/catalog/datasets.json").read_text()
     assert str(root) not in text and set(before) == {
-        *("catalog.parquet", "datasets.json", "rich.manifest.json"),
+        *("catalog.parquet", "datasets.json", "index.html", "rich.manifest.json"),
         *("rich/croissant.json", "rich/croissant-1.0.json"),
     }
     cards = json.loads(text)
@@ -46,8 +51,10 @@ def test_cards_and_list_do_not_depend_on_the_machine(root: Path) -> None:
     assert "data/catalog" not in page and "manifest" not in page
     (root / "dvc.lock").unlink()
     _run()
-    after = hashes(root / "data/catalog")  # Croissant's lineage has the settings that dvc.lock has
-    assert {name: after[name] for name in after if "croissant" not in name}.items() <= before.items()
+    after = hashes(root / "data/catalog")  # lineage, in Croissant and on the page, has the settings that dvc.lock has
+    assert {
+        name: after[name] for name in after if "croissant" not in name and name != "index.html"
+    }.items() <= before.items()
 
 
 def test_a_damaged_table_stops_it_and_leaves_the_old_catalog(root: Path) -> None:
