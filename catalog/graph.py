@@ -122,7 +122,7 @@ class Graph:
             one = todo.pop()
             for other in self.stages:
                 if other.full_name not in found and any(
-                    _meets(path, out.path) for path in one.data for out in other.outputs
+                    meets(path, out.path) for path in one.data for out in other.outputs
                 ):
                     found.add(other.full_name)
                     todo.append(other)
@@ -133,7 +133,8 @@ class Graph:
         return [output for output in self.outputs if output.dataset == dataset]
 
 
-def _meets(one: str, other: str) -> bool:
+def meets(one: str, other: str) -> bool:
+    """Whether two paths are the same, or one lies in the other."""
     return one == other or one.startswith(f"{other}/") or other.startswith(f"{one}/")
 
 
