@@ -25,7 +25,7 @@ class Output:
         path: relative to the repository, or absolute.
         stage: its name in dvc.yaml, without ``@<dataset>``.
         dataset: whose; None: shared by all.
-        is_cached: DVC keeps it; else it is small and lies beside the reports.
+        is_cached: DVC keeps it as data; else it is small and lies among the reports.
     """
 
     path: str
@@ -188,7 +188,12 @@ def _stage(file: str, name: str, dataset: str | None, body: dict[str, Any], valu
         data=tuple(path for path in deps if not path.endswith(".py")),
         params=tuple(_fill(key, values) for key in body.get("params", ())),
         outputs=tuple(
-            Output(path=resolve(path), stage=name, dataset=dataset, is_cached=details.get("cache") != "false")
+            Output(
+                path=resolve(path),
+                stage=name,
+                dataset=dataset,
+                is_cached=group == "outs" and details.get("cache") != "false",
+            )
             for group in ("outs", "metrics", "plots")
             for path, details in map(_named, body.get(group, ()))
         ),

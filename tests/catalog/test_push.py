@@ -51,8 +51,8 @@ def test_licensed_data_needs_a_remote_that_is_private(mine: Path) -> None:
     place = to("s3://team/x", SHARDS, SCORES)
     with pytest.raises(
         LicenceError,
-        match=r"remote team \(s3://team/x\) is not marked private: true .* the licence of "
-        r"rich forbids redistribution: data/shards/rich, data/scores/rich.parquet.*; nothing was sent",
+        match=r"remote team \(s3://team/x\) is not marked private: true .* licences forbid "
+        r"redistribution \(body_models, rich\): data/shards/rich, data/scores/rich.parquet; nothing was sent",
     ):
         require_allowed(mine, place)  # fmt: skip
     review(mine, private=False)
@@ -111,7 +111,7 @@ def test_the_repositorys_own_review_can_be_read() -> None:
 
 def with_cache(root: Path, remote: Path) -> None:
     """Make a repository of DVC, with a remote, whose cache has what its lock names."""
-    (root / ".dvc").mkdir()
+    (root / ".dvc").mkdir(exist_ok=True)
     lines = ["[core]", "remote = team", "no_scm = true", "analytics = false", "['remote \"team\"']", f"url = {remote}"]
     (root / ".dvc/config").write_text("\n".join(lines))
     for stage in yaml.safe_load((root / "dvc.lock").read_text())["stages"].values():
@@ -167,6 +167,42 @@ def test_a_private_remote_gets_it_and_demo_data_goes_anywhere(mine: Path, tmp_pa
     done = command(demo, "push", f"{SHARDS}/manifest.json")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "public").is_dir() and objects(tmp_path / "public") == 2
+
+
+def dvc(root: Path, *words: str) -> None:
+    env = {**os.environ, "DVC_NO_ANALYTICS": "1", "DVC_SITE_CACHE_DIR": str(root / "site")}
+    done = subprocess.run(
+        [sys.executable, "-m", "dvc", *words], cwd=root, env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_only_changed_shards_are_sent_and_one_can_be_fetched(mine: Path, tmp_path: Path) -> None:
+    remote = tmp_path / "remote"
+    with_cache(mine, remote)
+    review(mine, url=str(remote))
+    assert command(mine, "push", "shards@rich").returncode == 0
+    before = {path.name: path.read_bytes() for path in remote.rglob("*") if path.is_file()}
+    shards = sorted((mine / SHARDS).glob("*.tar"))
+    assert len(shards) > 1
+    changed = shards[0].read_bytes() + b"\0" * 512  # what a change of one sequence leaves: another shard, ...
+    shards[0].write_bytes(changed)
+    manifest = mine / SHARDS / "manifest.json"
+    manifest.write_text(manifest.read_text() + " ")  # ... another manifest
+    write_lock(mine)
+    with_cache(mine, remote)
+    assert command(mine, "push", "shards@rich").returncode == 0
+    after = {path.name: path.read_bytes() for path in remote.rglob("*") if path.is_file()}
+    new = [content for name, content in after.items() if name not in before]
+    assert len(new) == 3 and {changed, manifest.read_bytes()} < set(new)  # and the folder's listing
+    assert before.items() < after.items()
+
+    shutil.rmtree(mine / ".dvc/cache")
+    shutil.rmtree(mine / "data")
+    dvc(mine, "pull", f"{SHARDS}/{shards[1].name}")
+    assert [path.name for path in (mine / SHARDS).iterdir()] == [shards[1].name]
+    assert objects(mine / ".dvc/cache/files") == 2  # the shard and the listing
 
 
 @pytest.mark.slow
