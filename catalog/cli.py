@@ -2,44 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-from collections.abc import Callable, Iterable
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from catalog import errors
+from catalog.app import Json, app, command, print_answer
 from sahmr.errors import SahmrError
 
 if TYPE_CHECKING:
     from catalog.graph import Graph
     from catalog.lock import Lock
 
-_F = TypeVar("_F", bound=Callable[..., None])
-_EPILOG = (
-    "Exit codes: 0 fine; 1 verify found damage, diff a difference; 2 wrong usage; 3 no such key, dataset, revision or "
-    "remote; 4 a file is missing, damaged or of another version, or a remote refuses; 5 the SQL fails."
-)
-app = typer.Typer(
-    help="Find data: what there is, what it means, which licence binds it, where it comes from, whether it is intact.",
-    epilog=_EPILOG,
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-)
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Key = Annotated[str, typer.Argument(help="A sample's key, as in column key of the frame table.")]
-
-
-def _command(name: str, short: str, *examples: str) -> Callable[[_F], _F]:
-    """A command with a line for the list of all, and whose help ends in examples."""
-    lines = "\n\n".join(f"  python -m catalog {example}" for example in examples)
-    return app.command(name, short_help=short, epilog=f"Examples:\n\n{lines}")
 
 
 @app.callback()
@@ -52,7 +30,7 @@ def _choose(
         raise errors.MissingError(f"{repo}: {problem.strerror}; name the repository's folder with --repo") from None
 
 
-@_command("ls", "What there is, and where.", "ls", "ls --remote team", "ls --json")
+@command("ls", "What there is, and where.", "ls", "ls --remote team", "ls --json")
 def ls(
     as_json: Json = False,
     remote: Annotated[str | None, typer.Option(help="Also ask this DVC remote what it has (seconds).")] = None,
@@ -61,19 +39,19 @@ def ls(
     from catalog import text
 
     cards = _cards(None, remote)
-    _print(cards if as_json else text.listing(cards), as_json)
+    print_answer(cards if as_json else text.listing(cards), as_json)
 
 
-@_command("show", "Data card of a dataset.", "show rich", "show prox_demo --json")
+@command("show", "Data card of a dataset.", "show rich", "show prox_demo --json")
 def show(dataset: Annotated[str, typer.Argument(help="As ls names it, or its entry.")], as_json: Json = False) -> None:
     """Data card: source, licence, owner, status, splits, statistics, columns with units, quirks with counts."""
     from catalog import text
 
     (card,) = _cards(dataset, None)
-    _print(card if as_json else text.data_card(card), as_json)
+    print_answer(card if as_json else text.data_card(card), as_json)
 
 
-@_command(
+@command(
     "query",
     "SQL over the tables.",
     'query "SHOW TABLES"',
@@ -96,10 +74,10 @@ def query(
     if csv:
         answers.write_csv(sys.stdout, names, found)
     else:
-        _print(answers.first_rows(names, found, rows), as_json=False)
+        print_answer(answers.first_rows(names, found, rows), as_json=False)
 
 
-@_command("verify", "Is it intact?", "verify", "verify --deep", "verify --json")
+@command("verify", "Is it intact?", "verify", "verify --deep", "verify --json")
 def verify(
     deep: Annotated[bool, typer.Option("--deep", help="Also decode every sample, as stage verify does.")] = False,
     as_json: Json = False,
@@ -116,12 +94,12 @@ def verify(
         from catalog.deep import verify_deep
 
         found = replace(found, findings=tuple(sorted({*found.findings, *verify_deep(graph, lock, Path())})))
-    _print(found if as_json else text.verified(found), as_json)
+    print_answer(found if as_json else text.verified(found), as_json)
     if found.findings:
         raise typer.Exit(errors.DIFFERS)
 
 
-@_command("diff", "What changed between two states.", "diff HEAD~3 .", "diff v1 v2 --json", "diff . ../other-checkout")
+@command("diff", "What changed between two states.", "diff HEAD~3 .", "diff v1 v2 --json", "diff . ../other-checkout")
 def diff(
     a: Annotated[str, typer.Argument(help="A git revision, or a checkout's folder.")],
     b: Annotated[str, typer.Argument(help="Another one.")] = ".",
@@ -133,12 +111,12 @@ def diff(
     from catalog.source import find_source
 
     found = find_diff(find_source(Path(), a), find_source(Path(), b))
-    _print(found if as_json else text.difference(found), as_json)
+    print_answer(found if as_json else text.difference(found), as_json)
     if not found.is_empty:
         raise typer.Exit(errors.DIFFERS)
 
 
-@_command(
+@command(
     "lineage",
     "Where a sample comes from.",
     "lineage Gym_011_cooking1_0_00180_11",
@@ -150,10 +128,10 @@ def lineage(key: Key, as_json: Json = False) -> None:
     from catalog.lineage import find_lineage
 
     found = find_lineage(*_here(), Path(), key)
-    _print(found if as_json else text.lineage(found), as_json)
+    print_answer(found if as_json else text.lineage(found), as_json)
 
 
-@_command(
+@command(
     "preview",
     "Draw a sample.",
     "preview Gym_011_cooking1_0_00180_11",
@@ -173,7 +151,7 @@ def preview(
     typer.echo(path)
 
 
-@_command("page", "All of it as one HTML file.", "page", "page --no-pictures --out catalog-for-the-web.html")
+@command("page", "All of it as one HTML file.", "page", "page --no-pictures --out catalog-for-the-web.html")
 def page(
     out: Annotated[Path, typer.Option(help="The file; default: catalog.html, here.")] = Path("catalog.html"),
     has_pictures: Annotated[
@@ -189,7 +167,7 @@ def page(
     typer.echo(out)
 
 
-@_command("croissant", "croissant", "croissant rich", "croissant rich --into ../for-the-web")
+@command("croissant", "croissant", "croissant rich", "croissant rich --into ../for-the-web")
 def croissant(
     dataset: Annotated[str | None, typer.Argument(help="A name of section raw; default: all that have shards.")] = None,
     into: Annotated[Path | None, typer.Option(help="Gets a folder per dataset; default: that of the stage.")] = None,
@@ -229,16 +207,6 @@ def _cards(name: str | None, remote: str | None) -> list[Any]:
     return [make_card(graph, lock, Path(), entries, tables, one, absent_remotely=absent) for one in names]
 
 
-def _print(found: Any, as_json: bool) -> None:
-    """Lines of text, or a record or several as JSON."""
-    if as_json:
-        records = [asdict(one) for one in found] if isinstance(found, list) else asdict(found)
-        typer.echo(json.dumps(records, indent=2, default=str))
-    else:
-        lines: Iterable[str] = found
-        typer.echo("\n".join(lines))
-
-
 def main(argv: list[str] | None = None) -> None:
     """Run a command; whatever the input or the disk causes is one message and an exit code."""
     try:
@@ -264,3 +232,6 @@ def main(argv: list[str] | None = None) -> None:
 def _stop(message: str, code: int) -> None:
     print(f"error: {message}", file=sys.stderr)
     sys.exit(code)
+
+
+from catalog import cli_share  # noqa: E402, F401  # its commands stand below these in --help

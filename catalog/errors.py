@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sahmr.errors import SahmrError
 
-DIFFERS, UNKNOWN, DAMAGED, BAD_SQL = 1, 3, 4, 5  # 2, wrong usage, is typer's own
+DIFFERS, UNKNOWN, DAMAGED, BAD_SQL, FORBIDDEN = 1, 3, 4, 5, 6  # 2, wrong usage, is typer's own
 
 
 class CatalogError(SahmrError):
@@ -33,3 +33,9 @@ class QueryError(CatalogError):
     """SQL that fails or is not a query."""
 
     code = BAD_SQL
+
+
+class LicenceError(CatalogError):
+    """Data that may not go where it was to go."""
+
+    code = FORBIDDEN

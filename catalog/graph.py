@@ -25,7 +25,7 @@ class Output:
         path: relative to the repository, or absolute.
         stage: its name in dvc.yaml, without ``@<dataset>``.
         dataset: whose; None: shared by all.
-        is_cached: DVC keeps it; else it is small and lies beside the reports.
+        is_cached: DVC keeps it as data; else it is small and lies among the reports.
     """
 
     path: str
@@ -122,7 +122,7 @@ class Graph:
             one = todo.pop()
             for other in self.stages:
                 if other.full_name not in found and any(
-                    _meets(path, out.path) for path in one.data for out in other.outputs
+                    meets(path, out.path) for path in one.data for out in other.outputs
                 ):
                     found.add(other.full_name)
                     todo.append(other)
@@ -133,7 +133,8 @@ class Graph:
         return [output for output in self.outputs if output.dataset == dataset]
 
 
-def _meets(one: str, other: str) -> bool:
+def meets(one: str, other: str) -> bool:
+    """Whether two paths are the same, or one lies in the other."""
     return one == other or one.startswith(f"{other}/") or other.startswith(f"{one}/")
 
 
@@ -187,7 +188,12 @@ def _stage(file: str, name: str, dataset: str | None, body: dict[str, Any], valu
         data=tuple(path for path in deps if not path.endswith(".py")),
         params=tuple(_fill(key, values) for key in body.get("params", ())),
         outputs=tuple(
-            Output(path=resolve(path), stage=name, dataset=dataset, is_cached=details.get("cache") != "false")
+            Output(
+                path=resolve(path),
+                stage=name,
+                dataset=dataset,
+                is_cached=group == "outs" and details.get("cache") != "false",
+            )
             for group in ("outs", "metrics", "plots")
             for path, details in map(_named, body.get(group, ()))
         ),

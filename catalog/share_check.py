@@ -32,7 +32,7 @@ def check_remote(root: Path, name: str | None, say: Callable[[str], None] = prin
     try:
         with Repo(str(root)) as repo:
             remote = repo.cloud.get_remote(name)
-            where, fs, path = f"remote {remote.name} ({_told(remote)})", remote.fs, str(remote.path)
+            where, fs, path = f"remote {remote.name} ({address(remote)})", remote.fs, str(remote.path)
     except Exception as problem:  # DVC has dozens of types; a missing plug-in is one of them
         raise RemoteError(f"remote {name or 'by default'}: {_line(problem)}; see: dvc remote list") from None
     folder = fs.join(path, f"share-check-{uuid.uuid4().hex}")
@@ -48,7 +48,8 @@ def check_remote(root: Path, name: str | None, say: Callable[[str], None] = prin
     say(f"{where}: removed them")
 
 
-def _told(remote: Any) -> str:
+def address(remote: Any) -> str:
+    """Where a remote of DVC leads, without credentials."""
     return str(remote.fs.unstrip_protocol(remote.path))
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:  # each command loads its own alone
     from catalog.card import Card
     from catalog.diff import Diff, RowsDiff
     from catalog.lineage import Lineage
+    from catalog.pull import Pulled
     from catalog.verify import Verified
 
 _WIDEST = 48  # characters of a cell
@@ -189,3 +190,9 @@ def lineage(found: Lineage) -> Iterator[str]:
     for one in found.scores:
         values = {name: round(value, 3) for name, value in one.items() if isinstance(value, float)}
         yield f"Scores of {one['predictor']} ({one['posture']}): {', '.join(f'{k} {v}' for k, v in values.items())}"
+
+
+def pulled(found: Pulled, into: str) -> Iterator[str]:
+    """What ``pull`` prints."""
+    yield f"{into}: {found.dataset}, version {found.version[:12]}: {found.files} files, {found.bytes} bytes"
+    yield f"copied {found.copied} files, {found.received} bytes; removed {found.removed}"

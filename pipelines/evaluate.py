@@ -33,7 +33,7 @@ from sahmr.scores.predictions import (
     read_predictions,
 )
 from sahmr.scores.provenance import describe_scores
-from sahmr.scores.summary import Tally, sequence_csv, summarise
+from sahmr.scores.summary import Tally, headline, sequence_csv, summarise
 from sahmr.scores.truth import Truth, require_truths
 from sahmr.settings import Between, Paths, Split, load_section, settings
 from schemas.fields import from_table
@@ -112,6 +112,7 @@ def run(dataset: str, section: Evaluate, paths: Paths, parallel: Parallel) -> No
     publish_text(reports / f"{dataset}_plot.csv", sequence_csv(tally.cells()))
     publish_text(reports / f"{dataset}_breakdown.json", to_text(break_down(tally, parts)) + "\n")
     publish_text(reports / f"{dataset}_metrics.json", json.dumps(summary, indent=2) + "\n")
+    publish_text(reports / f"{dataset}_headline.json", json.dumps(headline(dataset, summary), indent=2) + "\n")
     means = (f"{name} {summary[name]['global_mpjpe_mm']:.1f} mm" for name in names)
     log.info("evaluate %s: %d person-images; G-MPJPE: %s", dataset, len(samples), ", ".join(means))
 

@@ -13,6 +13,7 @@ from sahmr.scores.predictions import BASELINE, ORACLES
 from schemas.metric import LARGER_IS_BETTER, METRIC_NAMES, SHARE_NAMES
 
 NAMES = (*METRIC_NAMES, *SHARE_NAMES)
+HEADLINE = ("global_mpjpe_mm", "mpjpe_mm", "pa_mpjpe_mm", "penetration_m")  # columns of dvc exp show
 GROUPS = ("sequence", "scene", "camera", "posture", "occlusion", "distance")  # what scores are broken down by
 _WITHIN_DEG = 30.0
 _LOW = ("sitting", "lying")
@@ -137,6 +138,12 @@ def summarise(cells: pa.Table) -> dict[str, dict[str, object]]:
             for predictor, row in rows.items()
         }
     return summary
+
+
+def headline(dataset: str, summary: dict[str, dict[str, object]]) -> dict[str, dict[str, dict[str, object]]]:
+    """What experiments are compared by: few scores of the first predictor, under names that say whose they are."""
+    first = next(iter(summary))
+    return {dataset: {first: {name: summary[first][name] for name in HEADLINE}}}
 
 
 def sequence_csv(cells: pa.Table) -> str:

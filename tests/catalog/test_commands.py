@@ -17,7 +17,7 @@ from tests.catalog.conftest import Ask
 from tests.imports import ROOT
 from tests.worlds.catalogs import KEY
 
-COMMANDS = ("ls", "show", "query", "verify", "diff", "lineage", "preview", "page")
+COMMANDS = ("ls", "show", "query", "verify", "diff", "lineage", "preview", "page", "pull", "push", "share-check")
 
 
 def test_it_starts_without_torch_and_help_without_arrow() -> None:
@@ -41,7 +41,7 @@ def test_help_has_examples(ask: Ask, name: str) -> None:
 def test_help_lists_every_command_and_exit_code(ask: Ask) -> None:
     out = ask("--help").out
     assert all(f"  {name} " in out for name in COMMANDS)
-    assert all(f"{code} " in out.split("Exit codes:")[1] for code in range(6))
+    assert all(f"{code} " in out.split("Exit codes:")[1] for code in range(7))
     assert {command.name for command in app.registered_commands} >= set(COMMANDS)
 
 

@@ -83,11 +83,14 @@ def _locked(root: Path, stage: Stage) -> dict[str, object]:
             tracked[key] = tracked[key][part]
     outs = [_state(root, output.path) for output in stage.outputs if (root / output.path).exists()]
     deps = [{"path": path, "hash": "md5", "md5": "0" * 32, "size": 1} for path in stage.code]
+    deps += [_state(root, path) for path in stage.data]
     return {"cmd": stage.command, "deps": deps, "params": {"params.yaml": tracked}, "outs": outs}
 
 
 def _state(root: Path, path: str) -> dict[str, object]:
     place = root / path
+    if not place.exists():
+        return {"path": path, "hash": "md5", "md5": "0" * 32, "size": 1}
     if place.is_file():
         return {"path": path, "hash": "md5", "md5": _md5(place), "size": place.stat().st_size}
     files = sorted(file for file in place.rglob("*") if file.is_file())
