@@ -61,6 +61,7 @@ DOORS = {
     "scenepic": "sahmr/report/viewer.py",
     "jinja2": "sahmr/report/page.py",
     "trimesh": "sahmr/export/meshes.py",
+    "google_crc32c": "sahmr/shards",
 }
 MODULES = imports.modules()
 
