@@ -121,6 +121,8 @@ class Rows(Sequence[_Record]):
         if missing:
             raise SchemaError(f"table lacks the columns {missing} of {record.__name__}")
         self.whole, self.record, self.places = table.select(names), record, places
+        columns = zip(names, self.whole.columns, strict=True)
+        self._columns = [(name, found.chunk(0) if found.num_chunks == 1 else found) for name, found in columns]
 
     @property
     def table(self) -> pa.Table:
@@ -150,8 +152,10 @@ class Rows(Sequence[_Record]):
 
     def __iter__(self) -> Iterator[_Record]:
         for block in self.blocks(self.whole.column_names):
-            for row in block.to_pylist():
-                yield self.record(**{k: tuple(v) if isinstance(v, list) else v for k, v in row.items()})
+            yield from map(self._made, block.to_pylist())
+
+    def _made(self, row: dict[str, Any]) -> _Record:
+        return self.record(**{name: tuple(v) if isinstance(v, list) else v for name, v in row.items()})
 
     @overload
     def __getitem__(self, place: int) -> _Record: ...
@@ -161,7 +165,7 @@ class Rows(Sequence[_Record]):
         numbers = range(len(self))[place]
         if isinstance(numbers, int):
             row = numbers if self.places is None else int(self.places[numbers])
-            return next(iter(Rows(self.whole.slice(row, 1), self.record)))
+            return self._made({name: values[row].as_py() for name, values in self._columns})
         return Rows(self.whole, self.record, np.arange(len(self))[place] if self.places is None else self.places[place])
 
 

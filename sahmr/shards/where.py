@@ -20,6 +20,7 @@ from schemas.shard import SHARD_INDEX_SCHEMA
 
 COLUMNS = {field.name: field.type for field in SHARD_INDEX_SCHEMA}
 _LONGEST = 2000  # characters of a condition
+_TRUTHS = {"true": True, "false": False}  # beside Python's own
 _COMPARE: dict[type[ast.cmpop], Callable[[Any, Any], pc.Expression]] = {
     **{ast.Eq: operator.eq, ast.NotEq: operator.ne},
     **{ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt, ast.GtE: operator.ge},
@@ -43,7 +44,7 @@ def parse_where(text: str) -> pc.Expression:
             warnings.simplefilter("ignore")
             tree = ast.parse(text.strip(), mode="eval")
         return _truth(tree.body, text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):  # what ast.parse has for what is no Python
+    except (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError):  # no Python, or too much of it
         raise ShardError(f"condition {text[:200]!r}: cannot be read; allowed: {_ALLOWED}") from None
 
 
@@ -60,9 +61,10 @@ def _truth(node: ast.expr, text: str) -> pc.Expression:
     if isinstance(node, ast.Compare):
         return _comparison(node, text)
     if isinstance(node, ast.Name):
-        if not pa.types.is_boolean(_kind(node, text)):
+        column, kind = _column(node, text)
+        if not pa.types.is_boolean(kind):
             _refuse(node, text, "is a column of texts or numbers: compare it with something")
-        return pc.field(node.id)
+        return column
     _refuse(node, text, f"is not understood; allowed: {_ALLOWED}")
 
 
@@ -76,36 +78,34 @@ def _comparison(node: ast.Compare, text: str) -> pc.Expression:
 
 
 def _pair(left: ast.expr, op: ast.cmpop, right: ast.expr, text: str) -> pc.Expression:
-    if isinstance(op, ast.In | ast.NotIn) and isinstance(left, ast.Name) and isinstance(right, ast.Tuple | ast.List):
-        kind = _kind(left, text)
-        values = pa.array([_value(item, kind, text) for item in right.elts], kind)
-        one = _column(left.id).isin(values)
+    if isinstance(op, ast.In | ast.NotIn) and _is_column(left) and isinstance(right, ast.Tuple | ast.List):
+        column, kind = _column(left, text)
+        one = column.isin(pa.array([_value(item, kind, text) for item in right.elts], kind))
         return ~one if isinstance(op, ast.NotIn) else one
     compare = _COMPARE.get(type(op))
-    if compare is None or isinstance(left, ast.Name) == isinstance(right, ast.Name):
+    if compare is None or _is_column(left) == _is_column(right):
         _refuse(left, text, "is compared in a way that is not understood; write: column == value, or column in (a, b)")
-    if isinstance(left, ast.Name):
-        return compare(_column(left.id), pc.scalar(_value(right, _kind(left, text), text)))
-    kind = _kind(right, text)
-    assert isinstance(right, ast.Name)
-    return compare(pc.scalar(_value(left, kind, text)), _column(right.id))
+    column, kind = _column(left if _is_column(left) else right, text)
+    if _is_column(left):
+        return compare(column, pa.scalar(_value(right, kind, text), kind))
+    return compare(pc.scalar(pa.scalar(_value(left, kind, text), kind)), column)
 
 
-def _column(name: str) -> pc.Expression:
-    """Names that repeat are kept once, as a dictionary; an expression needs the texts."""
-    return pc.field(name).cast(COLUMNS[name])
+def _is_column(node: ast.expr) -> bool:
+    return isinstance(node, ast.Name) and node.id not in _TRUTHS
 
 
-def _kind(node: ast.expr, text: str) -> pa.DataType:
+def _column(node: ast.expr, text: str) -> tuple[pc.Expression, pa.DataType]:
+    """A column and its kind. Names that repeat are kept once, as a dictionary; an expression needs the texts."""
     if not isinstance(node, ast.Name) or node.id not in COLUMNS:
         _refuse(node, text, f"is no column of the index; allowed: {', '.join(COLUMNS)}")
-    return COLUMNS[node.id]
+    return pc.field(node.id).cast(COLUMNS[node.id]), COLUMNS[node.id]
 
 
 def _value(node: ast.expr, kind: pa.DataType, text: str) -> Any:
     value = node.value if isinstance(node, ast.Constant) else None
-    if isinstance(node, ast.Name) and node.id in ("true", "false"):
-        value = node.id == "true"
+    if isinstance(node, ast.Name):
+        value = _TRUTHS.get(node.id)
     wanted = bool if pa.types.is_boolean(kind) else str if pa.types.is_string(kind) else int
     if type(value) is not wanted:
         name = {bool: "true or false", str: "a text in quotes", int: "a whole number"}[wanted]
@@ -126,6 +126,6 @@ def named_columns(text: str) -> list[str]:
 
 def select_rows(table: pa.Table, condition: pc.Expression) -> Integer[ndarray, " rows"]:
     """Numbers of the rows for which a condition is true, not null, ascending. Only its columns are looked at."""
-    found = ds.dataset(table).to_table(columns={"is_meant": condition}).column("is_meant")
+    found = ds.dataset(table).to_table(columns={"is_meant": condition}, use_threads=False).column("is_meant")
     is_meant = pc.fill_null(found, False).combine_chunks()
     return np.flatnonzero(is_meant.to_numpy(zero_copy_only=False)).astype(np.uint32)
