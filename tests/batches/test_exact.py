@@ -17,9 +17,7 @@ from sahmr.shards.reader import read_index
 from sahmr.structures import Batch
 from tests.worlds import small
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:This DataLoader will create"
-)  # more than cores
+pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")  # more than cores
 SAMPLES, BATCH = 11, 5  # the last batch has one: most ranks have none of it
 RANKS, WORKERS = (1, 2, 3, 4, 8), (0, 1, 2, 4)
 FAST = {*((ranks, 0) for ranks in RANKS), (1, 2), (2, 1)}
