@@ -20,7 +20,7 @@ from sahmr.errors import ShardError
 from sahmr.files import publish_file
 from sahmr.shards.index_check import check_shards
 
-MAPPED_BYTES = 2**25  # from a Parquet file of this length on, some 300 000 samples; less is read in a second
+MAPPED_BYTES = 2**25  # from a Parquet file of this length on, some 800 000 samples
 FORMAT = b"1"  # of the copies
 _FOOTER = 2**16  # bytes at a file's end that go into its name
 _KEPT = 8  # copies, those used last
