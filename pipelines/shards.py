@@ -41,8 +41,8 @@ from schemas.shard import SHARD_INDEX_SCHEMA
 from schemas.stored import StoredRows
 from schemas.tables_write import table_writer
 
-VERSION = 4  # of a piece's bytes; 4: receipts say in columns where samples lie
-INDEX_COLUMNS = (*PLAN_COLUMNS, "scene_key", "body_file")
+VERSION = 5  # of a piece's bytes; 5: receipts have CRC-32C, the tars are those of 4
+INDEX_COLUMNS = (*PLAN_COLUMNS, "scene_key", "body_file", "contact_file")
 
 
 def write_planned(plan: ShardPlan, folder: Path, *, reader: Reader, settings: Shards) -> Made:
@@ -58,6 +58,7 @@ def write_planned(plan: ShardPlan, folder: Path, *, reader: Reader, settings: Sh
     entries = write_shard(folder, plan.name, samples) if samples else []
     facts = {  # few and flat: a run over 10^7 samples holds them all
         "ends": [entry.offset + entry.length for entry in entries],
+        "crc32c": [entry.crc32c for entry in entries],
         "quarantined": [asdict(row) for row in quarantined],
         "sha256": "".join(entry.sha256 for entry in entries),
         "shard_sha256": file_sha256(folder / plan.name) if entries else "",
@@ -79,7 +80,7 @@ def index_table(frames: pa.Table, made: Iterable[tuple[str, Int[ndarray, " rows"
         made: of each shard its name, the rows it was planned of, and the facts of its receipt.
     """
     shard, offset, length = np.full(len(frames), -1, np.int32), *(np.zeros(len(frames), np.int64) for _ in range(2))
-    sha256 = np.zeros(len(frames), "S64")
+    sha256, crc32c = np.zeros(len(frames), "S64"), np.zeros(len(frames), np.int64)
     names: list[str] = []
     for name, planned, facts in made:
         rows, ends = planned, np.array(facts["ends"], dtype=np.int64)
@@ -88,7 +89,7 @@ def index_table(frames: pa.Table, made: Iterable[tuple[str, Int[ndarray, " rows"
             keys = frames.column("key").take(pa.array(planned)).to_pylist()
             rows = planned[[key not in left_out for key in keys]]
         shard[rows], offset[rows], length[rows] = len(names), ends - np.diff(ends, prepend=0), np.diff(ends, prepend=0)
-        sha256[rows] = np.frombuffer(facts["sha256"].encode(), "S64")
+        sha256[rows], crc32c[rows] = np.frombuffer(facts["sha256"].encode(), "S64"), facts["crc32c"]
         names.append(name)
     columns = {
         **{column: frames.column(column) for column in ("key", "split", "sequence", "scene_key")},
@@ -97,6 +98,8 @@ def index_table(frames: pa.Table, made: Iterable[tuple[str, Int[ndarray, " rows"
         "length": length,
         "sha256": pa.array(sha256).cast(pa.string()),
         "has_body": pc.is_valid(frames.column("body_file")),
+        "has_contact": pc.is_valid(frames.column("contact_file")),
+        "crc32c": crc32c,
     }
     place, names_once = SHARD_INDEX_SCHEMA.get_field_index("shard"), pa.dictionary(pa.int32(), pa.string())
     kinds = SHARD_INDEX_SCHEMA.set(place, SHARD_INDEX_SCHEMA.field(place).with_type(names_once))

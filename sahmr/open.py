@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ import pyarrow.compute as pc
 from sahmr.published import Parts, find_published
 from sahmr.scenes.arrays import SceneArrays, list_scenes, read_scene
 from sahmr.shards.decode import StoredSample
-from sahmr.shards.reader import ShardReader, read_index
+from sahmr.shards.reader import ShardReader, find_key, read_index
 from schemas.fields import Rows, read_table
 from schemas.frame import FRAME_SCHEMA
 from schemas.shard import ShardEntry
@@ -69,18 +68,11 @@ class Dataset:
         """
         if isinstance(place, slice):
             return [self._reader.decode(entry) for entry in self.entries[place]]
-        return self._reader.decode(self.entries[self._number(place) if isinstance(place, str) else place])
+        number = find_key(self.entries, place, of=self.name) if isinstance(place, str) else place
+        return self._reader.decode(self.entries[number])
 
     def __iter__(self) -> Iterator[StoredSample]:
         return map(self._reader.decode, self.entries)
-
-    def _number(self, key: str) -> int:
-        keys = self.entries.table.column("key")
-        if (number := pc.index(keys, key).as_py()) >= 0:
-            return int(number)
-        place = pc.sum(pc.less(keys, key)).as_py() or 0  # of a million keys only those beside it are compared
-        near = difflib.get_close_matches(key, keys.slice(max(0, place - 50), 100).to_pylist(), n=3, cutoff=0)
-        raise KeyError(f"{key}: no sample of {self.name} has this key; the nearest: {', '.join(near)}")
 
     @property
     def scene_keys(self) -> list[str]:

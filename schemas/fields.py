@@ -7,7 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
 from typing import Any, TypeVar, overload
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from sahmr.remote import Place
 from schemas.table_check import CheckedFile
@@ -105,22 +107,55 @@ def declared(found: pa.Schema) -> pa.Schema:
 
 
 class Rows(Sequence[_Record]):
-    """Rows of a table that stay columns: each becomes a dataclass record when it is asked for, lists become tuples."""
+    """Rows of a table that stay columns: each becomes a dataclass record when it is asked for, lists become tuples.
 
-    def __init__(self, table: pa.Table, record: type[_Record]) -> None:
+    Args:
+        table: with a column for each field of ``record``, and perhaps others.
+        record: the dataclass.
+        places: numbers of the rows that are meant, in their order; None: all. Nothing is copied.
+    """
+
+    def __init__(self, table: pa.Table, record: type[_Record], places: NDArray[np.integer[Any]] | None = None) -> None:
         names = [field.name for field in fields(record)]  # type: ignore[arg-type]  # callers pass dataclasses
         missing = sorted(set(names) - set(table.column_names))
         if missing:
             raise SchemaError(f"table lacks the columns {missing} of {record.__name__}")
-        self.table, self.record = table.select(names), record
+        self.whole, self.record, self.places = table.select(names), record, places
+        columns = zip(names, self.whole.columns, strict=True)
+        self._columns = [(name, found.chunk(0) if found.num_chunks == 1 else found) for name, found in columns]
+
+    @property
+    def table(self) -> pa.Table:
+        """A table of these rows alone; with ``places`` a copy, so of millions ask for one :meth:`column`."""
+        return self.whole if self.places is None else self.whole.take(pa.array(self.places))
+
+    def column(self, name: str) -> pa.ChunkedArray:
+        """One column of these rows."""
+        values = self.whole.column(name)
+        return values if self.places is None else values.take(pa.array(self.places))
+
+    def value(self, name: str, place: int) -> Any:
+        """One value."""
+        return self.whole.column(name)[place if self.places is None else int(self.places[place])].as_py()
+
+    def blocks(self, names: Sequence[str], rows: int = 1024) -> Iterator[pa.Table]:
+        """Some columns of these rows, so many rows at a time, in their order."""
+        some = self.whole.select(names)
+        for start in range(0, len(self), rows):
+            if self.places is None:
+                yield some.slice(start, rows)
+            else:
+                yield some.take(pa.array(self.places[start : start + rows]))
 
     def __len__(self) -> int:
-        return int(self.table.num_rows)
+        return int(self.whole.num_rows) if self.places is None else len(self.places)
 
     def __iter__(self) -> Iterator[_Record]:
-        for batch in self.table.to_batches(max_chunksize=1024):
-            for row in batch.to_pylist():
-                yield self.record(**{k: tuple(v) if isinstance(v, list) else v for k, v in row.items()})
+        for block in self.blocks(self.whole.column_names):
+            yield from map(self._made, block.to_pylist())
+
+    def _made(self, row: dict[str, Any]) -> _Record:
+        return self.record(**{name: tuple(v) if isinstance(v, list) else v for name, v in row.items()})
 
     @overload
     def __getitem__(self, place: int) -> _Record: ...
@@ -129,8 +164,9 @@ class Rows(Sequence[_Record]):
     def __getitem__(self, place: int | slice) -> _Record | Rows[_Record]:
         numbers = range(len(self))[place]
         if isinstance(numbers, int):
-            return next(iter(Rows(self.table.slice(numbers, 1), self.record)))
-        return Rows(self.table.take(pa.array(numbers, pa.int64())), self.record)
+            row = numbers if self.places is None else int(self.places[numbers])
+            return self._made({name: values[row].as_py() for name, values in self._columns})
+        return Rows(self.whole, self.record, np.arange(len(self))[place] if self.places is None else self.places[place])
 
 
 def from_table(table: pa.Table, record: type[_Record]) -> list[_Record]:

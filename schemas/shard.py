@@ -20,8 +20,10 @@ SHARD_INDEX_SCHEMA = schema(
         column("length", pa.int64(), unit="byte", note="headers and padding included"),
         column("sha256", pa.string(), note="of these bytes"),
         column("has_body", pa.bool_(), note="whether there is ground truth", since="2.1", default=True),
+        column("has_contact", pa.bool_(), nullable=True, note="whether there are labels", since="2.2"),
+        column("crc32c", pa.int64(), nullable=True, note="Castagnoli, of the bytes of sha256", since="2.2"),
     ),
-    version="2.1",  # 2.1: has_body
+    version="2.2",  # 2.1: has_body; 2.2: has_contact, crc32c
     stage="shards",
 )
 
@@ -39,3 +41,5 @@ class ShardEntry:
     length: int
     sha256: str
     has_body: bool
+    has_contact: bool | None = None
+    crc32c: int | None = None

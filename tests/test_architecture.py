@@ -65,6 +65,7 @@ DOORS = {
     "scenepic": "sahmr/report/viewer.py",
     "jinja2": "sahmr/report/html.py",
     "trimesh": "sahmr/export/meshes.py",
+    "google_crc32c": "sahmr/shards",
 }
 MODULES = imports.modules()
 

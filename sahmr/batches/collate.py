@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from sahmr.dimensions import NUM_VERTICES
+from sahmr.dimensions import CROP_SIZE, NUM_VERTICES
 from sahmr.structures import Batch, Camera, Sample, Targets, pack_points
 
 
@@ -32,6 +32,23 @@ def collate(samples: Sequence[Sample]) -> Batch:
         ),
         scene=pack_points([sample.scene_camera for sample in samples]),
         targets=_targets(samples),
+    )
+
+
+def empty_batch() -> Batch:
+    """A batch without samples: what a rank has of a step that has fewer samples than ranks."""
+    return Batch(
+        keys=(),
+        image=torch.zeros(0, 3, CROP_SIZE, CROP_SIZE),
+        camera=Camera(
+            intrinsics=torch.zeros(0, 3, 3), camera_from_world=torch.zeros(0, 4, 4), crop_box=torch.zeros(0, 4)
+        ),
+        scene=pack_points([]),
+        targets=Targets(
+            vertices_camera=torch.zeros(0, NUM_VERTICES, 3),
+            vertex_contact=torch.zeros(0, NUM_VERTICES, dtype=torch.bool),
+            has_contact=torch.zeros(0, dtype=torch.bool),
+        ),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from jaxtyping import Float, UInt8
 from numpy import ndarray
 from torch.utils.data import Dataset
 
+from sahmr.batches.order import InOrder, Order, Shuffled
 from sahmr.errors import ShardError
 from sahmr.files import file_sha256
 from sahmr.geometry.rigid import apply_rigid
@@ -31,7 +33,8 @@ from sahmr.shards.crop import (
     warp,
 )
 from sahmr.shards.decode import StoredSample
-from sahmr.shards.reader import INDEX_NAME, ShardReader, read_index
+from sahmr.shards.reader import INDEX_NAME, ShardReader, find_key, read_index
+from sahmr.shards.where import named_columns, parse_where, select_rows
 from sahmr.structures import Sample
 from schemas.fields import Rows
 from schemas.shard import ShardEntry
@@ -88,6 +91,14 @@ def _vertices_camera(stored: StoredSample) -> Float[torch.Tensor, "6890 3"] | No
     return apply_rigid(torch.from_numpy(stored.camera_from_world), vertices).float()
 
 
+def keys_digest(entries: Rows[ShardEntry]) -> str:
+    """SHA-256 of all keys in their order."""
+    digest = hashlib.sha256()
+    for block in entries.blocks(["key"], 65536):
+        digest.update("\n".join([*block.column("key").to_pylist(), ""]).encode())
+    return digest.hexdigest()
+
+
 class SampleDataset(Dataset[Sample]):
     """Samples of one split, in the order of their keys, but those whose scene the store says it leaves out.
 
@@ -98,9 +109,11 @@ class SampleDataset(Dataset[Sample]):
         is_training: move and zoom the crop; the numbers depend on seed, epoch and key alone.
         seed: of that augmentation.
         zoom_range: the crop is widened by up to this share of the person box's larger side.
+        where: a condition on the index (:func:`sahmr.shards.where.parse_where`); empty: all samples.
 
     Raises:
-        ShardError: if there is no index, the split has no samples or, ``is_training``, some without ground truth.
+        ShardError: if there is no index, the split has no samples or, ``is_training``, some without ground truth; if
+            ``where`` is no condition, nothing fulfils it, or the index is older than a column that it names.
     """
 
     def __init__(
@@ -112,8 +125,9 @@ class SampleDataset(Dataset[Sample]):
         is_training: bool = False,
         seed: int = 0,
         zoom_range: float = ZOOM_RANGE,
+        where: str = "",
     ) -> None:
-        self.reader, self.split = ShardReader(shards), split
+        self.reader, self.split, self.where = ShardReader(shards), split, where
         self.scenes, self.is_training, self.seed, self.zoom_range = scenes, is_training, seed, zoom_range
         self.entries = self._select()
         if is_training:
@@ -121,13 +135,25 @@ class SampleDataset(Dataset[Sample]):
 
     def _select(self) -> Rows[ShardEntry]:
         index, without = read_index(self.reader.folder), pa.array(left_out_scenes(self.scenes), pa.string())
-        splits, scenes = index.table.column("split"), index.table.column("scene_key")
-        is_ours = pc.and_(pc.equal(splits, self.split), pc.invert(pc.is_in(scenes, value_set=without)))
-        if not pc.any(is_ours).as_py():
-            found = sorted(pc.unique(splits.cast(pa.string())).to_pylist())
+        splits, scenes = (pc.field(name).cast(pa.string()) for name in ("split", "scene_key"))
+        places = select_rows(index.table, (splits == self.split) & ~scenes.isin(without))
+        if len(places) == 0:
+            found = sorted(pc.unique(index.column("split").cast(pa.string())).to_pylist())
             place = f"{self.reader.folder}: no samples of split '{self.split}'"
             raise ShardError(f"{place}, the index has {found}; choose one of these")
-        return Rows(index.table.filter(is_ours).combine_chunks(), ShardEntry)
+        entries = Rows(index.table, ShardEntry, places)
+        return self._narrow(entries) if self.where else entries
+
+    def _narrow(self, entries: Rows[ShardEntry]) -> Rows[ShardEntry]:
+        condition, place = parse_where(self.where), f"{self.reader.folder}: condition {self.where!r}"
+        for name in named_columns(self.where):
+            if entries.column(name).null_count:
+                raise ShardError(f"{place}: the index is older than its column '{name}'; run: dvc repro shards")
+        assert entries.places is not None
+        met = np.intersect1d(entries.places, select_rows(entries.whole, condition), assume_unique=True)
+        if len(met) == 0:
+            raise ShardError(f"{place}: none of {len(entries)} samples of split '{self.split}' fulfils it; change it")
+        return Rows(entries.whole, ShardEntry, met)
 
     def __getstate__(self) -> dict[str, Any]:
         """Small: a loader's process reads the index itself."""
@@ -149,9 +175,9 @@ class SampleDataset(Dataset[Sample]):
         Raises:
             ShardError: saying how many have none, and what to do.
         """
-        has_body = self.entries.table.column("has_body")
+        has_body = self.entries.column("has_body")
         if not pc.all(has_body).as_py():
-            keys = self.entries.table.column("key").filter(pc.invert(has_body))
+            keys = self.entries.column("key").filter(pc.invert(has_body))
             raise ShardError(
                 f"{self.reader.folder}: {len(keys)} of {len(self.entries)} samples of split '{self.split}' have no "
                 f"ground truth (the first: {keys[0]}), and a training needs it of each; let the reader put these "
@@ -161,9 +187,26 @@ class SampleDataset(Dataset[Sample]):
     def __len__(self) -> int:
         return len(self.entries)
 
-    def __getitem__(self, place: int | tuple[int, int]) -> Sample:
-        """Sample number ``index`` (of epoch 0), or number ``place[1]`` of epoch ``place[0]``."""
-        epoch, index = place if isinstance(place, tuple) else (0, place)
+    def key(self, number: int) -> str:
+        """Key of a sample; nothing else of it is read."""
+        return str(self.entries.value("key", number))
+
+    def number(self, key: str) -> int:
+        """Number of a sample. Raises KeyError if there is no such key; it names the nearest."""
+        return find_key(self.entries, key, of=f"split '{self.split}'")
+
+    def order(self, seed: int | None) -> Order:
+        """Of the samples of an epoch: shuffled, or without a seed that of the keys."""
+        return InOrder(len(self)) if seed is None else Shuffled(len(self), seed)
+
+    def digest(self) -> str:
+        """Equal for equal keys in equal order."""
+        return keys_digest(self.entries)
+
+    def __getitem__(self, place: int | str | tuple[int, int]) -> Sample:
+        """A sample by its number or key (of epoch 0), or number ``place[1]`` of epoch ``place[0]``."""
+        epoch, number = place if isinstance(place, tuple) else (0, place)
+        index = self.number(number) if isinstance(number, str) else number
         stored = self.reader.decode(self.entries[index])
         box = crop_box(stored.person_box)
         if self.is_training:

@@ -1,93 +1,188 @@
-"""Batches, epoch by epoch, in an order that can be resumed and does not depend on the number of processes."""
+"""Batches, epoch by epoch: the same global batches for any number of ranks and worker processes, from any step on."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import hashlib
+import json
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
 
 import cv2
-import numpy as np
-from jaxtyping import Int
-from numpy import ndarray
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler
 
-from sahmr.batches.collate import collate
+from sahmr.batches.collate import collate, empty_batch
 from sahmr.batches.dataset import SampleDataset
+from sahmr.batches.mixture import MixedDataset
+from sahmr.batches.order import Place, Steps
+from sahmr.errors import QuarantineError, SahmrError, ShardError
 from sahmr.structures import Batch, Sample
 
+log = logging.getLogger("sahmr")
 
-def epoch_order(length: int, seed: int, epoch: int) -> Int[ndarray, " length"]:
-    """A permutation that depends on the arguments alone."""
-    return np.random.Generator(np.random.Philox(key=(seed << 64) | epoch)).permutation(length)
+_KEPT_DIGITS = 16  # of the SHA-256 of what decides the order
 
 
-class _EpochBatches(Sampler[list[tuple[int, int]]]):
-    """Batches of (epoch, index) of the epoch set last."""
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    """A sample that could not be had, and why; an error would lose its type and gain a traceback between processes."""
 
-    def __init__(
-        self, length: int, batch_size: int, *, seed: int | None, drop_last: bool, share: tuple[int, int]
-    ) -> None:
-        self.length, self.batch_size, self.seed, self.drop_last = length, batch_size, seed, drop_last
-        self.share = share
-        self.epoch, self.first = 0, 0
+    key: str
+    error: SahmrError
+
+
+class _Attempts(Dataset[Sample | _Failed]):
+    """Samples, or why there is none."""
+
+    def __init__(self, dataset: SampleDataset | MixedDataset) -> None:
+        self._dataset = dataset
 
     def __len__(self) -> int:
-        whole, rest = divmod(self.length, self.batch_size)
-        return whole + (rest > 0 and not self.drop_last)
+        return len(self._dataset)
 
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        order: Sequence[int] | ndarray = range(self.length)
-        if self.seed is not None:
-            order = epoch_order(self.length, self.seed, self.epoch)
-        for batch in range(self.first, len(self)):
-            whole = order[batch * self.batch_size : (batch + 1) * self.batch_size]
-            number, count = self.share
-            chosen = whole[number * len(whole) // count : (number + 1) * len(whole) // count]
-            if len(chosen):
-                yield [(self.epoch, int(index)) for index in chosen]
+    def __getitem__(self, place: Place) -> Sample | _Failed:
+        try:
+            return self._dataset[place]
+        except SahmrError as error:
+            return _Failed(self._dataset.key(place[1]), error)
+
+
+class _Share(Sampler[list[Place]]):
+    """One rank's samples of the steps set last; of every step, even if it has none of it."""
+
+    def __init__(self, steps: Steps, rank: int, size: int) -> None:
+        self.steps, self.rank, self.size = steps, rank, size
+        self.numbers = range(0)
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __iter__(self) -> Iterator[list[Place]]:
+        for number in self.numbers:
+            yield self.steps.share(number, self.rank, self.size)
+
+
+def _put_together(found: Sequence[Sample | _Failed]) -> tuple[Batch, list[_Failed]]:
+    samples = [one for one in found if isinstance(one, Sample)]
+    failed = [one for one in found if isinstance(one, _Failed)]
+    return collate(samples) if samples else empty_batch(), failed
 
 
 class SampleLoader:
-    """Batches of a data set, epoch by epoch; the same batches for any number of workers.
+    """Batches of a data set, epoch by epoch.
+
+    The batches of all ranks of a step, put one after the other, are the same for any number of ranks and workers, and
+    all ranks have equally many. A rank's batch has no sample where there are fewer samples than ranks.
 
     Args:
         dataset: where samples come from.
-        batch_size: samples per batch.
-        shuffle_seed: permutes every epoch in another order; None keeps the order of the keys.
-        drop_last: leave out a last, smaller batch.
+        steps: which make which batch.
         num_workers: processes; 0 decodes in this one.
-        share: (number, count): of every batch only that part, of so many equal ones.
+        share: (rank, ranks): which part of every batch is made.
+        quarantine: so many different samples may be damaged: each is left out of its batch and counted in ``left_out``.
+            None: the first one is an error. A lost server or a damaged scene always is.
+
+    Attributes:
+        step: the next to be made, counted through all epochs.
+        left_out: key -> what was wrong.
     """
 
     def __init__(
         self,
-        dataset: SampleDataset,
+        dataset: SampleDataset | MixedDataset,
+        steps: Steps,
         *,
-        batch_size: int,
-        shuffle_seed: int | None = None,
-        drop_last: bool = False,
         num_workers: int = 0,
         share: tuple[int, int] = (0, 1),
+        quarantine: int | None = None,
     ) -> None:
-        self._batches = _EpochBatches(len(dataset), batch_size, seed=shuffle_seed, drop_last=drop_last, share=share)
-        self._loader: DataLoader[Sample] = DataLoader(
-            dataset,
-            batch_sampler=self._batches,
-            collate_fn=collate,
+        self.step, self.left_out = 0, dict[str, str]()
+        self._dataset, self._steps, self._quarantine = dataset, steps, quarantine
+        self._share = _Share(steps, *share)
+        self._loader: DataLoader[Any] = DataLoader(
+            _Attempts(dataset),
+            batch_sampler=self._share,
+            collate_fn=_put_together,
             num_workers=num_workers,
             persistent_workers=num_workers > 0,
             worker_init_fn=_quiet_worker,
         )
 
     def __len__(self) -> int:
-        return len(self._batches)
+        """Steps of an epoch."""
+        return self._steps.per_epoch
 
     def epoch(self, epoch: int, *, first_batch: int = 0) -> Iterator[Batch]:
-        """Batches of one epoch, from ``first_batch`` on (to resume in its middle)."""
-        self._batches.epoch, self._batches.first = epoch, first_batch
-        yield from self._loader
+        """Batches of one epoch, from ``first_batch`` on (to resume in its middle).
+
+        Raises:
+            ShardError: if a sample is damaged and there is no quarantine; later, also if its scene is.
+            QuarantineError: if more are damaged than it allows.
+        """
+        self._share.numbers = range(epoch * len(self) + first_batch, (epoch + 1) * len(self))
+        for number, (batch, failed) in zip(self._share.numbers, self._loader, strict=True):
+            for one in failed:
+                self._leave_out(one)
+            self.step = number + 1
+            yield batch
+
+    def rest(self) -> Iterator[Batch]:
+        """What is left of the epoch that ``step`` is in. Errors as :meth:`epoch`."""
+        epoch, first = divmod(self.step, len(self))
+        return self.epoch(epoch, first_batch=first)
 
     def __iter__(self) -> Iterator[Batch]:
         return self.epoch(0)
+
+    def keys(self, step: int) -> tuple[str, ...]:
+        """Keys of a step's samples, all ranks together, counted through all epochs; none is read."""
+        return tuple(self._dataset.key(number) for _, number in self._steps.batch(step))
+
+    def state_dict(self) -> dict[str, int | str]:
+        """Where it stands, at most 256 bytes of JSON: the step, and what the sequence of samples depends on."""
+        return {
+            "step": self.step,
+            "batch_size": self._steps.batch_size,
+            "samples": len(self._steps.order),
+            "order": self._order,
+        }
+
+    @cached_property
+    def _order(self) -> str:
+        said = json.dumps([self._steps.describe(), self._dataset.digest()], sort_keys=True)
+        return hashlib.sha256(said.encode()).hexdigest()[:_KEPT_DIGITS]
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Stand where another loader of the same data stood, of any number of ranks and workers; see :meth:`rest`.
+
+        Raises:
+            ShardError: if it was of other data, seed or batch size, or this is no such state.
+        """
+        ours, step = self.state_dict(), state.get("step")
+        if state.keys() != ours.keys() or type(step) is not int or not 0 <= step < 2**63:
+            raise ShardError(f"state of a loader: found {str(dict(state))[:200]}, expected {sorted(ours)}")
+        for name in ("batch_size", "samples", "order"):
+            if state[name] != ours[name]:
+                more = " (seed, mixing, or the keys themselves)" if name == "order" else ""
+                raise ShardError(
+                    f"state of a loader: {name}{more} is {state[name]!r}, here it is {ours[name]!r}: it would go on "
+                    "with other samples; load it with the settings and data it was made with"
+                )
+        self.step = step
+
+    def _leave_out(self, one: _Failed) -> None:
+        if self._quarantine is None or not isinstance(one.error, ShardError):
+            raise one.error
+        if one.key in self.left_out:
+            return
+        self.left_out[one.key] = str(one.error)
+        log.warning("left out of its batch: %s", one.error)
+        if len(self.left_out) > self._quarantine:
+            raise QuarantineError(
+                f"{len(self.left_out)} damaged samples, allowed at most {self._quarantine}; the last: {one.error}"
+            )
 
 
 def _quiet_worker(_worker: int) -> None:
@@ -96,18 +191,25 @@ def _quiet_worker(_worker: int) -> None:
 
 
 def make_loader(
-    dataset: SampleDataset,
+    dataset: SampleDataset | MixedDataset,
     *,
     batch_size: int,
     seed: int | None = None,
     num_workers: int = 0,
     share: tuple[int, int] = (0, 1),
+    short: Literal["drop", "keep"] | None = None,
+    steps_per_epoch: int | None = None,
+    quarantine: int | None = None,
 ) -> SampleLoader:
     """Loader for training (``seed`` given: shuffled, short last batch left out) or evaluation (``seed`` None).
 
-    A data set smaller than one batch keeps its short batch.
+    Args:
+        dataset, num_workers, share, quarantine: as :class:`SampleLoader` has them.
+        batch_size: samples of a step, all ranks together.
+        seed: of the order.
+        short: what becomes of a short last batch, if not what is said above; see :class:`sahmr.batches.order.Steps`.
+        steps_per_epoch: None: an epoch is every sample once.
     """
-    drop_last = seed is not None and len(dataset) >= batch_size
-    return SampleLoader(
-        dataset, batch_size=batch_size, shuffle_seed=seed, drop_last=drop_last, num_workers=num_workers, share=share
-    )
+    rule = short or ("keep" if seed is None else "drop")
+    steps = Steps(dataset.order(seed), batch_size, short=rule, per_epoch=steps_per_epoch)
+    return SampleLoader(dataset, steps, num_workers=num_workers, share=share, quarantine=quarantine)

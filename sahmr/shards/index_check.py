@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import stat
+from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -51,6 +53,17 @@ def check_index(path: Place, table: pa.Table) -> None:
     overlap = np.zeros(len(keys), dtype=bool)
     overlap[order[1:]] = same & (offset[order][1:] < (offset + length)[order][:-1])
     _refuse(path, keys, overlap, "overlaps the sample before it in its shard", offset)
+
+
+def check_shards(path: Path, ends: Mapping[str, int]) -> None:
+    """Insist that shards are there and reach as far as their samples; for an index whose rows were checked before.
+
+    Raises:
+        ShardError: naming the first that is not.
+    """
+    for name, end in ends.items():
+        if (size := _size(path, name)) < end:
+            raise ShardError(f"{path.parent / name}: has {size} bytes, its samples end at {end}; {_REMEDY}")
 
 
 def _not_ascending(keys: pa.ChunkedArray) -> NDArray[np.bool_]:

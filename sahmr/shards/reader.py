@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import os
+
+import google_crc32c
+import pyarrow as pa
 
 from sahmr.errors import ShardError
 from sahmr.files import open_regular
 from sahmr.remote import Place, RemotePath
 from sahmr.shards.decode import StoredGeometry, StoredSample, decode_geometry, decode_sample
 from sahmr.shards.index_check import check_index, check_shard_name
+from sahmr.shards.mapped import MAPPED_BYTES, mapped_table
 from schemas.fields import Rows, read_table
 from schemas.shard import SHARD_INDEX_SCHEMA, ShardEntry
 
 INDEX_NAME = "index.parquet"
+_BESIDE = 50  # keys on either side of a wrong one that are compared with it
 
 
 class ShardReader:
     """Random access to the samples of one shard folder; files are opened when first read, per process.
 
-    Of shards that lie elsewhere only a sample's bytes are asked for, and always compared with the index.
+    A sample's bytes are compared with the CRC-32C of the index, where it has one. Of shards that lie elsewhere only
+    a sample's bytes are asked for, and their SHA-256 is compared.
+
+    Args:
+        folder: of tars and index.
+        is_checked: False: believe local files; for measurements.
     """
 
-    def __init__(self, folder: Place) -> None:
-        self.folder = folder
+    def __init__(self, folder: Place, *, is_checked: bool = True) -> None:
+        self.folder, self.is_checked = folder, is_checked
         self._files: dict[tuple[int, str], int] = {}
 
     def read(self, entry: ShardEntry, *, verify: bool = False) -> bytes:
@@ -31,10 +42,10 @@ class ShardReader:
 
         Args:
             entry: its row of the index.
-            verify: also compare the SHA-256.
+            verify: compare the SHA-256, which no accident and no ill will gets by.
 
         Raises:
-            ShardError: if the shard is missing, no file, too short, or (``verify``) not what the index says.
+            ShardError: if the shard is missing, no file, too short, or not what the index says.
             RemoteError: if it lies elsewhere and cannot be had.
         """
         place = f"{self.folder / entry.shard}: sample {entry.key}"
@@ -46,6 +57,8 @@ class ShardReader:
             raise ShardError(f"{place}: found {len(data)} of {entry.length} bytes; rebuild with: dvc repro shards")
         if (verify or isinstance(self.folder, RemotePath)) and hashlib.sha256(data).hexdigest() != entry.sha256:
             raise ShardError(f"{place}: SHA-256 differs from the index; rebuild with: dvc repro shards")
+        if self.is_checked and entry.crc32c is not None and google_crc32c.value(data) != entry.crc32c:
+            raise ShardError(f"{place}: CRC-32C differs from the index; rebuild with: dvc repro shards")
         return data
 
     def decode(self, entry: ShardEntry, *, verify: bool = False) -> StoredSample:
@@ -85,6 +98,8 @@ class ShardReader:
 def read_index(folder: Place) -> Rows[ShardEntry]:
     """Rows of a shard folder's index, sorted by key; they stay columns, names that repeat are kept once.
 
+    A large one is mapped into memory (:mod:`sahmr.shards.mapped`).
+
     Raises:
         ShardError: if there is no index, or a row leads out of the folder's shards.
         SchemaError: if it is damaged.
@@ -92,9 +107,32 @@ def read_index(folder: Place) -> Rows[ShardEntry]:
     path = folder / INDEX_NAME
     if not path.is_file():
         raise ShardError(f"{path}: no shard index; make it with: dvc repro shards")
+    if not isinstance(path, RemotePath) and path.stat().st_size >= MAPPED_BYTES:
+        return Rows(mapped_table(path, lambda: _checked(path)), ShardEntry)
+    return Rows(_checked(path), ShardEntry)
+
+
+def find_key(entries: Rows[ShardEntry], key: str, *, of: str) -> int:
+    """Number of the row of a key, found by halves; ``of`` says in an error whose rows they are.
+
+    Raises:
+        KeyError: if there is none; it names the nearest.
+    """
+    low, high = 0, len(entries)
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (middle + 1, high) if entries.value("key", middle) < key else (low, middle)
+    if low < len(entries) and entries.value("key", low) == key:
+        return low
+    beside = [entries.value("key", row) for row in range(max(0, low - _BESIDE), min(len(entries), low + _BESIDE))]
+    near = difflib.get_close_matches(key, beside, n=3, cutoff=0)
+    raise KeyError(f"{key}: no sample of {of} has this key; the nearest: {', '.join(near)}")
+
+
+def _checked(path: Place) -> pa.Table:
     table = read_table(path, SHARD_INDEX_SCHEMA)
     check_index(path, table)
     for place, name in enumerate(table.column_names):
         if name in ("split", "sequence", "scene_key", "shard"):
             table = table.set_column(place, name, table.column(name).dictionary_encode())
-    return Rows(table.combine_chunks(), ShardEntry)
+    return table.combine_chunks()

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import google_crc32c
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -120,6 +121,8 @@ def write_shard(
             length=end - start,
             sha256=hashlib.sha256(data[start:end]).hexdigest(),
             has_body=record.body_file is not None,
+            has_contact=record.contact_file is not None,
+            crc32c=google_crc32c.value(data[start:end]),
         )
         for record, start, end in zip(records, ends, ends[1:], strict=False)
     ]

@@ -106,6 +106,8 @@ def validate(network: SahmrNet, task: Task, batches: Iterable[Batch], team: Team
     means = _Means()
     device = next(network.parameters()).device
     for batch in tqdm(batches, desc="validate", unit="batch", disable=None if team.is_first else True, leave=False):
+        if not batch.keys:
+            continue  # a short last batch, and others have its samples
         here = move_to(batch, device)
         values = task.judge(network, here)
         losses = {name: value for name, value in values.items() if name in task.weights}

@@ -9,7 +9,8 @@ import torch
 
 from sahmr.batches.collate import collate
 from sahmr.batches.dataset import SampleDataset
-from sahmr.batches.loader import epoch_order, make_loader
+from sahmr.batches.loader import make_loader
+from sahmr.batches.order import epoch_order
 from sahmr.errors import ShardError
 from sahmr.geometry.frustum import frustum_corners, inside_frustum
 from sahmr.scenes.visible import block_points, visible_points

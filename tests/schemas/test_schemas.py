@@ -91,9 +91,9 @@ def test_other_versions_are_refused(found: object, reason: str) -> None:
 
 def older(table: pa.Table, *added: str) -> pa.Table:
     """A table as it was written when the global version 2 was the only one."""
-    fields = [field.with_nullable(field.name.startswith("contact")) for field in table.schema]
-    plain = table.cast(pa.schema(fields, metadata={**table.schema.metadata, b"sahmr.schema_version": b"2"}))
-    return plain.drop_columns(list(added))
+    plain = table.drop_columns(list(added))
+    fields = [field.with_nullable(field.name.startswith("contact")) for field in plain.schema]
+    return plain.cast(pa.schema(fields, metadata={**table.schema.metadata, b"sahmr.schema_version": b"2"}))
 
 
 def test_frames_of_version_2_are_migrated(tmp_path: Path) -> None:
@@ -112,7 +112,8 @@ def test_shard_indexes_of_version_2_have_bodies(tmp_path: Path) -> None:
     entry = ShardEntry(
         key="a", split="val", sequence="s", scene_key="c", shard="s.tar", offset=0, length=9, sha256="0", has_body=True
     )
-    write_as_is(tmp_path / "i.parquet", older(to_table([entry], SHARD_INDEX_SCHEMA), "has_body"))
+    added = ("has_body", "has_contact", "crc32c")
+    write_as_is(tmp_path / "i.parquet", older(to_table([entry], SHARD_INDEX_SCHEMA), *added))
     assert from_table(read_table(tmp_path / "i.parquet", SHARD_INDEX_SCHEMA), ShardEntry) == [entry]
 
 
