@@ -13,7 +13,7 @@ LAYERS = (  # lowest first; modules on one line never import each other
     ("sahmr.settings",),
     ("sahmr.raw",),
     ("sahmr.geometry", "sahmr.untrusted"),
-    ("sahmr.body", "sahmr.sparse", "sahmr.scenes", "sahmr.shards"),
+    ("sahmr.body", "sahmr.sparse", "sahmr.scenes", "sahmr.shards", "sahmr.cameras"),
     (
         "sahmr.readers",
         "sahmr.batches",
