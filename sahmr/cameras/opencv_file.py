@@ -7,10 +7,8 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
-from numpy import ndarray
 
-from sahmr.cameras.checks import refuse_fisheye
+from sahmr.cameras.checks import Array, refuse_fisheye
 from sahmr.cameras.json_fields import read_object
 from sahmr.cameras.photo_camera import LengthUnit, PhotoCamera, checked
 from sahmr.errors import RawDataError
@@ -30,7 +28,7 @@ _NODE = re.compile(
 )
 _SCALAR = re.compile(r"^(\w{1,99}): {0,9}([^\s\[{!][^\n]{0,999})$", re.MULTILINE)
 _MOST_NUMBERS = 64  # of a matrix that is read; 3x4 is the largest
-Nodes = dict[str, "Float[ndarray, 'rows columns'] | str"]
+Nodes = dict[str, Array | str]  # matrices of any shape
 
 
 def read_opencv_file(path: Path, unit: LengthUnit) -> tuple[PhotoCamera, ...]:
@@ -69,7 +67,7 @@ def read_opencv_file(path: Path, unit: LengthUnit) -> tuple[PhotoCamera, ...]:
     return (checked(camera),)
 
 
-def _coefficients(found: Float[ndarray, "rows columns"]) -> tuple[float, ...]:
+def _coefficients(found: Array) -> tuple[float, ...]:
     """As many as OpenCV takes: RICH's files hold two or three, which are the first of five."""
     values = [float(value) for value in found.ravel()]
     missing = max(0, 4 - len(values)) if values else 0
@@ -87,13 +85,13 @@ def _size(path: Path, nodes: Nodes) -> tuple[int, int] | None:
     return int(width), int(height)
 
 
-def _find(nodes: Nodes, names: tuple[str, ...]) -> ndarray | str | None:
+def _find(nodes: Nodes, names: tuple[str, ...]) -> Array | str | None:
     return next((nodes[name] for name in names if name in nodes), None)
 
 
 def _matrix(
     path: Path, nodes: Nodes, names: tuple[str, ...], shapes: tuple[tuple[int, int], ...] | None
-) -> Float[ndarray, "rows columns"] | None:
+) -> Array | None:
     """The matrix of the first name that is there; of a vector, ``shapes`` None, any."""
     found = _find(nodes, names)
     if found is None:
@@ -120,14 +118,14 @@ def _nodes(path: Path) -> Nodes:
     return nodes
 
 
-def _xml_node(path: Path, node: ElementTree.Element) -> Float[ndarray, "rows columns"] | str:
+def _xml_node(path: Path, node: ElementTree.Element) -> Array | str:
     data = node.findtext("data")
     if data is None:
         return (node.text or "").strip()
     return _shaped(path, node.tag, data.split(), node.findtext("rows") or "", node.findtext("cols") or "")
 
 
-def _json_node(path: Path, name: str, value: object) -> Float[ndarray, "rows columns"] | str:
+def _json_node(path: Path, name: str, value: object) -> Array | str:
     if not isinstance(value, dict):
         return str(value)[:1000]
     data = value.get("data")
@@ -135,7 +133,7 @@ def _json_node(path: Path, name: str, value: object) -> Float[ndarray, "rows col
     return _shaped(path, name, words, str(value.get("rows", "")), str(value.get("cols", "")))
 
 
-def _shaped(path: Path, name: str, words: list[str], rows: str, columns: str) -> Float[ndarray, "rows columns"] | str:
+def _shaped(path: Path, name: str, words: list[str], rows: str, columns: str) -> Array | str:
     """A matrix as large as it says, of finite numbers; one too large for a camera's as its size in words."""
     if len(words) > _MOST_NUMBERS:
         return f"a matrix of {len(words)} numbers"
