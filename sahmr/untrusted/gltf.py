@@ -22,10 +22,12 @@ from sahmr.untrusted.obj import fans
 from sahmr.untrusted.regular import LARGEST, read_regular
 
 _MOST_JSON = 1 << 26  # bytes of the description
-_MOST_VERTICES = 1 << 28  # of all instances together: a node may show one mesh many times
+_MOST_VERTICES = 1 << 26  # of all instances together: a node may show one mesh many times
+_MOST_PARTS = 1 << 18
 _MOST_NODES = 1 << 20
 _GLB, _JSON, _BIN = b"glTF", 0x4E4F534A, 0x004E4942
 _POINTS, _TRIANGLES, _STRIP, _FAN = 0, 4, 5, 6  # modes; 1 to 3 are lines
+_Part = tuple[ndarray, ndarray]  # points of a primitive, its triangles
 _PACKED = ("KHR_draco_mesh_compression", "EXT_meshopt_compression")
 
 
@@ -100,24 +102,28 @@ def _buffers(path: Path, content: dict[str, Any], chunk: bytes | None) -> Iterat
 
 
 def _mesh(path: Path, content: dict[str, Any], accessors: Accessors) -> PlyMesh:
-    vertices, faces, count = [np.zeros((0, 3))], [np.zeros((0, 3), dtype=np.int64)], 0
-    cache = dict[int, list[tuple[ndarray, ndarray]]]()
+    cache, shown, count = dict[int, list[_Part]](), list[tuple[_Part, ndarray]](), 0
     for number, transform in _placed(path, content):
         if number not in cache:
             cache[number] = list(_primitives(path, content, accessors, number))
-        for points, triangles in cache[number]:
-            if count + len(points) > _MOST_VERTICES:
-                raise RawDataError(f"{path}: shows over {_MOST_VERTICES:,} vertices; export only the room")
-            vertices.append(points @ transform[:3, :3].T + transform[:3, 3])
-            turned = np.linalg.det(transform[:3, :3]) < 0  # a mirrored copy shows its faces from the other side
-            faces.append((triangles[:, ::-1] if turned else triangles) + count)
-            count += len(points)
-    whole_mesh = np.concatenate(vertices)
-    if not count or not np.isfinite(whole_mesh).all():
-        raise RawDataError(
-            f"{path}: {'NaN or infinite coordinates' if count else 'no geometry in its scene'}; export it again"
-        )
-    return PlyMesh(vertices=whole_mesh, faces=np.concatenate(faces))
+        for part in cache[number]:  # counted before any is copied
+            count += len(part[0])
+            if count > _MOST_VERTICES or len(shown) >= _MOST_PARTS:
+                raise RawDataError(
+                    f"{path}: shows over {_MOST_VERTICES:,} vertices or {_MOST_PARTS:,} parts; export only the room"
+                )
+            shown.append((part, transform))
+    vertices, faces, before = [np.zeros((0, 3))], [np.zeros((0, 3), dtype=np.int64)], 0
+    for (points, triangles), transform in shown:
+        vertices.append(points @ transform[:3, :3].T + transform[:3, 3])
+        turned = np.linalg.det(transform[:3, :3]) < 0  # a mirrored copy shows its faces from the other side
+        faces.append((triangles[:, ::-1] if turned else triangles) + before)
+        before += len(points)
+    made = np.concatenate(vertices)
+    if not count or not np.isfinite(made).all():
+        found = "NaN or infinite coordinates" if count else "no geometry in its scene"
+        raise RawDataError(f"{path}: {found}; export it again")
+    return PlyMesh(vertices=made, faces=np.concatenate(faces))
 
 
 def _placed(path: Path, content: dict[str, Any]) -> Iterator[tuple[int, Float[ndarray, "4 4"]]]:
@@ -191,6 +197,9 @@ def _primitives(
             corners = accessors.read(whole(path, primitive, "indices"), "SCALAR").ravel().astype(np.int64)
         if len(corners) and corners.max() >= len(points):
             raise RawDataError(f"{path}: mesh {number} names vertex {corners.max()} of {len(points)}; export it again")
+        if len(corners) < len(points):  # primitives of one mesh often share all its vertices
+            used, corners = np.unique(corners, return_inverse=True)
+            points = points[used]
         yield points, _triangles(path, number, mode, corners)
 
 

@@ -14,7 +14,7 @@ from sahmr.errors import RawDataError
 _KINDS = {5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
 _WIDTHS = {"SCALAR": 1, "VEC3": 3}
 _LARGEST = 1 << 40
-_MOST_ROWS = 1 << 28
+_MOST_ROWS = 1 << 26
 
 
 def whole(path: Path, content: Mapping[str, Any], key: str, default: int | None = None) -> int:
@@ -40,8 +40,15 @@ class Accessors:
 
     def __init__(self, path: Path, content: Mapping[str, Any], buffers: Sequence[bytes]) -> None:
         self._path, self._content, self._buffers, self._rows = path, content, buffers, 0
+        self._known = dict[tuple[int, str], NDArray[np.float64]]()
 
     def read(self, number: int, kind: str) -> NDArray[np.float64]:
+        """As :meth:`_read`, once for each accessor."""
+        if (number, kind) not in self._known:
+            self._known[number, kind] = self._read(number, kind)
+        return self._known[number, kind]
+
+    def _read(self, number: int, kind: str) -> NDArray[np.float64]:
         """Rows of an accessor as doubles, [count, width]; normalised whole numbers as shares of their largest.
 
         Raises:

@@ -249,7 +249,7 @@ def accessor(**changes: Any) -> dict[str, Any]:
         ({"scene": 5}, r"names scenes\[5\]"),
         ({"scenes": [{}, {}]}, "no geometry in its scene"),
         (accessor(count=6), "accessor 0 of 6 rows leads out of its buffer"),
-        (accessor(count=2**40 - 1), "reads over 268,435,456 rows"),
+        (accessor(count=2**40 - 1), "reads over 67,108,864 rows"),
         (accessor(count=-1), "'count' is -1"),
         (accessor(type="VEC2"), "is no VEC3"),
         (accessor(componentType=1), "is no VEC3"),
@@ -292,5 +292,15 @@ def test_damaged_files_are_read_or_refused(tmp_path: Path) -> None:
                 except RawDataError:
                     refusals += 1
     assert refusals > 120
+    nodes = [{"mesh": 0}] * 3000
+    primitives = [{"attributes": {"POSITION": 0}, "mode": 0}] * 100
+    shown = {
+        "nodes": nodes,
+        "scenes": [{"nodes": list(range(3000))}],
+        "scene": 0,
+        "meshes": [{"primitives": primitives}],
+    }
+    content, chunk = graph(**shown)
+    refused(read_gltf, put(tmp_path / "many.glb", glb(content, chunk)), "shows over .* or 262,144 parts")
     refused(read_gltf, put(tmp_path / "deep.gltf", b'{"asset":' + b"[" * 200_000), "no glTF file|nested too deeply")
     refused(read_mesh, put(tmp_path / "a.fbx", b""), r"not read from .fbx; allowed: .ply, .obj")
