@@ -14,7 +14,7 @@ LAYERS = (  # lowest first; modules on one line never import each other
     ("sahmr.raw",),
     ("sahmr.geometry", "sahmr.untrusted", "sahmr.report.charts", "sahmr.report.html"),
     ("sahmr.report.figures",),
-    ("sahmr.body", "sahmr.sparse", "sahmr.scenes", "sahmr.shards"),
+    ("sahmr.body", "sahmr.sparse", "sahmr.scenes", "sahmr.shards", "sahmr.cameras"),
     (
         "sahmr.readers",
         "sahmr.batches",

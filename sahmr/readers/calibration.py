@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from sahmr.cameras.checks import LARGEST, Array, check_rigid
+from sahmr.cameras.opencv_xml import xml_matrix
 from sahmr.errors import RawDataError
 from sahmr.units import as_if
 from sahmr.untrusted.texts import read_json, read_xml
 
-Array = NDArray[np.float64]
-_LARGEST = 1e6  # metres or pixels in a calibration: far beyond any, and too small to overflow
 _FARTHEST_CAMERA_M = 100.0  # from the first of its capture; RICH's farthest is 14 m away (formats a.5)
 _SAME_PX = 0.5  # that two statements of one camera may differ by
-_RIGID_TOLERANCE = 1e-3  # of R R^T against identity; published matrices are rounded to about 1e-5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,36 +26,6 @@ class Calibration:
     camera_from_world: tuple[float, ...]
 
 
-def check_rigid(where: str, transform: Array) -> None:
-    """Raise RawDataError unless the [4, 4] matrix is a rotation and a translation."""
-    rotation = transform[:3, :3]
-    if not (np.abs(transform) < _LARGEST).all():
-        raise RawDataError(f"{where}: holds NaN, infinite or wild values; fetch it again")
-    off = float(np.abs(np.einsum("ij,kj->ik", rotation, rotation) - np.eye(3)).max())
-    handed = float(np.einsum("i,i->", np.cross(rotation[0], rotation[1]), rotation[2]))
-    if off > _RIGID_TOLERANCE or handed < 0 or not np.allclose(transform[3], [0, 0, 0, 1]):
-        raise RawDataError(
-            f"{where}: not a rigid transform (R R^T is {off:.2g} off identity, det R = {handed:.3f}); allowed: a "
-            f"rotation within {_RIGID_TOLERANCE:g}, det +1, last row 0 0 0 1"
-        )
-
-
-def _xml_matrix(path: Path, root: ElementTree.Element, name: str, shape: tuple[int, int]) -> Array:
-    node = root.find(name)
-    data = node.findtext("data") if node is not None else None
-    if node is None or data is None:
-        found = sorted(child.tag for child in root)
-        raise RawDataError(f"{path}: no node '{name}' with 'data'; found {found}")
-    try:
-        values = np.array(data.split(), dtype=np.float64)
-        stated = (int(node.findtext("rows") or 0), int(node.findtext("cols") or 0))
-    except ValueError:
-        raise RawDataError(f"{path}: '{name}' holds something that is not a number") from None
-    if values.size != shape[0] * shape[1] or stated != shape or not np.isfinite(values).all():
-        raise RawDataError(f"{path}: '{name}' is {stated[0]}x{stated[1]} with {values.size} numbers, expected {shape}")
-    return values.reshape(shape)
-
-
 def read_rich_calibration(path: Path) -> Calibration:
     """Read ``CCC.xml``: ``CameraMatrix`` = [R t] world to camera, ``Intrinsics`` = K; distortion is not applied.
 
@@ -66,13 +33,13 @@ def read_rich_calibration(path: Path) -> Calibration:
         RawDataError: if nodes are missing, R is no rotation, or K is not fx = fy without skew.
     """
     root = read_xml(path)
-    extrinsics = np.concatenate([_xml_matrix(path, root, "CameraMatrix", (3, 4)), [[0.0, 0.0, 0.0, 1.0]]])
+    extrinsics = np.concatenate([xml_matrix(path, root, "CameraMatrix", (3, 4)), [[0.0, 0.0, 0.0, 1.0]]])
     check_rigid(f"{path}, CameraMatrix", extrinsics)
     _check_distance(path, extrinsics)
-    intrinsics = _xml_matrix(path, root, "Intrinsics", (3, 3))
+    intrinsics = xml_matrix(path, root, "Intrinsics", (3, 3))
     fx, fy, skew = intrinsics[0, 0], intrinsics[1, 1], intrinsics[0, 1]
     if not (
-        0 < fx < _LARGEST and abs(fx - fy) <= 1e-3 * fx and abs(skew) <= 1e-6 and np.allclose(intrinsics[2], [0, 0, 1])
+        0 < fx < LARGEST and abs(fx - fy) <= 1e-3 * fx and abs(skew) <= 1e-6 and np.allclose(intrinsics[2], [0, 0, 1])
     ):
         raise RawDataError(f"{path}: Intrinsics must be fx = fy > 0 without skew; found {intrinsics.tolist()}")
     return Calibration(intrinsics=_flat(intrinsics), camera_from_world=_flat(extrinsics))
@@ -116,7 +83,7 @@ def read_prox_intrinsics(path: Path) -> Array:
     content = read_json(path)
     values = [content.get(key) if isinstance(content, dict) else None for key in ("f", "c")]
     flat = [v for pair in values if isinstance(pair, list) and len(pair) == 2 for v in pair]
-    if len(flat) != 4 or not all(isinstance(v, int | float) and 0 < v < _LARGEST for v in flat):
+    if len(flat) != 4 or not all(isinstance(v, int | float) and 0 < v < LARGEST for v in flat):
         raise RawDataError(f"{path}: expected 'f': [fx, fy] and 'c': [cx, cy] in pixels, found {values}")
     fx, fy, cx, cy = map(float, flat)
     intrinsics = np.array([[fx, 0.0, cx], [0.0, fy, cy], [0.0, 0.0, 1.0]])

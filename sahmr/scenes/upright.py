@@ -39,8 +39,17 @@ def find_up(scene: Scene, rough_up: tuple[float, float, float]) -> Float[Tensor,
     normals = normals[normals @ rough > torch.cos(torch.deg2rad(torch.tensor(_ROUGH_DEG)))]  # [level, 3]
     if len(normals) < _FEWEST:
         return rough
-    near = normals @ normals.T > torch.cos(torch.deg2rad(torch.tensor(_SAME_DEG)))  # [level, level]
+    return densest_direction(normals)[0]
+
+
+def densest_direction(directions: Float[Tensor, "directions 3"]) -> tuple[Float[Tensor, "3"], int]:
+    """The mean of the directions within 8 degrees of the one that has most of them near, and how many they are.
+
+    Args:
+        directions: one or more, length 1.
+    """
+    near = directions @ directions.T > torch.cos(torch.deg2rad(torch.tensor(_SAME_DEG)))  # [directions, directions]
     best = int(near.sum(dim=1).argmax())  # the densest place among directions
-    mean = normals[near[best]].mean(dim=0)
-    up: Float[Tensor, "3"] = mean / mean.norm()
-    return up
+    mean = directions[near[best]].mean(dim=0)
+    middle: Float[Tensor, "3"] = mean / mean.norm()
+    return middle, int(near[best].sum())

@@ -32,13 +32,13 @@ def read_text(path: Path, *, remedy: str = "fetch it again", most_bytes: int = M
     return text
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, *, most_bytes: int = MOST_BYTES) -> Any:
     """A JSON file: UTF-8, finite numbers, no key twice.
 
     Raises:
-        RawDataError: if it is missing, unreadable, or anything else.
+        RawDataError: if it is missing, unreadable, too large, or anything else.
     """
-    content = read_regular(path, most_bytes=MOST_BYTES)
+    content = read_regular(path, most_bytes=most_bytes)
     try:
         return json.loads(
             content.decode("utf-8"),

@@ -21,7 +21,7 @@ UNTRACKED_SECTIONS = {"raw", "paths", "parallel"}
 # Run by hand, no stage: README or docs/ have their command lines.
 TOOLS = {
     *("pipelines.convert_checkpoint", "pipelines.prune_work", "pipelines.raw_check", "pipelines.demo.pretrain"),
-    "pipelines.import_predictions",
+    *("pipelines.align", "pipelines.import_predictions"),
     *("pipelines.export", "pipelines.loader", "pipelines.view"),
     "pipelines.demo.prepared",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import pickle
@@ -108,6 +109,16 @@ MESHES = (
 
 LAUGHS = "".join(f'<!ENTITY a{k + 1} "{f"&a{k};" * 10}">' for k in range(9))
 TEXTS = (
+    Case("an OBJ of faces without end", "mesh_obj", lambda: b"v 0 0 0\nf" + b" 1" * 10**6, "a line of 2,0"),
+    Case("an OBJ of wide words", "mesh_obj", lambda: (b"v 0 0 0\nf 1 1 " + b"9" * 60_000 + b"\n") * 200, "no whole"),
+    Case("an OBJ of empty lines", "mesh_obj", lambda: b"\n" * (4 << 20), "no vertex"),
+    Case("an STL of 2**32 triangles", "stl", lambda: bytes(80) + b"\xff" * 4, "has 214,748,364,834 bytes"),
+    Case("an OFF of 10**11 vertices", "off", lambda: b"OFF\n99999999999 0 0\n", "and has 0 lines"),
+    Case("a glTF of 2**39 rows", "gltf", lambda: gltf(count=1 << 39), "reads over 67,108,864 rows"),
+    Case("a glTF of rows that are not there", "gltf", lambda: gltf(count=60_000_000), "leads out of its buffer"),
+    Case("a glTF with a texture", "gltf", lambda: gltf(count=1), None),
+    Case("a calibration of one long word", "yml", lambda: b"a" * 10**6, "no matrix of the names"),
+    Case("a calibration of a million numbers", "yml", lambda: yml(b"1, " * 300_000), "is 'a matrix of 300001 numbers'"),
     Case("JSON 100 000 deep", "json", lambda: b"[" * 100_000, "nested too deeply"),
     Case("JSON of 1e999", "json", lambda: b'{"a": 1e999}', "the number 1e999 is too large"),
     Case("JSON of NaN", "json", lambda: b"[NaN]", "NaN is no number of JSON"),
@@ -183,5 +194,21 @@ IMAGES = (
         "a chunk of 4 GB", "image", lambda: png()[:33] + b"\xff\xff\xff\xffzTXt", "damaged image|not a readable image"
     ),
 )
+
+
+def gltf(count: int) -> bytes:
+    """One triangle's buffer, of which an accessor claims ``count`` rows; a picture that nobody may open."""
+    data = "data:;base64," + base64.b64encode(bytes(36)).decode()
+    content = {
+        "asset": {}, "nodes": [{"mesh": 0}], "meshes": [{"primitives": [{"attributes": {"POSITION": 0}, "mode": 0}]}],
+        "accessors": [{"bufferView": 0, "componentType": 5126, "count": count, "type": "VEC3"}],
+        "bufferViews": [{"buffer": 0, "byteLength": 36}], "buffers": [{"uri": data}], "images": [{"uri": "/dev/zero"}],
+    }  # fmt: skip
+    return json.dumps(content).encode()
+
+
+def yml(data: bytes) -> bytes:
+    return b"camera_matrix: !!opencv-matrix\n   rows: 3\n   cols: 3\n   dt: d\n   data: [ " + data + b"1 ]\n"
+
 
 CASES: tuple[Case, ...] = (*PICKLES, *ARRAYS, *MESHES, *TEXTS, *IMAGES)

@@ -14,18 +14,24 @@ from typing import Any
 
 import numpy as np
 
+from sahmr.cameras.opencv_file import read_opencv_file
 from sahmr.errors import RawDataError
 from sahmr.readers.bodies import read_params
 from sahmr.readers.images import image_size
 from sahmr.readers.rich_tables import read_split_table
+from sahmr.untrusted.gltf import read_gltf
 from sahmr.untrusted.meshes import obj_has_colors, read_ply
+from sahmr.untrusted.obj import read_obj
 from sahmr.untrusted.pickles import load_npy, load_npz_member, load_pickle
+from sahmr.untrusted.stl_off import read_off, read_stl
 from sahmr.untrusted.texts import read_json, read_xml
 
 SPARE = 300 << 20  # bytes a reader may take; the largest of the files has 35 MB, the largest sound one 2 MB
 READERS: dict[str, Callable[[Path], Any]] = {
     "pickle": load_pickle, "fit": read_params, "npy": load_npy, "npz": lambda path: load_npz_member(path, "a"),
     "ply": read_ply, "obj": obj_has_colors, "json": read_json, "xml": read_xml,
+    "gltf": read_gltf, "mesh_obj": read_obj, "stl": read_stl, "off": read_off,
+    "yml": lambda path: read_opencv_file(path, "m"),
     "table": lambda path: read_split_table(path, "train"), "image": image_size,
 }  # fmt: skip
 

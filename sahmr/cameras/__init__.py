@@ -1,0 +1,1 @@
+"""Cameras as people have them, in one convention: OpenCV's."""
