@@ -7,7 +7,7 @@ export DVC_NO_ANALYTICS := 1
 export PYTHONHASHSEED := 0
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro score share-check test prepared soak lint format bench lock clean
+.PHONY: repro score share-check test prepared servers soak lint format bench lock clean
 
 # Every file is compared with its hash. setuptools comes first: it builds what has no wheel (antlr4-python3-runtime), and
 # pip would fetch it for that without a hash. torch comes by itself, last: requirements.torch says why.
@@ -52,6 +52,11 @@ test: .venv/test.stamp
 # From the authors' prepared folders and trained weights to scores, in a repository of its own; and the raw road's scores.
 prepared: .venv/test.stamp
 	$(BIN)/pytest -q -m slow tests/test_released_weights.py
+
+# What users share, against the real servers and Unix users: SSH, S3, HTTP, one cache for two, pushes, experiments, and a
+# fresh clone that scores from a remote.
+servers: .venv/test.stamp
+	$(BIN)/pytest -q -m slow tests/catalog tests/test_open.py tests/test_team_scores.py tests/pipelines/test_experiments.py
 
 lint: .venv/test.stamp
 	$(BIN)/ruff check --fix .
