@@ -31,12 +31,14 @@ repro: .venv.stamp
 	$(BIN)/dvc repro
 	$(BIN)/python -m pipelines.scores
 
-# In a fresh clone, from the team's remote: fetches what these three stages read and nothing else, and runs them.
+# In a fresh clone, from the team's remote: fetches what these four stages read and nothing else, and runs them. Files
+# are named before stages: the other way round DVC forgets some.
 DATASET ?= prox
 score: .venv.stamp
-	$(BIN)/dvc pull data/bodies/topology.npz # by itself: beside names of stages DVC forgets one or the other
-	$(BIN)/dvc pull shards@$(DATASET) scenes@$(DATASET) baseline@$(DATASET) train_sahmr
-	$(BIN)/dvc repro --force --single-item predict@$(DATASET) evaluate@$(DATASET) evaluate_$(DATASET)
+	$(BIN)/dvc pull data/bodies/topology.npz data/bodies/SMPL_NEUTRAL.npz data/frames/$(DATASET).parquet \
+		reports/frame_counts_$(DATASET).json shards@$(DATASET) scenes@$(DATASET) baseline@$(DATASET) train_sahmr
+	$(BIN)/dvc repro --force --single-item predict@$(DATASET) evaluate@$(DATASET) report@$(DATASET) \
+		evaluate_$(DATASET)
 
 # Writes a little to a DVC remote, reads it back, compares, removes it: make share-check REMOTE=team
 share-check: .venv.stamp

@@ -15,6 +15,7 @@ from sahmr.params_file import parse_text
 
 _PLACE = re.compile(r"\$\{([\w.]+)\}")
 _MANIFEST = "manifest.json"
+_REPORTS = "${paths.reports}/"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +26,7 @@ class Output:
         path: relative to the repository, or absolute.
         stage: its name in dvc.yaml, without ``@<dataset>``.
         dataset: whose; None: shared by all.
-        is_cached: DVC keeps it as data; else it is small and lies among the reports.
+        is_cached: it is data that DVC keeps; else it is small and lies among the reports.
     """
 
     path: str
@@ -192,7 +193,7 @@ def _stage(file: str, name: str, dataset: str | None, body: dict[str, Any], valu
                 path=resolve(path),
                 stage=name,
                 dataset=dataset,
-                is_cached=group == "outs" and details.get("cache") != "false",
+                is_cached=group == "outs" and details.get("cache") != "false" and not path.startswith(_REPORTS),
             )
             for group in ("outs", "metrics", "plots")
             for path, details in map(_named, body.get(group, ()))
