@@ -82,7 +82,7 @@ def test_jitter_depends_on_the_generator_alone_and_ignored_parts_vanish(make: Ca
     )
     assert torch.equal(one, two)
     assert not torch.equal(one, make_targets(batch, voxels, topology).part_maps)
-    without = make_targets(batch, voxels, topology, ignored_parts=(3, 4)).part_maps
+    without = make_targets(batch, voxels, topology, ignored_parts=[(3, 4)] * len(batch.keys)).part_maps
     assert without[:, 2:4].abs().sum() == 0
     assert without.abs().sum() > 0
 

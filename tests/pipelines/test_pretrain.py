@@ -173,8 +173,8 @@ def test_a_recipe_that_cannot_be_followed_is_told(tmp_path: Path) -> None:
         check_length(Order(rooms=2, crops=3), recipe)
     with pytest.raises(SettingsError, match=r"recipe\.yaml: train_rcnet\.zoom_range: found 0\.4, allowed .* to 0\.25"):
         read_recipe(write_recipe(tmp_path, zoom_range=0.4))
-    with pytest.raises(SettingsError, match=r"recipe\.yaml: train_rcnet\.dataset: found 'prox', allowed rich"):
-        read_recipe(write_recipe(tmp_path, dataset="prox"))
+    with pytest.raises(SettingsError, match=r"recipe\.yaml: train_rcnet\.datasets: found prox, allowed rich"):
+        read_recipe(write_recipe(tmp_path, datasets={"prox": {}}))
     with pytest.raises(SettingsError, match=r"recipe\.yaml: train_rcnet\.tpyo: found an unknown key"):
         read_recipe(write_recipe(tmp_path, tpyo=1))
 

@@ -129,8 +129,12 @@ def test_other_settings_are_another_training(made: Path, change: dict) -> None:
 
 def test_a_dataset_without_a_card_is_refused(made: Path, tmp_path: Path) -> None:
     file = made / "params.yaml"
-    (tmp_path / "params.yaml").write_text(file.read_text().replace("dataset: rich", "dataset: kinect"))
-    with pytest.raises(SettingsError, match=r"train_rcnet\.dataset: found 'kinect', allowed one of prox, rich"):
+    (tmp_path / "params.yaml").write_text(
+        file.read_text().replace("rich: {", "kinect: {").replace("    rich:\n", "    kinect:\n")
+    )
+    with pytest.raises(
+        SettingsError, match=r"train_rcnet\.datasets: found the keys kinect, allowed .*some of the keys rich"
+    ):
         load_section("train_rcnet", TrainRcnet, tmp_path / "params.yaml")
 
 
