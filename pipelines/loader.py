@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--dataset", choices=list(load_raw_roots()), help="this one alone; default: the training's mix")
     parser.add_argument("--split", default="train", help="train is shuffled, others are in the order of their keys")
     parser.add_argument(
-        "--where", help="in place of the training's conditions; docs/streaming.md has what they may say"
+        "--where", help="in place of the training's conditions; see docs/streaming.md"
     )
     asked = parser.parse_args(argv)
     if not asked.step.isascii() or not asked.step.isdigit() or len(asked.step) > 18:

@@ -62,7 +62,7 @@ class Part:
     where: str = ""
 
     def samples(self, split: str, *, where: str | None = None, **options: Any) -> SampleDataset:
-        """A split; of ``train`` what the condition leaves, unless another is given. Errors as :class:`SampleDataset`."""
+        """A split; of ``train`` what the condition or ``where`` leaves. Errors as :class:`SampleDataset`."""
         condition = self.where if where is None and split == "train" else where or ""
         return SampleDataset(self.shards, self.scenes, split, where=condition, **options)
 

@@ -49,7 +49,7 @@ class Source:
 
     def shuffled(self, batch_size: int, seed: int, team: Team = ALONE) -> SampleLoader:
         """Samples of ``train`` by weight, crops jittered; of every batch this process's share. Errors as ``plain``."""
-        options = {"is_training": True, "seed": seed, "zoom_range": self.zoom_range}
+        options: dict[str, Any] = {"is_training": True, "seed": seed, "zoom_range": self.zoom_range}
         parts = [part.samples("train", **options) for part in self.parts]
         return self._loader(together(parts, [part.weight for part in self.parts]), batch_size, seed, team)
 
