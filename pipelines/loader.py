@@ -32,9 +32,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--training", choices=_SECTIONS, default="train_sahmr", help="whose data, seed and batch size")
     parser.add_argument("--dataset", choices=list(load_raw_roots()), help="this one alone; default: the training's mix")
     parser.add_argument("--split", default="train", help="train is shuffled, others are in the order of their keys")
-    parser.add_argument(
-        "--where", help="in place of the training's conditions; see docs/streaming.md"
-    )
+    parser.add_argument("--where", help="in place of the training's conditions; see docs/streaming.md")
     asked = parser.parse_args(argv)
     if not asked.step.isascii() or not asked.step.isdigit() or len(asked.step) > 18:
         raise SettingsError(f"--step: found {asked.step[:40]!r}, allowed a whole number from 0 on; correct it")

@@ -89,6 +89,7 @@ VALUES: tuple[tuple[str, Value, str], ...] = (
     ("train_rcnet.datasets.rich.weight", 0, "found 0, allowed a number from 0.001 to 1000"),
     ("train_rcnet.datasets.rich.weigth", 1, "found an unknown key, allowed weight, where"),
     ("train_rcnet.datasets.rich.where", "scene = 3", "allowed a condition on columns of the shard index (condition"),
+    ("train_rcnet.datasets.rich.where", None, "found null, allowed a line of text, '' for none"),
     ("train_sahmr.steps_per_epoch", 0, "found 0, allowed a whole number from 1 to"),
     ("train_sahmr.max_quarantined", -1, "found -1, allowed a whole number from 0"),
     ("train_rcnet.schedule", "step", "found 'step', allowed 'halve' or 'cosine'"),

@@ -12,7 +12,7 @@ from sahmr.batches.dataset import SampleDataset
 from sahmr.datasets import CARDS
 from sahmr.errors import ShardError
 from sahmr.scenes.store import load_points, voxel_pitch_m
-from sahmr.settings import Between, Keyed, load_section, refuse, settings
+from sahmr.settings import Between, Keyed, Line, load_section, refuse, settings
 from sahmr.shards.where import parse_where
 from schemas.shard import ShardEntry
 
@@ -30,7 +30,7 @@ class Ingredient:
     """
 
     weight: Annotated[float, Between(0.001, 1000)] = 1.0
-    where: str = ""
+    where: Line = ""
 
     def __post_init__(self) -> None:
         """A condition is read before any work."""

@@ -1,7 +1,8 @@
 """The same samples through Grain, as a contrast: there the order depends on the machine, here it does not.
 
 ``SampleDataset`` is the source of both, and a map dataset of torch's. Grain shares the samples out first and shuffles
-and batches within each share; so another number of ranks, or of workers, trains on other batches.
+and batches within each share; so another number of ranks, or of workers, trains on other batches. With 2 ranks version
+0.2.18 gives 10 of the 11 samples, with 3 it gives 9, although it is not asked to leave out any.
 """
 
 from __future__ import annotations
@@ -81,8 +82,9 @@ def test_our_samples_are_a_source_for_grain_and_for_torch(samples: SampleDataset
 def test_ranks_change_grain_s_batches_and_not_ours(samples: SampleDataset) -> None:
     ours = {ranks: through_ours(samples, ranks, 0) for ranks in (1, 2, 3)}
     theirs = {ranks: through_grain(samples, ranks, 0)[0] for ranks in (1, 2, 3)}
-    for steps in (*ours.values(), *theirs.values()):
-        assert sorted(key for step in steps for key in step) == [small.record(n).key for n in range(SAMPLES)]
+    every = [small.record(number).key for number in range(SAMPLES)]
+    for steps in (*ours.values(), theirs[1]):
+        assert sorted(key for step in steps for key in step) == every
     assert ours[1] == ours[2] == ours[3]
     for ranks in (2, 3):  # not even the same samples in a step, in whatever order
         assert [{*step} for step in theirs[ranks]] != [{*step} for step in theirs[1]]

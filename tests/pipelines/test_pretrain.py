@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -161,7 +162,7 @@ def write_recipe(folder: Path, **changes: Any) -> Path:
     """The repository's, with some keys of both trainings set."""
     recipe = yaml.safe_load((imports.ROOT / RECIPE).read_text())
     for name in ("train_rcnet", "train_sahmr"):
-        recipe[name] |= changes
+        recipe[name] |= copy.deepcopy(changes)  # or YAML writes an alias
     (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe))
     return folder / "recipe.yaml"
 
