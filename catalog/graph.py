@@ -36,12 +36,13 @@ class Output:
 
     @property
     def kind(self) -> str:
-        """table | zarr | model | manifest | report | folder, by its name."""
+        """table | zarr | model | manifest | report | folder, by its name; a report is small."""
         if self.path.endswith(_MANIFEST):
             return "manifest"
         if not self.is_cached:
             return "report"
-        return {".parquet": "table", ".zarr": "zarr", ".pt": "model"}.get(PurePosixPath(self.path).suffix, "folder")
+        by_suffix = {".parquet": "table", ".zarr": "zarr", ".pt": "model", ".json": "report"}
+        return by_suffix.get(PurePosixPath(self.path).suffix, "folder")
 
     @property
     def rebuild(self) -> str:

@@ -80,6 +80,7 @@ def make_sample(stored: StoredSample, box: Float[ndarray, "4"], scenes: Place) -
         vertices_camera=_vertices_camera(stored),
         vertex_contact=None if stored.contact is None else torch.from_numpy(stored.contact),
         has_contact=stored.contact is not None,
+        dataset=stored.dataset,
     )
 
 
