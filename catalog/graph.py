@@ -15,7 +15,6 @@ from sahmr.params_file import parse_text
 
 _PLACE = re.compile(r"\$\{([\w.]+)\}")
 _MANIFEST = "manifest.json"
-_REPORTS = "${paths.reports}/"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +25,7 @@ class Output:
         path: relative to the repository, or absolute.
         stage: its name in dvc.yaml, without ``@<dataset>``.
         dataset: whose; None: shared by all.
-        is_cached: it is data that DVC keeps; else it is small and lies among the reports.
+        is_cached: DVC keeps it; else it is small and lies among the reports.
     """
 
     path: str
@@ -194,7 +193,7 @@ def _stage(file: str, name: str, dataset: str | None, body: dict[str, Any], valu
                 path=resolve(path),
                 stage=name,
                 dataset=dataset,
-                is_cached=group == "outs" and details.get("cache") != "false" and not path.startswith(_REPORTS),
+                is_cached=group == "outs" and details.get("cache") != "false",
             )
             for group in ("outs", "metrics", "plots")
             for path, details in map(_named, body.get(group, ()))
