@@ -64,7 +64,7 @@ def fit_smpl(tables: SmplTables, vertices: Float[Tensor, "bodies 6890 3"]) -> Sm
         The fit, float32; a mesh that SMPL cannot make gets the nearest likely body, and its residual says how near.
     """
     few = tables.every(_STRIDE)
-    found = [_fit(tables, few, each) for each in vertices.float().split(1)]  # of none: one of none
+    found = [_fit(tables, few, vertices[row : row + 1].float()) for row in range(max(1, len(vertices)))]
     names = [field.name for field in fields(SmplParams)]
     params = {name: torch.cat([getattr(each.params, name) for each in found]) for name in names}
     return SmplFit(params=SmplParams(**params), residual_mm=torch.cat([each.residual_mm for each in found]))
