@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from numpy import ndarray
+from torch import Tensor
 from tqdm import tqdm
 
 from pipelines.stage import log, stage
@@ -24,10 +25,13 @@ from sahmr.export.bodies import Frame, nearest, open_predictions, predicted_keys
 from sahmr.export.meshes import MESH_FORMATS, write_mesh
 from sahmr.export.smpl import write_smpl
 from sahmr.files import is_plain_name, publish_folder
+from sahmr.scenes.arrays import list_scenes
+from sahmr.scenes.upright import load_up
 from sahmr.settings import Paths, load_section
-from sahmr.shards.reader import read_index
+from sahmr.shards.reader import INDEX_NAME, read_index
 
 FORMATS = (*MESH_FORMATS, "npz")
+Axis = tuple[float, float, float]
 _CAMERA_UP = (0.0, -1.0, 0.0)
 
 
@@ -76,6 +80,7 @@ def run(request: Request, paths: Paths) -> None:
         ExportError: on an unknown key, sequence or format, or an output that is there already; before any work.
         SchemaError, ShardError: if the predictions, or the index that knows the sequences, are missing or damaged.
         BodyModelError: if the tables of a body are.
+        StoreError: if the scenes, which say what is up, are damaged.
     """
     _check(request, paths)
     table_path = paths.predictions / request.dataset / f"{request.predictor}.parquet"
@@ -83,12 +88,13 @@ def run(request: Request, paths: Paths) -> None:
     rows = _rows(request, paths, table_path)
     card, faces = find_card(request.dataset), load_topology(paths.bodies).faces.numpy()
     smpl = smpl_tables(load_clean(paths.bodies / SMPL_FILE)) if "npz" in request.formats else None
+    ups = _scene_ups(request, paths, card)
     keys: list[str] = []
     fits: list[SmplFit] = []
     with publish_folder(request.output) as folder, tqdm(total=len(rows), desc="export", disable=None) as bar:
         for bodies in read_bodies(table, rows, request.frame, smpl):
             for key, vertices in zip(bodies.keys, bodies.vertices, strict=True):
-                _write_meshes(request, folder, card, key, vertices, faces)
+                _write_meshes(request, folder, ups.get(key), key, vertices, faces)
                 bar.update()
             keys += bodies.keys
             fits += [] if bodies.smpl is None else [bodies.smpl]
@@ -131,16 +137,41 @@ def _rows(request: Request, paths: Paths, table: Path) -> Int[ndarray, " rows"]:
     return rows
 
 
+def _scene_ups(request: Request, paths: Paths, card: DatasetCard) -> Mapping[str, Axis]:
+    """What is up for each person-image whose scene is here, by key: its floor's normal, world frame.
+
+    Empty where nothing needs it, or shards or scenes, of which keys and floors are known, are not here.
+    """
+    shards, store = paths.shards / request.dataset, paths.scenes / f"{request.dataset}.zarr"
+    needs_it = request.frame == "world" and "glb" in request.formats
+    if not needs_it or not (shards / INDEX_NAME).is_file() or not (store / "zarr.json").is_file():
+        return {}
+    index, known = read_index(shards).table, set(list_scenes(store))
+    columns = (index.column(each).to_pylist() for each in ("key", "sequence", "scene_key"))
+    asked = (request.key, request.sequence)
+    scenes = {
+        key: scene for key, sequence, scene in zip(*columns, strict=True)
+        if scene in known and asked in ((key, None), (None, sequence))
+    }  # fmt: skip
+    return {key: _axis(load_up(store, scene, card.rough_up)) for key, scene in scenes.items()}
+
+
+def _axis(up: Float[Tensor, "3"]) -> Axis:
+    x, y, z = up.tolist()
+    return x, y, z
+
+
 def _write_meshes(
-    request: Request, folder: Path, card: DatasetCard, key: str, vertices: ndarray, faces: ndarray
+    request: Request, folder: Path, scene_up: Axis | None, key: str, vertices: ndarray, faces: ndarray
 ) -> None:
     if not is_plain_name(key) or "/" in key:
         raise ExportError(f"the predictions table has the key {key!r}, which makes no file name; export another table")
     about: dict[str, Any] = {
-        "dataset": card.name, "key": key, "predictor": request.predictor, "frame": request.frame,
+        "dataset": request.dataset, "key": key, "predictor": request.predictor, "frame": request.frame,
         "axes": "x right, y down, z forward" if request.frame == "camera" else "of the scan",
+        "up": "of the camera" if request.frame == "camera" else "rough axis" if scene_up is None else "of the floor",
     }  # fmt: skip
-    up = _CAMERA_UP if request.frame == "camera" else card.rough_up
+    up = _CAMERA_UP if request.frame == "camera" else scene_up or find_card(request.dataset).rough_up
     for name in request.formats:
         if name in MESH_FORMATS:
             write_mesh(folder / f"{key}.{name}", vertices, faces, up=up, about=about)
