@@ -13,7 +13,11 @@ WIDE = 480  # columns of a depth picture at most
 _NEAR_M, _FAR_M = 0.15, 60.0
 _LARGEST = 24  # pixels of a voxel's side: nearer ones leave gaps
 _BLUR_PX = 2.0
-_CREASE = 8e-4  # relative curvature of the inverse depth per pixel squared: planes have none, a corner 3e-3
+_CREASE = 6e-4  # relative curvature of the inverse depth per pixel squared: planes have none, a corner 3e-3
+_JUMP = (0.25, 0.5)  # of the logarithm of the depth, as Canny takes it: weaker ones go on from stronger ones
+_SLOPE_STEP = 1000  # of whole numbers that Canny reads
+_BORDER_PX = 6
+_SPECK_PX = 12  # of a crease: fewer pixels are the voxels' own steps
 _GRID = 64  # columns of the coarse grid that poses are compared on
 
 
@@ -60,12 +64,21 @@ def depth_edges(depth: Float[ndarray, "rows columns"]) -> Bool[ndarray, "rows co
     known = np.isfinite(depth)
     if not known.any():
         return known
-    inverse = np.where(known, 1 / depth, 0.0)
-    share = cv2.GaussianBlur(known.astype(float), (0, 0), _BLUR_PX)
-    smooth = cv2.GaussianBlur(inverse, (0, 0), _BLUR_PX) / share.clip(1e-6)
+    inverse = np.where(known, 1 / depth.clip(_NEAR_M), 0.0)
+    share, smooth = (cv2.GaussianBlur(each, (0, 0), _BLUR_PX) for each in (known.astype(float), inverse))
+    smooth = smooth / share.clip(1e-6)
     bend = np.abs(cv2.Laplacian(smooth, cv2.CV_64F)) / smooth.clip(1e-6)
-    ridge = bend >= cv2.dilate(bend, np.ones((3, 3))) - 1e-12
-    found: Bool[ndarray, "rows columns"] = (bend > _CREASE) & (share > 0.9) & (ridge | (bend > 4 * _CREASE))
+    fine = np.log(np.where(known, inverse, smooth.clip(1 / _FAR_M)))
+    slopes = [np.round(cv2.Sobel(fine, cv2.CV_64F, *axis) * _SLOPE_STEP) for axis in ((1, 0), (0, 1))]
+    across, down = (slope.clip(-32_000, 32_000).astype(np.int16) for slope in slopes)
+    jumps = cv2.Canny(across, down, *(share * _SLOPE_STEP for share in _JUMP)) > 0
+    around = cv2.dilate(jumps.astype(np.uint8), np.ones((9, 9))) > 0
+    inner = np.zeros_like(known)
+    inner[_BORDER_PX:-_BORDER_PX, _BORDER_PX:-_BORDER_PX] = True  # at the border all planes seem to bend
+    creases = (bend > _CREASE) & (share > 0.95) & inner & ~around
+    _, label, facts, _ = cv2.connectedComponentsWithStats(creases.astype(np.uint8), connectivity=8)
+    creases &= facts[label, cv2.CC_STAT_AREA] >= _SPECK_PX
+    found: Bool[ndarray, "rows columns"] = (jumps & known) | creases
     return found
 
 

@@ -112,10 +112,9 @@ def _mistakes(pose: Float[ndarray, "4 4"]) -> Iterator[tuple[str, Float[ndarray,
     inverse = invert_rigid(pose)
     yield "the matrix is world_from_camera, not camera_from_world (or the other way round)", inverse
     yield "its convention is the other one (opengl, not opencv, or the other way round)", OPENCV_FROM_OPENGL @ pose
-    yield (
-        "it is the other way round (world_from_camera) and of the other convention (opengl)",
-        OPENCV_FROM_OPENGL @ inverse,
-    )
+    both = "it is the other way round (world_from_camera) and of the other convention (opengl)"
+    yield both, OPENCV_FROM_OPENGL @ inverse
+    yield both, OPENCV_FROM_OPENGL @ inverse @ OPENCV_FROM_OPENGL
     for unit, metres in METRES.items():
         moved = pose.copy()
         moved[:3, 3] *= metres
