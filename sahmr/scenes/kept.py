@@ -145,7 +145,7 @@ def _most_samples(settings: Scenes) -> int:
 def _find_voxels(kept: KeptScan) -> Float[ndarray, "voxels 3"]:
     """Those its triangles pass through, or those that hold a point of a cloud."""
     scan, pitch_m = kept.scan, kept.settings.voxel_pitch_m
-    corners: Float[ndarray, "n k 3"] = scan.vertices[:, None] if scan.is_cloud else scan.vertices[scan.faces]
+    corners = np.repeat(scan.vertices[:, None], 3, axis=1) if scan.is_cloud else scan.vertices[scan.faces]
     check_rounding(kept.path, corners, pitch_m, kept.settings.scan)
     try:
         if not scan.is_cloud:
