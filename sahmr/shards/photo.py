@@ -45,6 +45,7 @@ def stored_photo(
     part = np.asarray(Image.fromarray(pixels).crop(region).reduce(divisor))
     content = encode_jpeg(reduce(part, settings.max_side_px), settings.jpeg_quality)
     image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
+    assert image is not None  # encoded two lines above
     return StoredSample(
         key=key,
         intrinsics=intrinsics,

@@ -56,7 +56,8 @@ def depth_picture(
                 x, y = first[:, 0] + across, first[:, 1] + down
                 inside = (x >= 0) & (x < columns) & (y >= 0) & (y < rows)
                 np.minimum.at(picture, y[inside] * columns + x[inside], depth[some][inside])
-    return picture.reshape(rows, columns)
+    made: Float[ndarray, "rows columns"] = picture.reshape(rows, columns)
+    return made
 
 
 def depth_edges(depth: Float[ndarray, "rows columns"]) -> Bool[ndarray, "rows columns"]:
@@ -71,7 +72,7 @@ def depth_edges(depth: Float[ndarray, "rows columns"]) -> Bool[ndarray, "rows co
     fine = np.log(np.where(known, inverse, smooth.clip(1 / _FAR_M)))
     slopes = [np.round(cv2.Sobel(fine, cv2.CV_64F, *axis) * _SLOPE_STEP) for axis in ((1, 0), (0, 1))]
     across, down = (slope.clip(-32_000, 32_000).astype(np.int16) for slope in slopes)
-    jumps = cv2.Canny(across, down, *(share * _SLOPE_STEP for share in _JUMP)) > 0
+    jumps = cv2.Canny(across, down, _JUMP[0] * _SLOPE_STEP, _JUMP[1] * _SLOPE_STEP) > 0
     around = cv2.dilate(jumps.astype(np.uint8), np.ones((9, 9))) > 0
     inner = np.zeros_like(known)
     inner[_BORDER_PX:-_BORDER_PX, _BORDER_PX:-_BORDER_PX] = True  # at the border all planes seem to bend
@@ -95,9 +96,9 @@ def edge_agreement(
     grey = cv2.GaussianBlur(grey.astype(float), (0, 0), 1.0)
     strength = np.hypot(cv2.Sobel(grey, cv2.CV_64F, 1, 0), cv2.Sobel(grey, cv2.CV_64F, 0, 1))
     strength = cv2.dilate(strength, np.ones((5, 5)))  # a calibration is off by a pixel or two
-    rank = np.empty(strength.size)
-    rank[np.argsort(strength, axis=None, kind="stable")] = np.linspace(0, 1, strength.size)
-    rank = rank.reshape(strength.shape)
+    flat = np.empty(strength.size)
+    flat[np.argsort(strength, axis=None, kind="stable")] = np.linspace(0, 1, strength.size)
+    rank = flat.reshape(strength.shape)
     if not edges.any():
         return 0.5, 0.5
     return float(rank[edges].mean()), float(rank[:, ::-1][edges].mean())

@@ -48,7 +48,8 @@ def judge(scan: OwnScan, voxels: Float[ndarray, "voxels 3"], view: View, sight: 
         sight: the numbers.
     """
     wrong, suspected = list(_certain(sight)), list(_possible(sight))
-    if wrong or sight.image_share < FEW_SEEN:
+    is_rolled = sight.tilt_deg is not None and sight.tilt_deg > _ROLLED_DEG
+    if wrong or is_rolled or sight.image_share < FEW_SEEN:
         reasons = list(dict.fromkeys(_explanations(scan, voxels, view)))
         if reasons:
             found = f"it would fit if {', or if '.join(reasons[:3])}"

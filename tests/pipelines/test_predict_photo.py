@@ -37,7 +37,8 @@ class World:
     def run(self, output: Path, **changes: str | None) -> Path:
         options = {
             "scene": self.folder / "room.ply", "camera": self.folder / "camera.json",
-            "image": self.folder / "photo.png", "box": BOX, "checkpoint": self.folder / "models/sahmr.pt", "cache": self.folder / "cache", "output": output,
+            "image": self.folder / "photo.png", "box": BOX, "checkpoint": self.folder / "models/sahmr.pt",
+            "cache": self.folder / "cache", "output": output,
         } | changes  # fmt: skip
         main([word for name, value in options.items() if value is not None
               for word in (f"--{name.replace('_', '-')}", str(value))])  # fmt: skip

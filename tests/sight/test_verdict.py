@@ -74,7 +74,6 @@ def test_edges_are_where_planes_meet() -> None:
 MISTAKES = (
     (lambda pose: GL @ pose, "it would fit if its convention is the other one"),
     (np.linalg.inv, "it would fit if the matrix is world_from_camera"),
-    (lambda pose: np.linalg.inv(pose) @ GL, "the other way round .* and of the other convention"),
     (lambda pose: moved(pose, 100), r"the camera's position is in centimetres"),
     (lambda pose: moved(pose, 1000), r"m away from the scan's box .*the camera's position is in millimetres"),
     (lambda pose: pose @ np.diag([1.0, -1, -1, 1]), "m below the floor"),
@@ -90,6 +89,13 @@ MISTAKES = (
 def test_what_is_certain(change, says: str, room: Room, photograph: np.ndarray) -> None:  # type: ignore[no-untyped-def]
     _, verdict = judged(room, photograph, rooms.view(change(rooms.pose())))
     assert verdict.wrong and re.search(says, "; ".join(verdict.wrong)), verdict
+
+
+def test_a_wrong_pose_that_looks_into_the_room_is_suspected(room: Room, photograph: np.ndarray) -> None:
+    sight, verdict = judged(room, photograph, rooms.view(np.linalg.inv(rooms.pose()) @ GL))
+    assert verdict.wrong == () and sight.image_share > 0.4
+    assert any("degrees off the scan's: turned" in text for text in verdict.suspected)
+    assert any("the other way round (world_from_camera) and of the other" in text for text in verdict.suspected)
 
 
 def test_no_point_in_the_box(room: Room, photograph: np.ndarray) -> None:
