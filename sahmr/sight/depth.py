@@ -62,7 +62,7 @@ def depth_picture(
 
 def depth_edges(depth: Float[ndarray, "rows columns"]) -> Bool[ndarray, "rows columns"]:
     """Where a scan's surfaces end or bend: on a plane the inverse depth is linear over the picture, elsewhere not."""
-    known = np.isfinite(depth)
+    known: Bool[ndarray, "rows columns"] = np.isfinite(depth)
     if not known.any():
         return known
     inverse = np.where(known, 1 / depth.clip(_NEAR_M), 0.0)
