@@ -22,7 +22,7 @@ UNTRACKED_SECTIONS = {"raw", "paths", "parallel"}
 TOOLS = {
     *("pipelines.convert_checkpoint", "pipelines.prune_work", "pipelines.raw_check", "pipelines.demo.pretrain"),
     *("pipelines.align", "pipelines.import_predictions"),
-    *("pipelines.export", "pipelines.loader", "pipelines.view"),
+    *("pipelines.export", "pipelines.loader", "pipelines.predict_photo", "pipelines.view"),
     "pipelines.demo.prepared",
 }
 SHARED_SECTIONS = {"network"}  # read by the two trainings
