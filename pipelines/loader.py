@@ -17,6 +17,7 @@ from sahmr.batches.loader import SampleLoader, make_loader
 from sahmr.errors import SettingsError
 from sahmr.raw import load_raw_roots
 from sahmr.settings import Paths, load_section
+from sahmr.share import LOCAL, Share, find_places
 from sahmr.training.setup import TrainingSettings
 
 _SECTIONS: dict[str, type[TrainingSettings]] = {"train_rcnet": TrainRcnet, "train_sahmr": TrainSahmr}
@@ -35,19 +36,23 @@ def main(argv: Sequence[str] | None = None) -> None:
     if not asked.step.isascii() or not asked.step.isdigit() or len(asked.step) > 18:
         raise SettingsError(f"--step: found {asked.step[:40]!r}, allowed a whole number from 0 on; correct it")
     section, paths = load_section(asked.training, _SECTIONS[asked.training]), load_section("paths", Paths)
-    loader = open_loader(section, paths, asked.dataset or section.dataset, asked.split, asked.where)
+    share = load_section("share", Share)
+    loader = open_loader(section, paths, asked.dataset or section.dataset, asked.split, asked.where, share)
     step = int(asked.step)
     sys.stdout.write("".join(f"{key}\n" for key in loader.keys(step)))
     log.info("step %d: epoch %d, batch %d of %d", step, *[n + 1 for n in divmod(step, len(loader))], len(loader))
 
 
-def open_loader(section: TrainingSettings, paths: Paths, dataset: str, split: str, where: str = "") -> SampleLoader:
+def open_loader(
+    section: TrainingSettings, paths: Paths, dataset: str, split: str, where: str = "", share: Share = LOCAL
+) -> SampleLoader:
     """The loader that a training has of a split.
 
     Raises:
         ShardError: if there are no shards, or no such samples.
+        RemoteError: if they lie on a share that cannot be had.
     """
-    samples = SampleDataset(paths.shards / dataset, paths.scenes / f"{dataset}.zarr", split, where=where)
+    samples = SampleDataset(*find_places(share, paths, dataset), split, where=where)
     return make_loader(samples, batch_size=section.batch_size, seed=section.seed if split == "train" else None)
 
 

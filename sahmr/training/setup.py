@@ -6,7 +6,6 @@ import hashlib
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -17,9 +16,11 @@ from torch import Tensor
 from sahmr.batches.dataset import SampleDataset
 from sahmr.batches.loader import make_loader
 from sahmr.errors import SettingsError, ShardError
+from sahmr.remote import Place
 from sahmr.scenes.store import load_points, voxel_pitch_m
 from sahmr.settings import Between, Dataset, Paths, Seed, settings
 from sahmr.shards.crop import ZOOM_RANGE
+from sahmr.share import LOCAL, Share, find_places
 from sahmr.structures import Batch
 from sahmr.training.optimizer import Plan
 from sahmr.training.team import ALONE, Team
@@ -71,8 +72,8 @@ class Source:
         zoom_range: widest zoom of training crops, see :class:`SampleDataset`.
     """
 
-    shards: Path
-    scenes: Path
+    shards: Place
+    scenes: Place
     workers: int
     zoom_range: float
 
@@ -99,14 +100,10 @@ class Source:
         return torch.from_numpy(np.stack([vertices for vertices in found if vertices is not None])).float()
 
 
-def source_of(section: TrainingSettings, paths: Paths, workers: int) -> Source:
-    """The data set of a section."""
-    return Source(
-        shards=paths.shards / section.dataset,
-        scenes=paths.scenes / f"{section.dataset}.zarr",
-        workers=workers,
-        zoom_range=section.zoom_range,
-    )
+def source_of(section: TrainingSettings, paths: Paths, workers: int, share: Share = LOCAL) -> Source:
+    """The data set of a section. Errors as :func:`sahmr.share.find_places`."""
+    shards, scenes = find_places(share, paths, section.dataset)
+    return Source(shards=shards, scenes=scenes, workers=workers, zoom_range=section.zoom_range)
 
 
 def training_data(source: Source, plan: Plan, team: Team = ALONE) -> TrainingData:
