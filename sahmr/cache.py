@@ -170,9 +170,9 @@ def default_folder() -> Path:
 
 
 def _parsed(text: bytes) -> _State:
-    """The state as it was written down; of a damaged one nothing is believed, and the next entry makes it anew."""
+    """The state as it was written down; without one, or a damaged one, the next entry has it counted anew."""
     try:
-        used, end, since = json.loads(text or b'[0, "~", 0]')
+        used, end, since = json.loads(text)
         return _State(int(used), str(end), float(since))
     except (ValueError, TypeError):
         return _State(used=2**62, since=0.0)

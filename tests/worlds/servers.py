@@ -113,11 +113,11 @@ class _Quiet(ThreadingHTTPServer):
 
 
 @contextmanager
-def http(folder: Path) -> Iterator[Served]:
-    """A static server with ranges, as Apache or nginx are."""
+def http(folder: Path, port: int = 0) -> Iterator[Served]:
+    """A static server with ranges, as Apache or nginx are; ``port`` 0: any."""
     served = Served("")
     kind = type("Handler", (_Handler,), {"served": served})
-    server = _Quiet(("127.0.0.1", 0), lambda *args: kind(*args, directory=str(folder)))
+    server = _Quiet(("127.0.0.1", port), lambda *args: kind(*args, directory=str(folder)))
     served.url = f"http://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
