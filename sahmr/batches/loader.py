@@ -63,7 +63,12 @@ class _Attempts(Dataset[Sample | _Failed]):
     def __getitems__(self, request: _Request) -> list[Sample | _Failed]:
         """How torch asks for a batch."""
         self._dataset.expect([number for _, number in (*request, *request.ahead)])
-        return [self[place] for place in request]
+        found = list[Sample | _Failed]()
+        for place in request:
+            found.append(self[place])
+            if isinstance(last := found[-1], _Failed) and not isinstance(last.error, ShardError):
+                break  # it ends the epoch: nobody waits for a lost server once for every sample
+        return found
 
 
 class _Share(Sampler[list[Place]]):

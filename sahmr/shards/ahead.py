@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Generic, TypeVar
 
+from sahmr.errors import RemoteError
+
 _Asked = TypeVar("_Asked")
 
 
@@ -40,7 +42,14 @@ class Ahead(Generic[_Asked]):
     def take(self, name: str, thing: _Asked) -> bytes:
         """A result, at once if it has come; nothing of it is kept. Errors as ``read``."""
         begun = self._begun.pop((os.getpid(), name), None)
-        return self._read(thing) if begun is None else begun.result()
+        if begun is None:
+            return self._read(thing)
+        try:
+            return begun.result()
+        except RemoteError as problem:
+            if problem.may_pass:  # but did not: what waits for the same server is given up
+                self.ask({})
+            raise
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_pools": {}, "_begun": {}}
