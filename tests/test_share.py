@@ -191,7 +191,7 @@ def test_a_server_that_is_lost_in_the_middle(folder: Path, tmp_path: Path) -> No
         running = remote.epoch(0)
         got = [next(running)]
     with pytest.raises(RemoteError, match=r"/shards/rich/.*: cannot be read .*check network") as found:
-        got += list(running)
+        got.extend(running)
     assert "\n" not in str(found.value) and 1 <= len(got) <= 2 and remote.step == len(got)
     state = remote.state_dict()
     with servers.http(folder, port) as served:

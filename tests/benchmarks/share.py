@@ -2,7 +2,8 @@
 
 Two loader processes each time, on the train split of finished shards; the first two batches, in which processes start,
 are not counted. ``cold`` fetches everything, ``warm`` finds it in the cache, ``one by one`` is cold without fetching
-ahead, with the patience of a plain loader. Rounds alternate, so that a busy machine is busy for all; medians.
+ahead. Rounds alternate, so that a busy machine is busy for all; medians. Processor time per sample, all processes of
+the loader together, is told besides: it does not depend on who else uses the machine.
 
 Which pieces are kept (``--pieces``) is counted without any decoding: bytes fetched in five reshuffled epochs with a
 cache of half the data, by ranges of samples and by whole shards.
@@ -12,8 +13,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import multiprocessing
 import re
+import resource
 import statistics
 import tempfile
 import time
@@ -26,7 +29,7 @@ import numpy as np
 from tests.benchmarks.figures import record
 
 LATENCY_S = 0.02
-WORKERS, BATCH, STEPS, ROUNDS, EPOCHS = 2, 16, 12, 3, 5
+WORKERS, BATCH, STEPS, ROUNDS, EPOCHS = 2, 16, 8, 3, 5
 
 
 async def _answer(folder: Path, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -62,8 +65,13 @@ def serve(folder: Path, told: Connection) -> None:
     asyncio.run(run())
 
 
-def samples_per_s(folder: Path, dataset: str, url: str, cache: Path | None, *, is_ahead: bool = True) -> float:
-    """Of one loader with two processes; an empty ``url``: local files."""
+def samples_per_s(
+    folder: Path, dataset: str, url: str, cache: Path | None, *, is_ahead: bool = True
+) -> tuple[float, float]:
+    """Of one loader with two processes, and milliseconds of processor time that all its processes took for each.
+
+    An empty ``url``: local files.
+    """
     from sahmr.batches.dataset import SampleDataset
     from sahmr.batches.loader import make_loader
     from sahmr.settings import Paths
@@ -76,7 +84,7 @@ def samples_per_s(folder: Path, dataset: str, url: str, cache: Path | None, *, i
     data = SampleDataset(*find_places(share, paths, dataset), "train", is_training=True, seed=1)
     if not is_ahead:
         data.expect = lambda numbers: None  # type: ignore[method-assign]
-    steps = len(data) // BATCH
+    steps, busy = len(data) // BATCH, processor_s()
     loader = make_loader(data, batch_size=BATCH, seed=1, num_workers=WORKERS, steps_per_epoch=min(steps, 2 + STEPS))
     running = loader.epoch(0)
     for _ in range(2):
@@ -84,7 +92,15 @@ def samples_per_s(folder: Path, dataset: str, url: str, cache: Path | None, *, i
     start, count = time.perf_counter(), 0
     for batch in running:
         count += len(batch.keys)
-    return count / (time.perf_counter() - start)
+    rate = count / (time.perf_counter() - start)
+    del running, loader  # its processes end, and what they took is known
+    gc.collect()
+    return rate, (processor_s() - busy) * 1000 / (count + 2 * BATCH)
+
+
+def processor_s() -> float:
+    """Of this process and of those that it started and that have ended."""
+    return sum(sum(resource.getrusage(of)[:2]) for of in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
 
 
 def rates(folder: Path, dataset: str) -> dict[str, float]:
@@ -95,6 +111,7 @@ def rates(folder: Path, dataset: str) -> dict[str, float]:
     server.start()
     url = f"http://127.0.0.1:{here.recv()}"
     found: dict[str, list[float]] = {}
+    taken: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as name:
         samples_per_s(folder, dataset, "", None)  # the disk's first reads
         for number in range(ROUNDS):
@@ -104,14 +121,16 @@ def rates(folder: Path, dataset: str) -> dict[str, float]:
             }  # fmt: skip
             for way, (address, is_ahead) in ways.items():
                 at = Path(name) / f"other{number}" if way == "one by one" else cache
-                rate = samples_per_s(folder, dataset, address, at, is_ahead=is_ahead)
-                found.setdefault(way, []).append(rate)
+                rate_now, busy = samples_per_s(folder, dataset, address, at, is_ahead=is_ahead)
+                found.setdefault(way, []).append(rate_now)
+                taken.setdefault(way, []).append(busy)
     server.terminate()
     server.join()
     rate = {way: statistics.median(values) for way, values in found.items()}
     ratios = {way: [value / local for value, local in zip(found[way], found["local"], strict=True)] for way in found}
     shares = {f"{way} / local": round(statistics.median(values), 3) for way, values in ratios.items()}
-    return {**{way: round(value, 1) for way, value in rate.items()}, **shares}
+    cpu = {f"{way}, cpu ms": round(statistics.median(values), 2) for way, values in taken.items()}
+    return {**{way: round(value, 1) for way, value in rate.items()}, **shares, **cpu}
 
 
 def pieces(shards: Path) -> dict[str, float]:
