@@ -146,7 +146,7 @@ def test_equal_names_are_not_mistaken(folder: Path, tmp_path: Path, expected: li
     other = tmp_path / "other"
     small.write_world(other, [small.record(number) for number in (20, 21)])
     names = [{path.name for path in (root / "shards/rich").glob("*train*.tar")} for root in (folder, other)]
-    assert names[0] == names[1]
+    assert names[1] and names[1] <= names[0]
     wanted = digest(loader_of(Share(), other).epoch(0))
     with servers.http(folder) as first, servers.http(other) as second:
         for _ in range(2):
