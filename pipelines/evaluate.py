@@ -36,6 +36,7 @@ from sahmr.scores.provenance import describe_scores
 from sahmr.scores.summary import Tally, headline, sequence_csv, summarise
 from sahmr.scores.truth import Truth, require_truths
 from sahmr.settings import Between, Paths, Split, load_section, settings
+from sahmr.share import LOCAL, Share, find_places
 from schemas.fields import from_table
 from schemas.metric import METRIC_SCHEMA, MetricRecord
 from schemas.tables_write import table_writer
@@ -61,10 +62,11 @@ class Evaluate:
 def main(argv: Sequence[str] | None = None) -> None:
     """Write scores per frame, their means, what lies behind these, and the picture."""
     dataset = parse_dataset(argv, what=__doc__ or "")
-    run(dataset, load_section("evaluate", Evaluate), load_section("paths", Paths), load_section("parallel", Parallel))
+    section, share = load_section("evaluate", Evaluate), load_section("share", Share)
+    run(dataset, section, load_section("paths", Paths), load_section("parallel", Parallel), share)
 
 
-def run(dataset: str, section: Evaluate, paths: Paths, parallel: Parallel) -> None:
+def run(dataset: str, section: Evaluate, paths: Paths, parallel: Parallel, share: Share = LOCAL) -> None:
     """Score all tables of ``predictions/<dataset>``; one without rows is left out.
 
     Args:
@@ -72,20 +74,22 @@ def run(dataset: str, section: Evaluate, paths: Paths, parallel: Parallel) -> No
         section: which split, and the size of the picture.
         paths: all folders but those of raw frames and models.
         parallel: as every stage takes it; one process reads the split once, pictures only of what it draws.
+        share: where shards and scenes are instead.
 
     Raises:
         SchemaError: if a file is no predictions table.
         ShardError, StoreError: if there are no predictions, they are of other data or another split, ground truth
             is lacking, or shards or scenes are missing or damaged.
     """
-    samples = SampleDataset(paths.shards / dataset, paths.scenes / f"{dataset}.zarr", section.split)
+    shards, scenes = find_places(share, paths, dataset)
+    samples = SampleDataset(shards, scenes, section.split)
     predictors = list(_read(samples, section, paths.predictions / dataset))
     if not predictors:
         raise ShardError(f"{paths.predictions / dataset}: no table has a row; make predictions with: dvc repro predict")
     has_body = samples.entries.table.column("has_body")
     if not pc.all(has_body).as_py():
         bodiless = samples.entries.table.column("key").filter(pc.invert(has_body)).to_pylist()
-        raise missing_truth(bodiless, source=str(paths.shards / dataset))
+        raise missing_truth(bodiless, source=str(shards))
     require_truths(samples.reader, samples.entries, samples.scenes)
     tables, scores, reports = Tables(samples, dataset, paths), paths.scores / f"{dataset}.parquet", paths.reports
     names = (*(each.predictor for each in predictors), *ORACLES)
@@ -104,8 +108,8 @@ def run(dataset: str, section: Evaluate, paths: Paths, parallel: Parallel) -> No
     summary["about"] = describe_scores(
         predictors,
         section.split,
-        shards=paths.shards / dataset,
-        scenes=manifest_beside(paths.scenes / f"{dataset}.zarr"),
+        shards=shards,
+        scenes=scenes.parent / f"{dataset}.manifest.json",
         bodies=paths.bodies,
         counts=reports / f"frame_counts_{dataset}.json",
     )

@@ -17,6 +17,7 @@ from sahmr.batches.loader import SampleLoader, make_loader
 from sahmr.errors import SettingsError
 from sahmr.raw import load_raw_roots
 from sahmr.settings import Paths, load_section
+from sahmr.share import LOCAL, Share
 from sahmr.training.parts import Ingredient
 from sahmr.training.setup import TrainingSettings, source_of
 from sahmr.training.source import together
@@ -39,19 +40,22 @@ def main(argv: Sequence[str] | None = None) -> None:
     section, paths = load_section(asked.training, _SECTIONS[asked.training]), load_section("paths", Paths)
     if asked.dataset:
         section = replace(section, datasets={asked.dataset: section.datasets.get(asked.dataset, Ingredient())})
-    loader = open_loader(section, paths, asked.split, asked.where)
+    loader = open_loader(section, paths, asked.split, asked.where, load_section("share", Share))
     step = int(asked.step)
     sys.stdout.write("".join(f"{key}\n" for key in loader.keys(step)))
     log.info("step %d: epoch %d, batch %d of %d", step, *[n + 1 for n in divmod(step, len(loader))], len(loader))
 
 
-def open_loader(section: TrainingSettings, paths: Paths, split: str, where: str | None = None) -> SampleLoader:
+def open_loader(
+    section: TrainingSettings, paths: Paths, split: str, where: str | None = None, share: Share = LOCAL
+) -> SampleLoader:
     """The loader that a training has of a split; ``where`` in place of its conditions, and of any split.
 
     Raises:
         ShardError: if there are no shards, or no such samples.
+        RemoteError: if they lie on a share that cannot be had.
     """
-    source = source_of(section, paths, 0)
+    source = source_of(section, paths, 0, share)
     if split == "train":
         parts = tuple(part if where is None else replace(part, where=where) for part in source.parts)
         return replace(source, parts=parts).shuffled(section.batch_size, section.seed)

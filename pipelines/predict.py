@@ -20,6 +20,7 @@ from sahmr.files import file_sha256, remove_manifest, write_manifest
 from sahmr.inference import predict_tables
 from sahmr.network.precision import Precision
 from sahmr.settings import Between, Flag, ModelFile, Paths, Split, load_section, settings
+from sahmr.share import LOCAL, Share, find_places
 from sahmr.training.build import prepare_torch
 from sahmr.training.checkpoint import behaviour_values, read_checkpoint
 from sahmr.training.restore import network_of
@@ -53,16 +54,18 @@ class Predict:
 def main(argv: Sequence[str] | None = None) -> None:
     """Write ``predictions/<dataset>/sahmr.parquet``."""
     dataset = parse_dataset(argv, what=__doc__ or "")
-    run(dataset, load_section("predict", Predict), load_section("paths", Paths), load_section("parallel", Parallel))
+    section, share = load_section("predict", Predict), load_section("share", Share)
+    run(dataset, section, load_section("paths", Paths), load_section("parallel", Parallel), share)
 
 
-def run(dataset: str, section: Predict, paths: Paths, parallel: Parallel) -> None:
+def run(dataset: str, section: Predict, paths: Paths, parallel: Parallel, share: Share = LOCAL) -> None:
     """Predict every person-image of a split, in the order of the keys.
 
     Raises:
         CheckpointError: if the checkpoint is no whole network, or predicts what is not finite.
         BodyModelError: if a body's tables, or the model to be fitted, are missing or damaged.
         ShardError, StoreError: if shards or scenes are missing or damaged, or the split has no samples.
+        RemoteError: if they lie on a share that cannot be had.
     """
     device = prepare_torch(parallel.threads)
     file = paths.model(section.checkpoint, "predict.checkpoint")
@@ -79,7 +82,7 @@ def run(dataset: str, section: Predict, paths: Paths, parallel: Parallel) -> Non
         checkpoint.size,
         ", ".join(f"{name} {value}" for name, value in switches.items()),
     )
-    samples = SampleDataset(paths.shards / dataset, paths.scenes / f"{dataset}.zarr", section.split)
+    samples = SampleDataset(*find_places(share, paths, dataset), section.split)
     loader = make_loader(samples, batch_size=section.batch_size, num_workers=parallel.loaders)
     bar = tqdm(loader, desc=f"predict {dataset}", unit="batch", disable=None)
     extra = {

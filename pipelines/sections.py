@@ -16,6 +16,7 @@ from sahmr.settings import Paths, load_section
 CLASSES = {  # module:class; named and not imported, so that only who asks for a section loads its code
     "paths": "sahmr.settings:Paths",
     "parallel": "pipelines.conversion.parallel:Parallel",
+    "share": "sahmr.share:Share",
     "demo": "sahmr.demo.generate:Demo",
     "bodies": "pipelines.bodies:Bodies",
     "scenes": "sahmr.scenes.build:Scenes",

@@ -16,6 +16,7 @@ from sahmr.body.topology import load_topology
 from sahmr.datasets import find_card
 from sahmr.network.size import OWN, RootRegion
 from sahmr.settings import Between, Listed, Paths, load_section, settings
+from sahmr.share import LOCAL, Share
 from sahmr.structures import move_to
 from sahmr.training.build import Network, build_network
 from sahmr.training.checkpoint import METRO, Checkpoint, read_checkpoint
@@ -49,9 +50,9 @@ class TrainRcnet(TrainingSettings):
     loss_weights: RootContactWeights
 
 
-def run(section: TrainRcnet, network: Network, paths: Paths, parallel: Parallel) -> None:
+def run(section: TrainRcnet, network: Network, paths: Paths, parallel: Parallel, share: Share = LOCAL) -> None:
     """Write ``rcnet.pt`` and ``rcnet_history.csv``, unless the work store has them: then link them from there."""
-    training = plan_training("train_rcnet", VERSION, "rcnet", section, network, paths, parallel)
+    training = plan_training("train_rcnet", VERSION, "rcnet", section, network, paths, parallel, share)
     finish(training, paths, partial(_train, section, network, paths))
 
 
@@ -90,7 +91,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Train as params.yaml says."""
     argparse.ArgumentParser(description=__doc__).parse_args(argv)
     section, network = load_section("train_rcnet", TrainRcnet), load_section("network", Network)
-    run(section, network, load_section("paths", Paths), load_section("parallel", Parallel))
+    paths, parallel, share = (
+        load_section("paths", Paths),
+        load_section("parallel", Parallel),
+        load_section("share", Share),
+    )
+    run(section, network, paths, parallel, share)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from pipelines.stage import stage
 from sahmr.body.topology import load_topology
 from sahmr.network.sahmr import SahmrNet
 from sahmr.settings import Flag, ModelFile, Paths, load_section, settings
+from sahmr.share import LOCAL, Share
 from sahmr.structures import BodyTopology, move_to
 from sahmr.training.build import Network, build_network
 from sahmr.training.checkpoint import Checkpoint, load_state, read_checkpoint
@@ -44,13 +45,13 @@ class TrainSahmr(TrainingSettings):
     rcnet_checkpoint: ModelFile
 
 
-def run(section: TrainSahmr, network: Network, paths: Paths, parallel: Parallel) -> None:
+def run(section: TrainSahmr, network: Network, paths: Paths, parallel: Parallel, share: Share = LOCAL) -> None:
     """Write ``sahmr.pt`` (both networks) and ``sahmr_history.csv``, or link them from the work store if they are there.
 
     Raises:
         CheckpointError: if ``rcnet_checkpoint`` is missing or does not fit.
     """
-    training = plan_training("train_sahmr", VERSION, "sahmr", section, network, paths, parallel)
+    training = plan_training("train_sahmr", VERSION, "sahmr", section, network, paths, parallel, share)
     finish(training, paths, partial(_train, section, network, paths))
 
 
@@ -94,7 +95,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Train as params.yaml says."""
     argparse.ArgumentParser(description=__doc__).parse_args(argv)
     section, network = load_section("train_sahmr", TrainSahmr), load_section("network", Network)
-    run(section, network, load_section("paths", Paths), load_section("parallel", Parallel))
+    paths, parallel, share = (
+        load_section("paths", Paths),
+        load_section("parallel", Parallel),
+        load_section("share", Share),
+    )
+    run(section, network, paths, parallel, share)
 
 
 if __name__ == "__main__":

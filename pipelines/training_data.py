@@ -16,22 +16,24 @@ from sahmr.datasets import CARDS
 from sahmr.errors import SettingsError
 from sahmr.files import publish_text
 from sahmr.settings import Paths, load_section
+from sahmr.share import LOCAL, Share, find_places
 from sahmr.training.parts import Ingredient, decisive_part, drop_others, load_ingredients, make_part
 
 TRAININGS = ("train_rcnet", "train_sahmr")
 
 
-def run(training: str, dataset: str, ingredients: Mapping[str, Ingredient], paths: Paths) -> None:
+def run(training: str, dataset: str, ingredients: Mapping[str, Ingredient], paths: Paths, share: Share = LOCAL) -> None:
     """Write ``<training>_data/<dataset>.json``; files of data sets that params.yaml does not name are removed.
 
     Raises:
         SettingsError: if params.yaml does not name the data set.
         ShardError, StoreError: if nothing of it is left to train with, or it is damaged.
+        RemoteError: if a share cannot be reached, or has no such data set.
     """
     if dataset not in ingredients:
         named = ", ".join(ingredients)
         raise SettingsError(f"--dataset: found {dataset!r}, allowed {named}, the datasets of {training} in params.yaml")
-    found = decisive_part(make_part(dataset, ingredients[dataset], paths.shards, paths.scenes))
+    found = decisive_part(make_part(dataset, ingredients[dataset], *find_places(share, paths, dataset)))
     digests = {split: {"samples": len(found[split]), "sha256": _digest(found[split])} for split in ("train", "val")} | {
         "scenes": {"count": len(found["scenes"]), "sha256": _digest([found["voxel_pitch_m"], found["scenes"]])}
     }
@@ -54,7 +56,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--training", choices=TRAININGS, required=True)
     parser.add_argument("--dataset", choices=sorted(CARDS), required=True)
     asked = parser.parse_args(argv)
-    run(asked.training, asked.dataset, load_ingredients(asked.training), load_section("paths", Paths))
+    ingredients, share = load_ingredients(asked.training), load_section("share", Share)
+    run(asked.training, asked.dataset, ingredients, load_section("paths", Paths), share)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,24 @@ class StoreError(SahmrError):
 
 
 class RemoteError(SahmrError):
-    """A published dataset cannot be reached, or is not what its manifest says."""
+    """A published dataset cannot be reached, or is not what its manifest says.
+
+    Attributes:
+        may_pass: whether another try, somewhat later, may help.
+    """
+
+    may_pass = False
+
+
+class ContentError(RemoteError):
+    """A server sent other bytes than it should: ``found``."""
+
+    def __init__(self, message: str, found: bytes) -> None:
+        super().__init__(message, found)
+        self.found = found
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class ClusterError(SahmrError):

@@ -16,8 +16,8 @@ from sahmr.datasets import CARDS
 from sahmr.errors import SettingsError
 
 SECTIONS = (
-    "raw", "paths", "parallel", "demo", "bodies", "frames", "scenes", "shards", "verify", "network", "train_rcnet",
-    "train_sahmr", "predict", "baseline", "evaluate", "report",
+    "raw", "paths", "parallel", "share", "demo", "bodies", "frames", "scenes", "shards", "verify", "network",
+    "train_rcnet", "train_sahmr", "predict", "baseline", "evaluate", "report",
 )  # fmt: skip
 _BY_DATASET = ("raw", "frames")  # sections whose keys are names of datasets
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from sahmr.errors import RemoteError
 from sahmr.files import ManifestError, file_sha256, parse_manifest, render_manifest
-from sahmr.remote import Published, RemotePath, Server, difference
+from sahmr.remote import Published, Reach, RemotePath, Server, difference
 
 FOLDER = "catalog"
 DATASETS = ("rich", "prox")  # looked for where none is named
@@ -102,6 +102,28 @@ def find_published(url: str, dataset: str | None = None, *, options: Mapping[str
         shards=root / found["shards"],
         manifests=manifests,
     )
+
+
+def find_part(url: str, manifest: str, *, stage: str, dataset: str, reach: Reach) -> RemotePath:
+    """A folder with one stage's outputs, sure by its manifest alone: a share need not have all of a dataset.
+
+    Args:
+        url: of the folder.
+        manifest: its name in the folder.
+        stage, dataset: whose it must be.
+        reach: how its files are fetched.
+
+    Raises:
+        RemoteError: if it cannot be reached, or is no such manifest.
+    """
+    server = Server(url)
+    content = server.read(manifest)
+    folder = manifest.rpartition("/")[0]
+    listed = _parsed(content, stage, dataset, f"{server}/{manifest}")
+    files = {f"{folder}/{name}".lstrip("/"): state for name, state in listed.items()}
+    version = hashlib.sha256(content).hexdigest()
+    files[manifest] = (len(content), version)
+    return RemotePath(Published(server, version, files, {manifest: content}, reach))
 
 
 def _top(server: Server, datasets: Sequence[str]) -> tuple[str, bytes]:

@@ -1,7 +1,7 @@
 """The door for fsspec: the files of a published dataset wherever they lie, each sure to be what its manifest says.
 
-Nothing is written: what is read stays in memory. Whatever a server, a network or a library raises becomes one
-:class:`sahmr.errors.RemoteError` in one line that names the file.
+Nothing is written but into a cache, if there is one (:mod:`sahmr.cache`). Whatever a server, a network or a library
+raises becomes one :class:`sahmr.errors.RemoteError` in one line that names the file.
 """
 
 from __future__ import annotations
@@ -12,16 +12,21 @@ import io
 import os
 import re
 import stat
+import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from sahmr.errors import RemoteError
+from sahmr.cache import Cache
+from sahmr.errors import ContentError, RemoteError
+from sahmr.repository import is_repository, open_repository
 
 _PACKAGES = {"s3": "s3", "s3a": "s3", "ssh": "ssh", "sftp": "ssh"}  # protocol -> extra of ours that brings it
 _SHOWN = 200  # characters of what a library says
+_LATER = (408, 429)  # of HTTP's refusals those that ask for patience
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.25, 8.0  # between tries
 _PASSWORD = re.compile(r"(?<=//)[^/@\s]*@")
 
 
@@ -37,7 +42,8 @@ class Server:
     """A folder behind a URL; connections are opened when first needed, per process.
 
     Args:
-        url: ``s3://``, ``ssh://``, ``sftp://``, ``http(s)://``, ``file://`` or a path.
+        url: ``s3://``, ``ssh://``, ``sftp://``, ``http(s)://``, ``file://``, a path, or a folder of a DVC repository
+            (:mod:`sahmr.repository`).
         options: what fsspec's filesystem takes besides: endpoint, user, key file.
     """
 
@@ -75,6 +81,9 @@ class Server:
     def _filesystem(self) -> tuple[Any, str]:
         """The filesystem of this process, and the folder's path on it."""
         if os.getpid() not in self._opened:
+            if is_repository(self.url):
+                self._opened[os.getpid()] = open_repository(self.url)
+                return self._opened[os.getpid()]
             import fsspec  # not earlier: who reads local files alone need not wait for it
 
             try:
@@ -91,7 +100,25 @@ class Server:
         if isinstance(problem, FileNotFoundError | NotADirectoryError) or "No such file" in str(problem):
             return RemoteError(f"{place}: not there; compare the address with the publisher's, or pull another version")
         text = _PASSWORD.sub("", " ".join(str(problem).split()))[:_SHOWN] or type(problem).__name__
-        return RemoteError(f"{place}: cannot be read ({text}); check network and credentials and run it again")
+        error = RemoteError(f"{place}: cannot be read ({text}); check network and credentials and run it again")
+        status = getattr(problem, "status", 500)  # of HTTP
+        error.may_pass = not isinstance(problem, PermissionError) and (status >= 500 or status in _LATER)
+        return error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """How a server's files are fetched.
+
+    Attributes:
+        cache: what was fetched is kept there.
+        patience_s: how long a server that does not answer is asked again.
+        connections: requests at a time, of each process.
+    """
+
+    cache: Cache | None = None
+    patience_s: float = 0.0
+    connections: int = 8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,12 +130,14 @@ class Published:
         version: SHA-256 of the manifest that all others hang on.
         files: length and SHA-256 of each file, by its name relative to the root.
         held: content of files that are in memory already.
+        reach: how they are fetched.
     """
 
     server: Server
     version: str
     files: Mapping[str, tuple[int, str]]
     held: Mapping[str, bytes] = field(default_factory=dict)
+    reach: Reach = field(default_factory=Reach)
 
     def read(self, name: str) -> bytes:
         """A whole file, sure to be what the manifest says.
@@ -120,10 +149,47 @@ class Published:
             return self.held[name]
         if name not in self.files:
             raise RemoteError(f"{self.server}/{name}: not in the manifest; published are {len(self.files)} other files")
-        data = self.server.read(name)
-        if wrong := difference(data, *self.files[name]):
-            raise RemoteError(f"{self.server}/{name}: {wrong}; ask its publisher to send it again")
+        try:
+            return self.fetch(name, *self.files[name])
+        except ContentError as problem:
+            wrong = difference(problem.found, *self.files[name])
+            raise RemoteError(f"{self.server}/{name}: {wrong}; ask its publisher to send it again") from None
+
+    def fetch(self, name: str, length: int, sha256: str, *, start: int | None = None) -> bytes:
+        """Content of a known digest, from the cache or the server: a file, or from ``start`` on ``length`` bytes of it.
+
+        Raises:
+            RemoteError: if the server does not answer for longer than ``reach`` has patience.
+            ContentError: if it sends other bytes, with patience twice.
+        """
+        cache, waits = self.reach.cache, _waits(self.reach.patience_s)
+        if cache is not None and (kept := cache.get(sha256, length)) is not None:
+            return kept
+        tries = 2 if self.reach.patience_s else 1
+        while True:
+            try:
+                data = self.server.read(name) if start is None else self.server.read(name, start, length)
+            except RemoteError as problem:
+                wait = next(waits, None)
+                if not problem.may_pass or wait is None:
+                    raise
+                time.sleep(wait)
+                continue
+            if not (wrong := difference(data, length, sha256)):
+                break
+            if (tries := tries - 1) == 0:
+                raise ContentError(f"{self.server}/{name}: {wrong}", data)
+        if cache is not None:
+            cache.put(sha256, data)
         return data
+
+
+def _waits(patience_s: float) -> Iterator[float]:
+    """Seconds between tries, longer and longer, while there is patience."""
+    end, wait = time.monotonic() + patience_s, _FIRST_WAIT_S
+    while (left := end - time.monotonic()) > 0:
+        yield min(wait, left)
+        wait = min(2 * wait, _LONGEST_WAIT_S)
 
 
 def difference(data: bytes, length: int, sha256: str) -> str:
@@ -225,9 +291,9 @@ class RemotePath:
         """All of it. Errors as :meth:`Published.read`."""
         return self.published.read(self.name_in_root)
 
-    def read_range(self, start: int, length: int) -> bytes:
-        """Some bytes, which whoever asks must compare with a digest of their own. Errors as :meth:`Server.read`."""
-        return self.published.server.read(self.name_in_root, start, length)
+    def read_range(self, start: int, length: int, sha256: str) -> bytes:
+        """Some bytes, sure to have that digest. Errors as :meth:`Published.fetch`."""
+        return self.published.fetch(self.name_in_root, length, sha256, start=start)
 
     def open(self, mode: str = "rb") -> io.BytesIO:
         """All of it as a file in memory. Errors as :meth:`Published.read`."""
@@ -238,8 +304,7 @@ class RemotePath:
     def hold(self) -> RemotePath:
         """The same place with all files below it in memory, for readers that look at them more than once."""
         held = {path.name_in_root: path.read_bytes() for path in self.below()}
-        published = Published(self.published.server, self.published.version, self.published.files, held)
-        return RemotePath(published, self.name_in_root)
+        return RemotePath(replace(self.published, held=held), self.name_in_root)
 
     def contents(self) -> dict[str, bytes]:
         """Content of each file below it, by its name relative to it."""

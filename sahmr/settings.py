@@ -152,6 +152,8 @@ def _check_path(value: Any) -> Path:
     text = str(value) if isinstance(value, str | Path) else ""
     if not text or text != text.strip() or not text.isprintable() or len(text) > 4000:
         raise _error("a path")
+    if "://" in text or text.startswith("dvc+"):
+        raise _error("a path: addresses stand in section share")
     if text.startswith("~") or "$" in text:
         raise _error("a path written out: nothing puts in a home folder or a variable")
     return Path(text)

@@ -6,12 +6,13 @@ from tests import imports
 
 LAYERS = (  # lowest first; modules on one line never import each other
     ("sahmr.files", "sahmr.errors"),  # the standard library alone: schemas and catalog stand on the first
+    ("sahmr.cache", "sahmr.repository"),
     ("sahmr.remote",),
     ("sahmr.published",),
     ("schemas", "sahmr.dimensions", "sahmr.units", "sahmr.structures", "sahmr.datasets"),
     ("sahmr.params_file",),
     ("sahmr.settings",),
-    ("sahmr.raw",),
+    ("sahmr.raw", "sahmr.share"),
     ("sahmr.geometry", "sahmr.untrusted", "sahmr.report.charts", "sahmr.report.html"),
     ("sahmr.report.figures",),
     ("sahmr.body", "sahmr.sparse", "sahmr.scenes", "sahmr.shards", "sahmr.cameras"),
@@ -52,7 +53,7 @@ CATALOG_USES = (
 # Some of its commands stand on the library, and are imported when they are asked for.
 CATALOG_ON_DEMAND = ("catalog.deep", "catalog.preview", "catalog.thumbnails")
 ALLOWED_SIDEWAYS: set[tuple[str, str]] = set()
-BELOW_SCHEMAS = {"sahmr.files", "sahmr.errors", "sahmr.published", "sahmr.remote"}
+BELOW_SCHEMAS = {"sahmr.files", "sahmr.errors", "sahmr.published", "sahmr.remote", "sahmr.cache", "sahmr.repository"}
 DOORS = {
     "fsspec": "sahmr/remote.py",
     "dask": "pipelines/conversion/cluster.py",

@@ -213,6 +213,7 @@ WRONG: tuple[Any, ...] = (
 # A stage for every section: run as users run it, in this process.
 STAGES = {
     "raw": ("catalog", []), "paths": ("catalog", []), "parallel": ("verify", ["--dataset", "rich"]),
+    "share": ("predict", ["--dataset", "rich"]),
     "frames": ("frames", ["--dataset", "rich"]), "network": ("train_rcnet", []), "demo": ("demo.__main__", []),
     **{name: (name, []) for name in ("bodies", "train_rcnet", "train_sahmr")},
     **{

@@ -22,6 +22,7 @@ from sahmr.body.topology import TOPOLOGY_FILE
 from sahmr.datasets import find_card
 from sahmr.files import file_sha256, publish_text
 from sahmr.settings import Paths
+from sahmr.share import LOCAL, Share
 from sahmr.training.build import Network, prepare_torch
 from sahmr.training.checkpoint import Checkpoint, save_checkpoint
 from sahmr.training.parts import drop_others
@@ -93,11 +94,13 @@ def plan_training(
     network: Network,
     paths: Paths,
     parallel: Parallel,
+    share: Share = LOCAL,
 ) -> Training:
     """A training with its data and device; torch is set up for it. Arguments as the attributes of :class:`Training`.
 
     Raises:
         SettingsError: if one of the section's data sets has no card.
+        RemoteError: if a share cannot be reached, or has no such data set.
     """
     for name in section.datasets:
         find_card(name)
@@ -107,7 +110,7 @@ def plan_training(
         output=output,
         section=section,
         network=network,
-        source=source_of(section, paths, parallel.loaders),
+        source=source_of(section, paths, parallel.loaders, share),
         threads=parallel.threads,
         device=prepare_torch(parallel.threads, section.seed),
     )

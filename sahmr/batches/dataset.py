@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -200,6 +201,11 @@ class SampleDataset(Dataset[Sample]):
     def number(self, key: str) -> int:
         """Number of a sample. Raises KeyError if there is no such key; it names the nearest."""
         return find_key(self.entries, key, of=f"split '{self.split}'")
+
+    def expect(self, numbers: Sequence[int]) -> None:
+        """Samples that are asked for soon, the next first: of remote shards they are fetched meanwhile."""
+        if self.reader.is_remote:
+            self.reader.expect([self.entries[number] for number in numbers])
 
     def order(self, seed: int | None) -> Order:
         """Of the samples of an epoch: shuffled, or without a seed that of the keys."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -33,8 +34,19 @@ class _Failed:
     error: SahmrError
 
 
+class _Request(list[Place]):
+    """What one process makes of a step, and what it will be asked for after that."""
+
+    def __init__(self, places: list[Place], ahead: list[Place]) -> None:
+        super().__init__(places)
+        self.ahead = ahead
+
+    def __reduce__(self) -> tuple[type[_Request], tuple[list[Place], list[Place]]]:
+        return _Request, (list(self), self.ahead)
+
+
 class _Attempts(Dataset[Sample | _Failed]):
-    """Samples, or why there is none."""
+    """Samples, or why there is none. While those of one step are decoded, those of the next are fetched."""
 
     def __init__(self, dataset: SampleDataset | MixedDataset) -> None:
         self._dataset = dataset
@@ -48,20 +60,38 @@ class _Attempts(Dataset[Sample | _Failed]):
         except SahmrError as error:
             return _Failed(self._dataset.key(place[1]), error)
 
+    def __getitems__(self, request: _Request) -> list[Sample | _Failed]:
+        """How torch asks for a batch."""
+        self._dataset.expect([number for _, number in (*request, *request.ahead)])
+        found = list[Sample | _Failed]()
+        for place in request:
+            found.append(self[place])
+            if isinstance(last := found[-1], _Failed) and not isinstance(last.error, ShardError):
+                break  # it ends the epoch: nobody waits for a lost server once for every sample
+        return found
+
 
 class _Share(Sampler[list[Place]]):
-    """One rank's samples of the steps set last; of every step, even if it has none of it."""
+    """One rank's samples of the steps set last; of every step, even if it has none of it.
 
-    def __init__(self, steps: Steps, rank: int, size: int) -> None:
-        self.steps, self.rank, self.size = steps, rank, size
+    Steps go to the worker processes in turn, so the next one of the same process is ``workers`` steps later.
+    """
+
+    def __init__(self, steps: Steps, rank: int, size: int, workers: int) -> None:
+        self.steps, self.rank, self.size, self.stride = steps, rank, size, max(1, workers)
         self.numbers = range(0)
 
     def __len__(self) -> int:
         return len(self.numbers)
 
     def __iter__(self) -> Iterator[list[Place]]:
+        waiting = deque[list[Place]]()
         for number in self.numbers:
-            yield self.steps.share(number, self.rank, self.size)
+            waiting.append(self.steps.share(number, self.rank, self.size))
+            if len(waiting) > self.stride:
+                yield _Request(waiting.popleft(), waiting[-1])
+        while waiting:
+            yield _Request(waiting.popleft(), [])
 
 
 def _put_together(found: Sequence[Sample | _Failed]) -> tuple[Batch, list[_Failed]]:
@@ -100,7 +130,7 @@ class SampleLoader:
     ) -> None:
         self.step, self.left_out = 0, dict[str, str]()
         self._dataset, self._steps, self._quarantine = dataset, steps, quarantine
-        self._share = _Share(steps, *share)
+        self._share = _Share(steps, *share, num_workers)
         self._loader: DataLoader[Any] = DataLoader(
             _Attempts(dataset),
             batch_sampler=self._share,

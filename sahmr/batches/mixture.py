@@ -44,7 +44,13 @@ class MixedDataset(Dataset[Sample]):
     def key(self, number: int) -> str:
         """Key of a sample; nothing else of it is read."""
         part, inside = self._find(number)
-        return part.key(inside)
+        return self.parts[part].key(inside)
+
+    def expect(self, numbers: Sequence[int]) -> None:
+        """Samples that are asked for soon, the next first: of remote shards they are fetched meanwhile."""
+        found = [self._find(number) for number in numbers]
+        for place, part in enumerate(self.parts):
+            part.expect([inside for each, inside in found if each == place])
 
     def digest(self) -> str:
         """Equal for equal keys in equal order."""
@@ -54,8 +60,8 @@ class MixedDataset(Dataset[Sample]):
         """Sample number ``index`` (of epoch 0), or number ``place[1]`` of epoch ``place[0]``."""
         epoch, number = place if isinstance(place, tuple) else (0, place)
         part, inside = self._find(number)
-        return part[epoch, inside]
+        return self.parts[part][epoch, inside]
 
-    def _find(self, number: int) -> tuple[SampleDataset, int]:
+    def _find(self, number: int) -> tuple[int, int]:
         part = int(np.searchsorted(self._ends, number, side="right"))
-        return self.parts[part], number - (int(self._ends[part - 1]) if part else 0)
+        return part, number - (int(self._ends[part - 1]) if part else 0)

@@ -13,6 +13,7 @@ import sahmr
 import schemas
 from sahmr.errors import ShardError
 from sahmr.files import file_sha256
+from sahmr.remote import Place, RemotePath
 from sahmr.scores.predictions import ORACLES, Predictions
 from sahmr.shards.reader import INDEX_NAME
 
@@ -21,7 +22,7 @@ _SCHEMA = ("schema", "schema_version", "stage")  # says nothing of the predictor
 
 
 def describe_scores(
-    predictors: Sequence[Predictions], split: str, *, shards: Path, scenes: Path, bodies: Path, counts: Path
+    predictors: Sequence[Predictions], split: str, *, shards: Place, scenes: Place, bodies: Path, counts: Path
 ) -> dict[str, Any]:
     """What ``about`` in ``reports/<dataset>_metrics.json`` holds. The same files give the same words.
 
@@ -35,8 +36,8 @@ def describe_scores(
     Raises:
         ShardError: if ``counts`` is damaged.
     """
-    files = {"shards": shards / INDEX_NAME, "scenes": scenes, "bodies": bodies / "manifest.json"}
-    data = {name: file_sha256(path) for name, path in files.items() if path.is_file()}
+    files: dict[str, Place] = {"shards": shards / INDEX_NAME, "scenes": scenes, "bodies": bodies / "manifest.json"}
+    data = {name: _sha256(path) for name, path in files.items() if path.is_file()}
     lines = "".join(f"{digest}  {name}\n" for name, digest in sorted(data.items()))
     return {
         "split": split,
@@ -46,6 +47,10 @@ def describe_scores(
         "code": {"version": importlib.metadata.version("sahmr-pipeline"), "sha256": _code_sha256()},
         "frames": _frames(counts, split) if counts.is_file() else {},
     }
+
+
+def _sha256(path: Place) -> str:
+    return path.sha256 if isinstance(path, RemotePath) else file_sha256(path)
 
 
 def _facts(predictions: Predictions) -> dict[str, str]:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import difflib
 import hashlib
 import os
+from collections.abc import Sequence
+from pathlib import Path
 
 import google_crc32c
 import pyarrow as pa
 
-from sahmr.errors import ShardError
+from sahmr.errors import ContentError, ShardError
 from sahmr.files import open_regular
 from sahmr.remote import Place, RemotePath
+from sahmr.shards.ahead import Ahead
 from sahmr.shards.decode import StoredGeometry, StoredSample, decode_geometry, decode_sample
 from sahmr.shards.index_check import check_index, check_shard_name
 from sahmr.shards.mapped import MAPPED_BYTES, mapped_table
@@ -26,7 +29,7 @@ class ShardReader:
     """Random access to the samples of one shard folder; files are opened when first read, per process.
 
     A sample's bytes are compared with the CRC-32C of the index, where it has one. Of shards that lie elsewhere only
-    a sample's bytes are asked for, and their SHA-256 is compared.
+    a sample's bytes are asked for, and their SHA-256 is compared; :meth:`expect` has them fetched beforehand.
 
     Args:
         folder: of tars and index.
@@ -36,6 +39,17 @@ class ShardReader:
     def __init__(self, folder: Place, *, is_checked: bool = True) -> None:
         self.folder, self.is_checked = folder, is_checked
         self._files: dict[tuple[int, str], int] = {}
+        self._ahead = Ahead(self._fetch, folder.published.reach.connections) if isinstance(folder, RemotePath) else None
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether samples come from a server."""
+        return self._ahead is not None
+
+    def expect(self, entries: Sequence[ShardEntry]) -> None:
+        """Samples that are read soon, the next first: what a server has of them is fetched meanwhile."""
+        if self._ahead is not None:
+            self._ahead.ask({entry.key: entry for entry in entries})
 
     def read(self, entry: ShardEntry, *, verify: bool = False) -> bytes:
         """Bytes of one sample.
@@ -49,13 +63,17 @@ class ShardReader:
             RemoteError: if it lies elsewhere and cannot be had.
         """
         place = f"{self.folder / entry.shard}: sample {entry.key}"
+        is_sure = False
         try:
-            data = self._bytes(entry)
+            data, is_sure = self._bytes(entry)
+        except ContentError as problem:
+            data = problem.found
         except OSError as problem:
             raise ShardError(f"{place}: {problem.strerror}; rebuild with: dvc repro shards") from None
         if len(data) != entry.length or entry.offset < 0:
             raise ShardError(f"{place}: found {len(data)} of {entry.length} bytes; rebuild with: dvc repro shards")
-        if (verify or isinstance(self.folder, RemotePath)) and hashlib.sha256(data).hexdigest() != entry.sha256:
+        is_asked = verify or self.is_remote
+        if is_asked and not is_sure and hashlib.sha256(data).hexdigest() != entry.sha256:
             raise ShardError(f"{place}: SHA-256 differs from the index; rebuild with: dvc repro shards")
         if self.is_checked and entry.crc32c is not None and google_crc32c.value(data) != entry.crc32c:
             raise ShardError(f"{place}: CRC-32C differs from the index; rebuild with: dvc repro shards")
@@ -69,17 +87,23 @@ class ShardReader:
         """One sample without its picture. Errors as :meth:`read` and :func:`sahmr.shards.decode.decode_geometry`."""
         return decode_geometry(self.read(entry), place=f"{self.folder / entry.shard}: sample {entry.key}")
 
-    def _bytes(self, entry: ShardEntry) -> bytes:
-        """As many of a sample's bytes as its shard has."""
+    def _bytes(self, entry: ShardEntry) -> tuple[bytes, bool]:
+        """As many of a sample's bytes as its shard has, and whether their SHA-256 was compared."""
         if wrong := check_shard_name(entry.shard):
             raise ShardError(f"{self.folder}: {wrong}; rebuild with: dvc repro shards")
-        if isinstance(self.folder, RemotePath):
-            return (self.folder / entry.shard).read_range(max(0, entry.offset), max(0, entry.length))
+        if self._ahead is not None:
+            return self._ahead.take(entry.key, entry), True
+        assert isinstance(self.folder, Path)
         key = (os.getpid(), entry.shard)
         if key not in self._files:
             self._files[key] = open_regular(self.folder / entry.shard)
         there = max(0, os.fstat(self._files[key]).st_size - max(0, entry.offset))
-        return os.pread(self._files[key], max(0, min(entry.length, there)), max(0, entry.offset))
+        return os.pread(self._files[key], max(0, min(entry.length, there)), max(0, entry.offset)), False
+
+    def _fetch(self, entry: ShardEntry) -> bytes:
+        assert isinstance(self.folder, RemotePath)
+        shard = self.folder / entry.shard
+        return shard.read_range(max(0, entry.offset), max(0, entry.length), entry.sha256)
 
     def close(self) -> None:
         """Close this process's files; the next read opens them again."""

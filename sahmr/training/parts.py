@@ -11,6 +11,7 @@ from typing import Annotated, Any, cast
 from sahmr.batches.dataset import SampleDataset
 from sahmr.datasets import CARDS
 from sahmr.errors import ShardError
+from sahmr.remote import Place
 from sahmr.scenes.store import load_points, voxel_pitch_m
 from sahmr.settings import Between, Keyed, Line, load_section, refuse, settings
 from sahmr.shards.where import parse_where
@@ -46,7 +47,7 @@ Ingredients = Annotated[dict[str, Ingredient], Keyed(tuple(CARDS), all_needed=Fa
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """One data set, as it lies on the disk.
+    """One data set, where it lies.
 
     Attributes:
         name: of its card.
@@ -56,8 +57,8 @@ class Part:
     """
 
     name: str
-    shards: Path
-    scenes: Path
+    shards: Place
+    scenes: Place
     weight: float = 1.0
     where: str = ""
 
@@ -102,10 +103,9 @@ def load_ingredients(training: str) -> dict[str, Ingredient]:
     return load_section(f"{training}.datasets", cast("type[dict[str, Ingredient]]", Ingredients))
 
 
-def make_part(name: str, ingredient: Ingredient, shards: Path, scenes: Path) -> Part:
-    """A data set where the stages put it: ``shards`` and ``scenes`` are the folders of all."""
-    place, store = shards / name, scenes / f"{name}.zarr"
-    return Part(name=name, shards=place, scenes=store, weight=ingredient.weight, where=ingredient.where)
+def make_part(name: str, ingredient: Ingredient, shards: Place, scenes: Place) -> Part:
+    """A data set in its places (:func:`sahmr.share.find_places`)."""
+    return Part(name=name, shards=shards, scenes=scenes, weight=ingredient.weight, where=ingredient.where)
 
 
 def drop_others(folder: Path, names: Iterable[str]) -> None:

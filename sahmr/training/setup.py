@@ -10,6 +10,7 @@ from sahmr.batches.loader import SampleLoader
 from sahmr.errors import SettingsError, ShardError
 from sahmr.settings import Between, Paths, Quarantine, Seed, settings
 from sahmr.shards.crop import ZOOM_RANGE
+from sahmr.share import LOCAL, Share, find_places
 from sahmr.structures import Batch
 from sahmr.training.optimizer import Plan
 from sahmr.training.parts import Ingredients, make_part
@@ -54,11 +55,12 @@ class TrainingSettings:
         return Plan(**{name: getattr(self, name) for name in Plan.__dataclass_fields__})
 
 
-def source_of(section: TrainingSettings, paths: Paths, workers: int) -> Source:
-    """The data sets of a section."""
+def source_of(section: TrainingSettings, paths: Paths, workers: int, share: Share = LOCAL) -> Source:
+    """The data sets of a section. Errors as :func:`sahmr.share.find_places`."""
     return Source(
         parts=tuple(
-            make_part(name, ingredient, paths.shards, paths.scenes) for name, ingredient in section.datasets.items()
+            make_part(name, ingredient, *find_places(share, paths, name))
+            for name, ingredient in section.datasets.items()
         ),
         workers=workers,
         zoom_range=section.zoom_range,

@@ -15,7 +15,8 @@ MODULES = imports.modules()
 # how settings are checked.
 EXEMPT = {
     *("pipelines.environment", "pipelines.stage", "sahmr.errors", "sahmr.files", "sahmr.settings"),
-    *("sahmr.remote", "sahmr.published"),  # what they bring is compared with its digest
+    # What these bring is compared with its digest.
+    *("sahmr.cache", "sahmr.remote", "sahmr.repository", "sahmr.published", "sahmr.share", "sahmr.shards.ahead"),
     # These only refuse.
     *("sahmr.network.batch_check", "sahmr.training.container", "sahmr.training.resume"),
     *("sahmr.scenes.limits", "sahmr.shards.limits", "sahmr.shards.index_check", "schemas.table_check"),

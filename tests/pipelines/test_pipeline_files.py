@@ -17,7 +17,7 @@ DEMO = yaml.safe_load((ROOT / "pipelines/demo/dvc.yaml").read_text())["stages"]
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
 MODULES = imports.modules()
 # How this machine works and where things are cannot change a result, so no stage tracks these.
-UNTRACKED_SECTIONS = {"raw", "paths", "parallel"}
+UNTRACKED_SECTIONS = {"raw", "paths", "parallel", "share"}
 # Run by hand, no stage: README or docs/ have their command lines.
 TOOLS = {
     *("pipelines.convert_checkpoint", "pipelines.prune_work", "pipelines.raw_check", "pipelines.demo.pretrain"),

@@ -6,10 +6,11 @@ import asyncio
 import logging
 import re
 import shutil
+import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -108,16 +109,31 @@ def publish_again(folder: Path) -> None:
 class _Quiet(ThreadingHTTPServer):
     daemon_threads = True
 
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.connections: list[socket.socket] = []
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        connection, address = super().get_request()
+        self.connections.append(connection)
+        return connection, address
+
+    def hang_up(self) -> None:
+        """Connections that clients keep for later would still be served."""
+        for connection in self.connections:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
     def handle_error(self, request: object, client_address: object) -> None:
         """A client that was killed is no error."""
 
 
 @contextmanager
-def http(folder: Path) -> Iterator[Served]:
-    """A static server with ranges, as Apache or nginx are."""
+def http(folder: Path, port: int = 0) -> Iterator[Served]:
+    """A static server with ranges, as Apache or nginx are; ``port`` 0: any."""
     served = Served("")
     kind = type("Handler", (_Handler,), {"served": served})
-    server = _Quiet(("127.0.0.1", 0), lambda *args: kind(*args, directory=str(folder)))
+    server = _Quiet(("127.0.0.1", port), lambda *args: kind(*args, directory=str(folder)))
     served.url = f"http://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
@@ -126,6 +142,7 @@ def http(folder: Path) -> Iterator[Served]:
     finally:
         server.shutdown()
         server.server_close()
+        server.hang_up()
         thread.join()
 
 
