@@ -19,7 +19,7 @@ from sahmr.files import file_sha256
 from sahmr.geometry.rigid import apply_rigid
 from sahmr.remote import Place, RemotePath
 from sahmr.scenes.arrays import left_out_scenes
-from sahmr.scenes.visible import load_blocks, visible_points
+from sahmr.scenes.views import VIEWS, points_in_crop
 from sahmr.shards.crop import (
     READY,
     ZOOM_RANGE,
@@ -76,7 +76,7 @@ def make_sample(stored: StoredSample, box: Float[ndarray, "4"], scenes: Place) -
         camera_from_world=camera_from_world,
         crop_box=crop,
         scene_key=stored.scene_key,
-        scene_camera=visible_points(load_blocks(scenes, stored.scene_key), intrinsics, camera_from_world, crop),
+        scene_camera=points_in_crop(VIEWS.get(scenes, stored.scene_key, intrinsics, camera_from_world), crop),
         vertices_camera=_vertices_camera(stored),
         vertex_contact=None if stored.contact is None else torch.from_numpy(stored.contact),
         has_contact=stored.contact is not None,
