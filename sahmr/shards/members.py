@@ -19,7 +19,9 @@ def plain_members(data: bytes) -> list[tuple[str, int, int]] | None:
     Args:
         data: tar headers and members, to their end or to the two empty blocks that end a tar.
     """
-    found, place, names = [], 0, set()
+    found: list[tuple[str, int, int]] = []
+    names: set[bytes] = set()
+    place = 0
     while place + _BLOCK <= len(data):
         header = data[place : place + _BLOCK]
         if header == _EMPTY:

@@ -2,8 +2,8 @@
 
 The index is opened in processes of their own: once to make its mapped copy, once more as every later process opens it.
 Reads are of one folder of tars, in a shuffled order by index, and by ``webdataset`` from first to last; the median of
-five rounds, all in one process, per second of its processor time. Prints seconds, memory of the process alone, samples a
-second and ratios.
+five rounds, all in one process, per second of its processor time. Prints seconds, memory of the process alone, samples
+a second and ratios.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ def enlarge(folder: Path, times: int) -> None:
         parts.append(pa.Table.from_pydict(columns, schema=SHARD_INDEX_SCHEMA))
         for path in (DATA / "shards/rich").glob("*.tar"):
             (folder / f"{copy:02d}-{path.name}").hardlink_to(path)
-    write_table(pa.concat_tables(parts), folder / INDEX_NAME)
+    write_table(folder / INDEX_NAME, pa.concat_tables(parts))
 
 
 def load(shards: Path, epochs: int, per_epoch: int) -> dict[str, int]:

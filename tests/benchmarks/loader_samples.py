@@ -1,8 +1,8 @@
 """Training samples per second of one core: ours against the authors' Dataset, equal crops. Part of ``make bench``.
 
-After ``make repro``. Both give the same training samples of RICH-demo in turns, one by one, in one thread. What counts is
-processor time, as the machine may be shared: medians of all samples. Theirs opens the demo's own images (685x501; the
-real ones have 1028x752), parameter pickles and packed labels. Then ours by threads and by processes.
+After ``make repro``. Both give the same training samples of RICH-demo in turns, one by one, in one thread. What counts
+is processor time, as the machine may be shared: medians of all samples. Theirs opens the demo's own images (685x501;
+the real ones have 1028x752), parameter pickles and packed labels. Then ours by threads and by processes.
 """
 
 from __future__ import annotations
