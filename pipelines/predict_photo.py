@@ -19,7 +19,7 @@ from pipelines.photo_input import Asked, Photo, describe, read_photo, read_room
 from pipelines.photo_output import check_lines, write_page, write_person
 from pipelines.stage import log, stage
 from sahmr.batches.collate import collate
-from sahmr.batches.dataset import sample_in
+from sahmr.batches.dataset import camera_of, sample_in
 from sahmr.body.model import SMPL_FILE, load_clean
 from sahmr.body.posed import smpl_tables
 from sahmr.body.topology import load_topology
@@ -29,6 +29,7 @@ from sahmr.report.check import draw_check
 from sahmr.scenes.build import Scenes
 from sahmr.scenes.kept import kept_scan
 from sahmr.scenes.own_scan import SCAN_UNITS, UPS, OwnScan
+from sahmr.scenes.views import make_view
 from sahmr.scenes.visible import block_points
 from sahmr.settings import Paths, load_section
 from sahmr.shards.encode import Shards
@@ -187,7 +188,7 @@ def _predict(
     stored = stored_photo(
         request.image.stem, photo.pixels, view.intrinsics, view.camera_from_world, np.array(view.box), sections.shards
     )
-    sample = sample_in(stored, view.crop, block_points(torch.from_numpy(voxels)))
+    sample = sample_in(stored, view.crop, make_view(block_points(torch.from_numpy(voxels)), *camera_of(stored)))
     tables = predict_tables(network, [collate([sample])], joint_regressor=topology.joint_regressor, smpl=smpl)
     table = next(tables)
     row = {name: np.asarray(table.column(name)[0].as_py()) for name in table.column_names}

@@ -20,7 +20,7 @@ from sahmr.files import file_sha256
 from sahmr.geometry.rigid import apply_rigid
 from sahmr.remote import Place, RemotePath
 from sahmr.scenes.arrays import left_out_scenes
-from sahmr.scenes.visible import BlockedPoints, load_blocks, visible_points
+from sahmr.scenes.views import VIEWS, View, points_in_crop
 from sahmr.shards.crop import (
     READY,
     ZOOM_RANGE,
@@ -68,13 +68,19 @@ def make_sample(stored: StoredSample, box: Float[ndarray, "4"], scenes: Place) -
     Raises:
         StoreError: if the store lacks the sample's scene or is damaged.
     """
-    return sample_in(stored, box, load_blocks(scenes, stored.scene_key))
+    intrinsics, pose = camera_of(stored)
+    return sample_in(stored, box, VIEWS.get(scenes, stored.scene_key, intrinsics, pose))
 
 
-def sample_in(stored: StoredSample, box: Float[ndarray, "4"], scene: BlockedPoints) -> Sample:
-    """The same in a scene that is at hand: crop, and cull."""
-    intrinsics, crop = (torch.from_numpy(value).float() for value in (stored.intrinsics, box))
-    camera_from_world = torch.from_numpy(stored.camera_from_world).float()
+def camera_of(stored: StoredSample) -> tuple[Float[torch.Tensor, "3 3"], Float[torch.Tensor, "4 4"]]:
+    """K, full-image pixels, and ``camera_from_world``, float32 as all that is computed with them."""
+    return torch.from_numpy(stored.intrinsics).float(), torch.from_numpy(stored.camera_from_world).float()
+
+
+def sample_in(stored: StoredSample, box: Float[ndarray, "4"], view: View) -> Sample:
+    """The same of a scene that the sample's camera sees: crop, and cull."""
+    crop = torch.from_numpy(box).float()
+    intrinsics, camera_from_world = camera_of(stored)
     return Sample(
         key=stored.key,
         image=torch.from_numpy(np.ascontiguousarray(crop_stored(stored, box).transpose(2, 0, 1))),
@@ -82,7 +88,7 @@ def sample_in(stored: StoredSample, box: Float[ndarray, "4"], scene: BlockedPoin
         camera_from_world=camera_from_world,
         crop_box=crop,
         scene_key=stored.scene_key,
-        scene_camera=visible_points(scene, intrinsics, camera_from_world, crop),
+        scene_camera=points_in_crop(view, crop),
         vertices_camera=_vertices_camera(stored),
         vertex_contact=None if stored.contact is None else torch.from_numpy(stored.contact),
         has_contact=stored.contact is not None,

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 from torch import Tensor
 
@@ -18,7 +18,7 @@ from sahmr.geometry.rigid_numpy import apply_rigid
 from sahmr.remote import Place
 from sahmr.scenes.store import Scene, load_scene
 from sahmr.scenes.upright import load_up
-from sahmr.scenes.visible import BlockedPoints, load_blocks, visible_points
+from sahmr.scenes.visible import BlockedPoints, blocks_near_box, load_blocks, visible_points
 from sahmr.scores.contact import Contacts, touching_vertices, true_contacts
 from sahmr.shards.crop import crop_box
 from sahmr.shards.decode import StoredGeometry
@@ -113,7 +113,7 @@ def _contacts(
     """Touched points of the crop's frustum; of the scene, only what is near a touching vertex is looked at."""
     touching = touching_vertices(frame.contact, part, card.ignored_parts).numpy()
     vertices = apply_rigid(frame.camera_from_world, vertices_world.astype(np.float64))
-    near = _near(blocks, vertices_world[touching]) if touching.any() else torch.zeros(0, dtype=torch.long)
+    near = _near(blocks, vertices_world[touching]) if touching.any() else torch.zeros(len(blocks.xyz), dtype=torch.bool)
     some = BlockedPoints(xyz=blocks.xyz[near], center=blocks.center[near], radius=blocks.radius[near])
     intrinsics, camera, box = (
         torch.from_numpy(value).float()
@@ -127,9 +127,8 @@ def _contacts(
     return true_contacts(seen[close], vertices, touching, part.numpy())
 
 
-def _near(blocks: BlockedPoints, vertices_world: Float[ndarray, "touching 3"]) -> Int[Tensor, " near"]:
-    """Blocks whose ball meets the box of some vertices, widened by 0.07 m and room for the camera's rounding."""
+def _near(blocks: BlockedPoints, vertices_world: Float[ndarray, "touching 3"]) -> Bool[Tensor, " blocks"]:
+    """Blocks that may have points in the box of some vertices, widened by 0.07 m and room for the camera's rounding."""
     reach = CONTACT_DISTANCE_M * 1.01
     low, high = (torch.from_numpy(end(vertices_world, axis=0)).float() for end in (np.min, np.max))
-    aside = blocks.center - blocks.center.clamp(low - reach, high + reach)
-    return (aside.square().sum(dim=1) <= blocks.radius.square() * 1.001).nonzero()[:, 0]
+    return blocks_near_box(blocks, low - reach, high + reach)

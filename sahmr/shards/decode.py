@@ -26,6 +26,7 @@ from sahmr.shards.limits import (
     require_picture,
     require_png,
 )
+from sahmr.shards.members import plain_members
 from schemas.version import VersionError, readable_minor
 
 # Each sample says the oldest version that can read it: 1.2 brought ready-made crops, as png, and changed no other.
@@ -166,15 +167,24 @@ def _arrays(members: dict[str, bytes], meta: dict[str, Any]) -> dict[str, Any]:
 def _members(data: bytes) -> dict[str, bytes]:
     """Members of one sample by extension."""
     members, keys = {}, set()
-    with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as tar:
-        for info in tar:
-            key, _, extension = info.name.partition(".")
-            require_member(info, len(data), is_new=extension not in members)
-            keys.add(key)
-            members[extension] = data[info.offset_data : info.offset_data + info.size]
+    for name, start, size in plain_members(data) or _any_members(data):
+        key, _, extension = name.partition(".")
+        keys.add(key)
+        members[extension] = data[start : start + size]
     if len(keys) != 1:
         raise ValueError(f"expected members of one key, found {sorted(keys)[:3]}")
     return members
+
+
+def _any_members(data: bytes) -> Iterator[tuple[str, int, int]]:
+    """As :func:`sahmr.shards.members.plain_members`, of any tar; refuses what is no sample of ours."""
+    found = set()
+    with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as tar:
+        for info in tar:
+            extension = info.name.partition(".")[2]
+            require_member(info, len(data), is_new=extension not in found)
+            found.add(extension)
+            yield info.name, info.offset_data, info.size
 
 
 def _load(data: bytes, shape: tuple[int, ...], kind: str) -> ndarray:

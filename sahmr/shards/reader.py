@@ -38,7 +38,7 @@ class ShardReader:
 
     def __init__(self, folder: Place, *, is_checked: bool = True) -> None:
         self.folder, self.is_checked = folder, is_checked
-        self._files: dict[tuple[int, str], int] = {}
+        self._files: dict[tuple[int, str], tuple[int, int]] = {}  # handle and length
         self._ahead = Ahead(self._fetch, folder.published.reach.connections) if isinstance(folder, RemotePath) else None
 
     @property
@@ -62,22 +62,24 @@ class ShardReader:
             ShardError: if the shard is missing, no file, too short, or not what the index says.
             RemoteError: if it lies elsewhere and cannot be had.
         """
-        place = f"{self.folder / entry.shard}: sample {entry.key}"
         is_sure = False
         try:
             data, is_sure = self._bytes(entry)
         except ContentError as problem:
             data = problem.found
         except OSError as problem:
-            raise ShardError(f"{place}: {problem.strerror}; rebuild with: dvc repro shards") from None
+            raise self._refused(entry, str(problem.strerror)) from None
         if len(data) != entry.length or entry.offset < 0:
-            raise ShardError(f"{place}: found {len(data)} of {entry.length} bytes; rebuild with: dvc repro shards")
-        is_asked = verify or self.is_remote
+            raise self._refused(entry, f"found {len(data)} of {entry.length} bytes")
+        is_asked = verify or self._ahead is not None
         if is_asked and not is_sure and hashlib.sha256(data).hexdigest() != entry.sha256:
-            raise ShardError(f"{place}: SHA-256 differs from the index; rebuild with: dvc repro shards")
+            raise self._refused(entry, "SHA-256 differs from the index")
         if self.is_checked and entry.crc32c is not None and google_crc32c.value(data) != entry.crc32c:
-            raise ShardError(f"{place}: CRC-32C differs from the index; rebuild with: dvc repro shards")
+            raise self._refused(entry, "CRC-32C differs from the index")
         return data
+
+    def _refused(self, entry: ShardEntry, reason: str) -> ShardError:
+        return ShardError(f"{self.folder / entry.shard}: sample {entry.key}: {reason}; rebuild with: dvc repro shards")
 
     def decode(self, entry: ShardEntry, *, verify: bool = False) -> StoredSample:
         """One sample, decoded. Errors as :meth:`read` and :func:`sahmr.shards.decode.decode_sample`."""
@@ -89,27 +91,39 @@ class ShardReader:
 
     def _bytes(self, entry: ShardEntry) -> tuple[bytes, bool]:
         """As many of a sample's bytes as its shard has, and whether their SHA-256 was compared."""
-        if wrong := check_shard_name(entry.shard):
-            raise ShardError(f"{self.folder}: {wrong}; rebuild with: dvc repro shards")
         if self._ahead is not None:
+            self._path(entry.shard)
             return self._ahead.take(entry.key, entry), True
-        assert isinstance(self.folder, Path)
-        key = (os.getpid(), entry.shard)
-        if key not in self._files:
-            self._files[key] = open_regular(self.folder / entry.shard)
-        there = max(0, os.fstat(self._files[key]).st_size - max(0, entry.offset))
-        return os.pread(self._files[key], max(0, min(entry.length, there)), max(0, entry.offset)), False
+        file, size = self._files.get((os.getpid(), entry.shard)) or self._open_file(entry.shard)
+        start = max(0, entry.offset)
+        return os.pread(file, max(0, min(entry.length, size - start)), start), False
 
     def _fetch(self, entry: ShardEntry) -> bytes:
-        assert isinstance(self.folder, RemotePath)
-        shard = self.folder / entry.shard
+        shard = self._path(entry.shard)
+        assert isinstance(shard, RemotePath)
         return shard.read_range(max(0, entry.offset), max(0, entry.length), entry.sha256)
+
+    def _open_file(self, shard: str) -> tuple[int, int]:
+        """A shard's handle and length, in this process from now on."""
+        path = self._path(shard)
+        assert isinstance(path, Path)
+        handle = open_regular(path)
+        opened = handle, os.fstat(handle).st_size
+        kept = self._files.setdefault((os.getpid(), shard), opened)
+        if kept is not opened:  # another thread was faster
+            os.close(handle)
+        return kept
+
+    def _path(self, shard: str) -> Place:
+        if wrong := check_shard_name(shard):
+            raise ShardError(f"{self.folder}: {wrong}; rebuild with: dvc repro shards")
+        return self.folder / shard
 
     def close(self) -> None:
         """Close this process's files; the next read opens them again."""
         for pid, shard in list(self._files):
             if pid == os.getpid():
-                os.close(self._files.pop((pid, shard)))
+                os.close(self._files.pop((pid, shard))[0])
 
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_files": {}}
