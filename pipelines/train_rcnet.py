@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 
+from pipelines.conversion.curves import watcher
 from pipelines.conversion.parallel import Parallel
-from pipelines.conversion.receipts import Training, finish, plan_training
+from pipelines.conversion.receipts import Training, finish, parse_others, plan_training
 from pipelines.stage import stage
 from sahmr.body.topology import load_topology
 from sahmr.datasets import find_card
@@ -20,11 +20,13 @@ from sahmr.settings import Between, Listed, Paths, load_section, settings
 from sahmr.structures import move_to
 from sahmr.training.build import Network, build_network
 from sahmr.training.checkpoint import METRO, Checkpoint, read_checkpoint
+from sahmr.training.foreign import REFUSED, Others
 from sahmr.training.initial import load_initial, mean_scaled_depth, start_calmly
+from sahmr.training.progress import Row
 from sahmr.training.setup import TrainingSettings, require_peak, training_data
 from sahmr.training.tasks import RootContactTask, RootContactWeights
 from sahmr.training.team import Team
-from sahmr.training.trainer import Row, train
+from sahmr.training.trainer import train
 
 VERSION = 1  # raise when the same data and settings give other weights (tests/training/test_golden_steps.py)
 
@@ -50,9 +52,9 @@ class TrainRcnet(TrainingSettings):
     loss_weights: RootContactWeights
 
 
-def run(section: TrainRcnet, network: Network, paths: Paths, parallel: Parallel) -> None:
+def run(section: TrainRcnet, network: Network, paths: Paths, parallel: Parallel, others: Others = REFUSED) -> None:
     """Write ``rcnet.pt`` and ``rcnet_history.csv``, unless the work store has them: then link them from there."""
-    training = plan_training("train_rcnet", VERSION, "rcnet", section, network, paths, parallel)
+    training = plan_training("train_rcnet", VERSION, "rcnet", section, network, paths, parallel, others)
     finish(training, paths, partial(_train, section, network, paths))
 
 
@@ -79,19 +81,31 @@ def _train(
         pitch_m=voxel_pitch_m(source.scenes),
         contact_voxel_weight=section.contact_voxel_weight,
         ignored_parts=find_card(section.dataset).ignored_parts,
+        precision=section.precision,
     )
-    history = train(network.to(device), task, plan, data, resume_file=resume, digest=digest, team=team)
+    history = train(
+        network.to(device),
+        task,
+        plan,
+        data,
+        resume_file=resume,
+        digest=digest,
+        team=team,
+        about=training.about(paths),
+        checkpoint_steps=training.checkpoint_steps,
+        watch=watcher(training, paths),
+    )
     state = {f"rcnet.{name}": value.cpu() for name, value in network.rcnet.state_dict().items()}
-    made = Checkpoint(network=state, stage=task.stage, epoch=plan.epochs, size=size.size, behaviour=behaviour)
+    made = Checkpoint(network=state, stage=task.stage, epoch=len(history), size=size.size, behaviour=behaviour)
     return made, history
 
 
 @stage
 def main(argv: Sequence[str] | None = None) -> None:
     """Train as params.yaml says."""
-    argparse.ArgumentParser(description=__doc__).parse_args(argv)
+    others = parse_others(argv, what=__doc__)
     section, network = load_section("train_rcnet", TrainRcnet), load_section("network", Network)
-    run(section, network, load_section("paths", Paths), load_section("parallel", Parallel))
+    run(section, network, load_section("paths", Paths), load_section("parallel", Parallel), others)
 
 
 if __name__ == "__main__":

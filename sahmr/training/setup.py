@@ -17,13 +17,14 @@ from torch import Tensor
 from sahmr.batches.dataset import SampleDataset
 from sahmr.batches.loader import make_loader
 from sahmr.errors import SettingsError, ShardError
+from sahmr.network.precision import TrainingPrecision
 from sahmr.scenes.store import load_points, voxel_pitch_m
 from sahmr.settings import Between, Dataset, Paths, Seed, settings
 from sahmr.shards.crop import ZOOM_RANGE
 from sahmr.structures import Batch
 from sahmr.training.optimizer import Plan
+from sahmr.training.state import TrainingData
 from sahmr.training.team import ALONE, Team
-from sahmr.training.trainer import TrainingData
 from schemas.shard import ShardEntry
 
 log = logging.getLogger("sahmr")
@@ -38,10 +39,11 @@ class TrainingSettings:
     Attributes:
         dataset: whose splits ``train`` and ``val`` are used.
         zoom_range: training crops are widened by up to this share of the person box's larger side.
-        seed, epochs, batch_size, canonical_lr, schedule, warmup_steps, average_decay: as in
+        seed, epochs, batch_size, canonical_lr, schedule, warmup_steps, average_decay, precision, early_stopping: as in
             :class:`sahmr.training.optimizer.Plan`.
-        processes: that train together on this machine. Each takes its share of every batch, with batch statistics of
-            its own, and their gradients are averaged: so their number decides the weights.
+        processes: that train together on this machine; ``torchrun`` may start others, GPUs may be fewer.
+        accumulation: shares of a batch that each of them takes one after the other. Each share has batch statistics of
+            its own, and their gradients are averaged: so their number, processes x accumulation, decides the weights.
     """
 
     dataset: Dataset
@@ -54,6 +56,9 @@ class TrainingSettings:
     average_decay: Annotated[float, Between(0, 0.99999)]  # 1 would keep the initial weights for ever
     zoom_range: Annotated[float, Between(0, ZOOM_RANGE)]  # what every stored crop has room for
     processes: Annotated[int, Between(1, 64)]
+    accumulation: Annotated[int, Between(1, 1024)] = 1
+    precision: TrainingPrecision = "float32"
+    early_stopping: Annotated[int, Between(0, 10_000)] = 0
 
     def plan(self) -> Plan:
         """The part that a trainer reads."""
@@ -113,26 +118,37 @@ def training_data(source: Source, plan: Plan, team: Team = ALONE) -> TrainingDat
     """Shuffled, jittered ``train`` and plain ``val``; a data set without ``val`` is trained without validation.
 
     Raises:
-        SettingsError: if a batch has fewer samples than the team has processes.
+        SettingsError: if a batch has fewer samples than shares, or early stopping has no split to go by.
     """
     dataset = SampleDataset(
         source.shards, source.scenes, "train", is_training=True, seed=plan.seed, zoom_range=source.zoom_range
     )
-    if min(plan.batch_size, len(dataset)) < team.size:
+    if min(plan.batch_size, len(dataset)) < team.shares:
         raise SettingsError(
-            f"params.yaml: processes: found {team.size}, allowed at most {min(plan.batch_size, len(dataset))}, the "
-            "samples of a batch; lower it, or raise batch_size"
+            f"params.yaml: processes: found {team.shares} (x accumulation), allowed at most "
+            f"{min(plan.batch_size, len(dataset))}, the samples of a batch; lower it, or raise batch_size"
         )
-    share = (team.rank, team.size)
-    loader = make_loader(dataset, batch_size=plan.batch_size, seed=plan.seed, num_workers=source.workers, share=share)
+    loader = make_loader(
+        dataset,
+        batch_size=plan.batch_size,
+        seed=plan.seed,
+        num_workers=source.workers,
+        share=(team.rank, team.size),
+        parts=team.parts,
+    )
     validation: Iterable[Batch] = ()
     try:
         SampleDataset(source.shards, source.scenes, "val")
-    except ShardError:
+    except ShardError as error:
+        if plan.early_stopping:
+            raise SettingsError(
+                f"params.yaml: early_stopping: found {plan.early_stopping}, allowed 0, as {source.shards} has no split "
+                "'val' to go by; edit the value"
+            ) from error
         log.info("%s: no split 'val'; training goes without validation", source.shards)
     else:
         validation = source.plain("val", plan.batch_size, team)
-    return TrainingData(epoch=loader.epoch, steps=len(loader), validation=lambda: validation)
+    return TrainingData(epoch=loader.epoch, steps=len(loader), validation=lambda: validation, loader=loader)
 
 
 def require_peak(stage: str, plan: Plan, data: TrainingData) -> None:

@@ -8,7 +8,7 @@ import pytest
 from sahmr.errors import SettingsError, ShardError
 from sahmr.training.optimizer import Plan
 from sahmr.training.setup import Source, require_peak, training_data
-from sahmr.training.trainer import TrainingData
+from sahmr.training.state import TrainingData
 from tests.worlds import small
 
 PLAN = Plan(seed=1, epochs=1, batch_size=2, canonical_lr=1e-3)
