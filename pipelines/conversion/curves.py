@@ -38,7 +38,7 @@ class Curves:
         for row, seconds in zip(history[self._shown :], times[self._shown :], strict=True):
             live.step = int(row["epoch"])
             for name, value in {**row, **seconds}.items():
-                if name != "epoch":
+                if name in ("train_loss", "val_loss") or name.endswith(("_mm", "_s")):  # the history has all
                     live.log_metric(name, value)
             live.next_step()  # type: ignore[no-untyped-call]  # the library leaves it untyped
         self._shown = len(history)

@@ -29,7 +29,7 @@ from sahmr.settings import Paths
 from sahmr.training.build import Network, prepare_torch
 from sahmr.training.checkpoint import Checkpoint, save_checkpoint
 from sahmr.training.foreign import REFUSED, Others, settle
-from sahmr.training.processes import hear_first, plan_team, work_together
+from sahmr.training.processes import connected, hear_first, plan_team, work_together
 from sahmr.training.progress import Row
 from sahmr.training.setup import Source, TrainingSettings, decisive_data, source_of
 from sahmr.training.state import best_file
@@ -184,13 +184,14 @@ def finish(training: Training, paths: Paths, train: TrainingWork) -> None:
         CheckpointError: if there is a resume file of other settings or data, and ``others`` does not say what to do.
     """
     launch = find_launch()
-    if launch is not None and launch.rank > 0:
-        _prepare(training.threads, training.section.seed)
-        if key := hear_first():  # else the first process found the result
-            _work(training, paths, train, key)
-        return
-    with hold(paths.work, training.stage, paths.models / f"{training.output}.pt"):
-        _finish(training, paths, train)
+    with connected(launch):
+        if launch is not None and launch.rank > 0:
+            _prepare(training.threads, training.section.seed)
+            if key := hear_first():  # else the first process found the result
+                _work(training, paths, train, key)
+            return
+        with hold(paths.work, training.stage, paths.models / f"{training.output}.pt"):
+            _finish(training, paths, train)
 
 
 def _finish(training: Training, paths: Paths, train: TrainingWork) -> None:

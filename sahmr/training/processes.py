@@ -22,7 +22,6 @@ log = logging.getLogger("sahmr")
 _T = TypeVar("_T")
 _Other = tuple[BaseProcess, Connection]
 _LAST_WORDS_S = 3.0  # for the end of one that fails, and for its message
-_TORCHRUN = "env://"
 
 
 def plan_team(processes: int, accumulation: int) -> Team:
@@ -51,16 +50,14 @@ def work_together(team: Team, work: Callable[[Team], _T], prepare: Callable[[], 
     """Do the same work in every process of a team; returns this one's result.
 
     Args:
-        team: this process is its first.
+        team: this process is its first; or one of those that ``torchrun`` started, which are :func:`connected`.
         work: picklable: a ``functools.partial`` of a module-level function.
         prepare: what new processes do first, e.g. set up torch as it is here; picklable as well.
 
     Raises:
         SahmrError: what any of the processes raised, or if one was killed.
     """
-    if launch := find_launch():
-        return _work_launched(launch, team, work)
-    if team.size == 1:
+    if team.size == 1 or find_launch() is not None:
         return work(team)
     with tempfile.TemporaryDirectory(prefix="sahmr-team-") as folder:
         meeting = f"file://{Path(folder).resolve() / 'meeting'}"
@@ -74,39 +71,36 @@ def work_together(team: Team, work: Callable[[Team], _T], prepare: Callable[[], 
                 raise SahmrError(_last_words([words for _, words in others])) from error
 
 
+@contextmanager
+def connected(launch: Launch | None) -> Iterator[None]:
+    """Connect with the processes that ``torchrun`` started, if it did, until the end of the block.
+
+    Raises:
+        SahmrError: if one of them ends before.
+    """
+    if launch is None:
+        yield
+        return
+    try:
+        with joined("env://", launch.rank, launch.size):
+            yield
+    except RuntimeError as error:
+        if not isinstance(error, torch.distributed.DistError) and "onnection" not in str(error):
+            raise
+        raise _lost(launch, error) from error
+
+
 def hear_first(word: str | None = None) -> str:
     """What the first of the processes that ``torchrun`` started says to all; without ``torchrun`` one's own word.
 
     Args:
         word: of the first process; None in all others, which wait for it.
-
-    Raises:
-        SahmrError: if the first process ended instead.
     """
     launch = find_launch()
-    if launch is None or launch.size == 1:
+    if launch is None:
         return word or ""
-    with _connected(launch):
-        said: list[str | None] = Team(rank=launch.rank, size=launch.size).gather(word)
+    said: list[str | None] = Team(rank=launch.rank, size=launch.size).gather(word)
     return said[0] or ""
-
-
-def _work_launched(launch: Launch, team: Team, work: Callable[[Team], _T]) -> _T:
-    with _connected(launch):
-        return work(team)
-
-
-@contextmanager
-def _connected(launch: Launch) -> Iterator[None]:
-    try:
-        with joined(_TORCHRUN, launch.rank, launch.size):
-            yield
-    except torch.distributed.DistError as error:
-        raise _lost(launch, error) from error
-    except RuntimeError as error:
-        if "onnection" not in str(error) and "gloo" not in str(error):
-            raise
-        raise _lost(launch, error) from error
 
 
 def _lost(launch: Launch, error: Exception) -> SahmrError:
