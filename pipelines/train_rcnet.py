@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pipelines.conversion.curves import watcher
 from pipelines.conversion.parallel import Parallel
@@ -59,7 +59,14 @@ def run(section: TrainRcnet, network: Network, paths: Paths, parallel: Parallel,
 
 
 def _train(
-    section: TrainRcnet, size: Network, paths: Paths, training: Training, resume: Path, digest: str, team: Team
+    section: TrainRcnet,
+    size: Network,
+    paths: Paths,
+    training: Training,
+    resume: Path,
+    digest: str,
+    about: Mapping[str, Any],
+    team: Team,
 ) -> tuple[Checkpoint, list[Row]]:
     """The whole training; see :func:`pipelines.conversion.receipts.finish`."""
     plan, topology, source, device = section.plan(), load_topology(paths.bodies), training.source, training.device
@@ -91,7 +98,7 @@ def _train(
         resume_file=resume,
         digest=digest,
         team=team,
-        about=training.about(paths),
+        about=about,
         checkpoint_steps=training.checkpoint_steps,
         watch=watcher(training, paths),
     )

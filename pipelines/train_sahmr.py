@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from pipelines.conversion.curves import watcher
 from pipelines.conversion.parallel import Parallel
@@ -56,7 +57,14 @@ def run(section: TrainSahmr, network: Network, paths: Paths, parallel: Parallel,
 
 
 def _train(
-    section: TrainSahmr, size: Network, paths: Paths, training: Training, resume: Path, digest: str, team: Team
+    section: TrainSahmr,
+    size: Network,
+    paths: Paths,
+    training: Training,
+    resume: Path,
+    digest: str,
+    about: Mapping[str, Any],
+    team: Team,
 ) -> tuple[Checkpoint, list[Row]]:
     """The whole training; see :func:`pipelines.conversion.receipts.finish`."""
     plan, topology, source, device = section.plan(), load_topology(paths.bodies), training.source, training.device
@@ -78,7 +86,7 @@ def _train(
         resume_file=resume,
         digest=digest,
         team=team,
-        about=training.about(paths),
+        about=about,
         checkpoint_steps=training.checkpoint_steps,
         watch=watcher(training, paths),
     )

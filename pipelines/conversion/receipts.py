@@ -8,7 +8,7 @@ import importlib.metadata
 import io
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -68,10 +68,15 @@ class Training:
     checkpoint_steps: int = 0
     others: Others = REFUSED
 
-    def about(self, paths: Paths) -> dict[str, Any]:
-        """What is written into checkpoints for whoever finds one: parameters, data, code; plain values."""
+    def about(self, paths: Paths, decisive: Mapping[str, Any]) -> dict[str, Any]:
+        """What is written into checkpoints for whoever finds one: parameters, data, code; plain values.
+
+        Args:
+            paths: where the data set's manifest is.
+            decisive: see :func:`sahmr.training.setup.decisive_data`.
+        """
         manifest = paths.shards / self.section.dataset / MANIFEST_NAME
-        data = json.dumps(decisive_data(self.source), sort_keys=True, default=str)
+        data = json.dumps(decisive, sort_keys=True)
         return {
             "stage": self.stage,
             "parameters": {"network": _plain(asdict(self.network)), self.stage: _plain(asdict(self.section))},
@@ -82,14 +87,18 @@ class Training:
             "threads": self.threads,
         }
 
-    def key(self, paths: Paths) -> str:
+    def key(self, paths: Paths, decisive: Mapping[str, Any] | None = None) -> str:
         """Digest of all that decides the weights: of files (data, tables, checkpoints) their content, not their place.
+
+        Args:
+            paths: where they are.
+            decisive: see :func:`sahmr.training.setup.decisive_data`; None: it is read now.
 
         Raises:
             ShardError, StoreError: as :func:`sahmr.training.setup.decisive_data`.
         """
         inputs: dict[str, Any] = {
-            "data": decisive_data(self.source),
+            "data": decisive_data(self.source) if decisive is None else decisive,
             "device": self.device.type,
             "ignored_parts": find_card(self.section.dataset).ignored_parts,
             "threads": self.threads,
@@ -164,7 +173,7 @@ def _content(path: Path) -> str:
     return file_sha256(path) if path.is_file() else ""
 
 
-TrainingWork = Callable[[Training, Path, str, Team], tuple[Checkpoint, list[Row]]]
+TrainingWork = Callable[[Training, Path, str, Mapping[str, Any], Team], tuple[Checkpoint, list[Row]]]
 
 
 def finish(training: Training, paths: Paths, train: TrainingWork) -> None:
@@ -175,8 +184,8 @@ def finish(training: Training, paths: Paths, train: TrainingWork) -> None:
     Args:
         training: what it is.
         paths: where inputs, work store and outputs are.
-        train: (training, resume file, digest of all that decides the weights, team) -> checkpoint and history;
-            picklable, for the team's other processes.
+        train: (training, resume file, digest of all that decides the weights, what these are, team) -> checkpoint and
+            history; picklable, for the team's other processes.
 
     Raises:
         StoreError: if the work store is full or cannot be written (the resume file is kept), or if another process
@@ -188,26 +197,27 @@ def finish(training: Training, paths: Paths, train: TrainingWork) -> None:
         if launch is not None and launch.rank > 0:
             _prepare(training.threads, training.section.seed)
             if key := hear_first():  # else the first process found the result
-                _work(training, paths, train, key)
+                _work(training, paths, train, key, {})
             return
         with hold(paths.work, training.stage, paths.models / f"{training.output}.pt"):
             _finish(training, paths, train)
 
 
 def _finish(training: Training, paths: Paths, train: TrainingWork) -> None:
-    store, stage, key = WorkStore(root=paths.work.resolve()), training.stage, training.key(paths)
+    store, stage, decisive = WorkStore(root=paths.work.resolve()), training.stage, decisive_data(training.source)
+    key, about = training.key(paths, decisive), training.about(paths, decisive)
     names = (f"{training.output}.pt", f"{training.output}_history.csv")
     resume = _resume_file(training, paths)
     store.sweep()
     if store.find(stage, key) is None or training.others.adopt is not None:
-        key = settle(resume, key, training.about(paths), training.others)
+        key = settle(resume, key, about, training.others)
     receipt = store.find(stage, key)
     if receipt is not None:
         hear_first("")
         log.info("%s: reused, trained before from the same settings and data: %s", stage, store.folder(stage, key))
     else:
         hear_first(key)
-        checkpoint, history = _work(training, paths, train, key)
+        checkpoint, history = _work(training, paths, train, key, about)
         with store.make(stage, key) as draft:  # not opened before: what is unfinished for a day is swept away
             save_checkpoint(draft.folder / names[0], checkpoint)
             publish_text(draft.folder / names[1], history_csv(history))
@@ -227,11 +237,13 @@ def _resume_file(training: Training, paths: Paths) -> Path:
     return paths.models / f".{training.stage}.resume.pt"
 
 
-def _work(training: Training, paths: Paths, train: TrainingWork, key: str) -> tuple[Checkpoint, list[Row]]:
+def _work(
+    training: Training, paths: Paths, train: TrainingWork, key: str, about: Mapping[str, Any]
+) -> tuple[Checkpoint, list[Row]]:
     section = training.section
     team = plan_team(section.processes, section.accumulation)
     prepare = partial(_prepare, training.threads, section.seed)
-    return work_together(team, partial(train, training, _resume_file(training, paths), key), prepare)
+    return work_together(team, partial(train, training, _resume_file(training, paths), key, about), prepare)
 
 
 def _prepare(threads: int, seed: int) -> None:
