@@ -100,7 +100,7 @@ def _train(
         team=team,
         about=about,
         checkpoint_steps=training.checkpoint_steps,
-        watch=watcher(training, paths),
+        watch=watcher(training.stage, paths),
     )
     state = {f"rcnet.{name}": value.cpu() for name, value in network.rcnet.state_dict().items()}
     made = Checkpoint(network=state, stage=task.stage, epoch=len(history), size=size.size, behaviour=behaviour)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipelines.conversion.receipts import Training
 from sahmr.settings import Paths
 from sahmr.training.progress import Row
 
@@ -44,9 +44,16 @@ class Curves:
         self._shown = len(history)
 
 
-def watcher(training: Training, paths: Paths) -> Curves:
+def watcher(stage: str, paths: Paths) -> Curves:
     """What shows a training's rows and times, below ``paths.reports``."""
-    return Curves(paths.reports / "live" / training.stage)
+    return Curves(paths.reports / "live" / stage)
+
+
+def show_finished(stage: str, paths: Paths, history: Path) -> None:
+    """Curves of a training that was finished before, from its history; of its times nothing is known any more."""
+    with history.open(newline="") as lines:
+        rows = [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(lines)]
+    watcher(stage, paths)(rows, [{} for _ in rows])
 
 
 def _start(folder: Path) -> Live:

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.csv
 import torch
 
+from pipelines.conversion.curves import show_finished
 from pipelines.conversion.lock import hold
 from pipelines.conversion.parallel import Parallel
 from pipelines.conversion.work_store import WorkStore, library_versions, piece_key
@@ -215,6 +216,7 @@ def _finish(training: Training, paths: Paths, train: TrainingWork) -> None:
     if receipt is not None:
         hear_first("")
         log.info("%s: reused, trained before from the same settings and data: %s", stage, store.folder(stage, key))
+        show_finished(stage, paths, store.folder(stage, key) / names[1])
     else:
         hear_first(key)
         checkpoint, history = _work(training, paths, train, key, about)
