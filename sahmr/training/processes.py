@@ -62,13 +62,14 @@ def work_together(team: Team, work: Callable[[Team], _T], prepare: Callable[[], 
     with tempfile.TemporaryDirectory(prefix="sahmr-team-") as folder:
         meeting = f"file://{Path(folder).resolve() / 'meeting'}"
         with _others(team, work, prepare, meeting) as others:
-            try:
-                with joined(meeting, 0, team.size):
+            with joined(meeting, 0, team.size):
+                try:
                     return work(team)
-            except RuntimeError as error:  # torch's, when the connection to another process closes
-                if not any(_has_ended(process) for process, _ in others):
-                    raise
-                raise SahmrError(_last_words([words for _, words in others])) from error
+                except RuntimeError as error:  # torch's, when the connection to another process closes
+                    patience = _LAST_WORDS_S * (10 if "onnection" in str(error) else 1)
+                    if not any(_has_ended(process, patience) for process, _ in others):
+                        raise
+                    raise SahmrError(_last_words([words for _, words in others])) from error
 
 
 @contextmanager
@@ -164,8 +165,8 @@ def _say(words: Connection, message: tuple[bool, str]) -> None:
         words.send(message)
 
 
-def _has_ended(process: BaseProcess) -> bool:
-    process.join(_LAST_WORDS_S)
+def _has_ended(process: BaseProcess, patience: float) -> bool:
+    process.join(patience)
     return not process.is_alive()
 
 
