@@ -61,15 +61,14 @@ def work_together(team: Team, work: Callable[[Team], _T], prepare: Callable[[], 
         return work(team)
     with tempfile.TemporaryDirectory(prefix="sahmr-team-") as folder:
         meeting = f"file://{Path(folder).resolve() / 'meeting'}"
-        with _others(team, work, prepare, meeting) as others:
-            with joined(meeting, 0, team.size):
-                try:
-                    return work(team)
-                except RuntimeError as error:  # torch's, when the connection to another process closes
-                    patience = _LAST_WORDS_S * (10 if "onnection" in str(error) else 1)
-                    if not any(_has_ended(process, patience) for process, _ in others):
-                        raise
-                    raise SahmrError(_last_words([words for _, words in others])) from error
+        with _others(team, work, prepare, meeting) as others, joined(meeting, 0, team.size):
+            try:
+                return work(team)
+            except RuntimeError as error:  # torch's, when the connection to another process closes
+                patience = _LAST_WORDS_S * (10 if "onnection" in str(error) else 1)
+                if not any(_has_ended(process, patience) for process, _ in others):
+                    raise
+                raise SahmrError(_last_words([words for _, words in others])) from error
 
 
 @contextmanager
