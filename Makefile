@@ -68,6 +68,7 @@ lint: .venv/test.stamp
 soak: .venv/test.stamp
 	$(BIN)/python -m tests.soak.crash --rounds 50 --seed 1
 	$(BIN)/python -m tests.soak.damages --mutations 5000 --seed 1
+	$(BIN)/python -m tests.soak.training --rounds 20 --seed 1
 	$(BIN)/pytest -q -m slow tests/soak tests/pipelines
 
 bench: .venv/test.stamp

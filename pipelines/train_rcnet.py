@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
+from pipelines.conversion.curves import watcher
 from pipelines.conversion.parallel import Parallel
-from pipelines.conversion.receipts import Training, finish, plan_training
+from pipelines.conversion.receipts import Training, finish, parse_others, plan_training
 from pipelines.stage import stage
 from sahmr.body.topology import load_topology
 from sahmr.datasets import find_card
@@ -20,11 +20,13 @@ from sahmr.share import LOCAL, Share
 from sahmr.structures import move_to
 from sahmr.training.build import Network, build_network
 from sahmr.training.checkpoint import METRO, Checkpoint, read_checkpoint
+from sahmr.training.foreign import REFUSED, Others
 from sahmr.training.initial import load_initial, mean_scaled_depth, start_calmly
+from sahmr.training.progress import Row
 from sahmr.training.setup import TrainingSettings, require_peak, training_data
 from sahmr.training.tasks import RootContactTask, RootContactWeights
 from sahmr.training.team import Team
-from sahmr.training.trainer import Row, train
+from sahmr.training.trainer import train
 
 VERSION = 1  # raise when the same data and settings give other weights (tests/training/test_golden_steps.py)
 
@@ -50,14 +52,28 @@ class TrainRcnet(TrainingSettings):
     loss_weights: RootContactWeights
 
 
-def run(section: TrainRcnet, network: Network, paths: Paths, parallel: Parallel, share: Share = LOCAL) -> None:
+def run(
+    section: TrainRcnet,
+    network: Network,
+    paths: Paths,
+    parallel: Parallel,
+    share: Share = LOCAL,
+    others: Others = REFUSED,
+) -> None:
     """Write ``rcnet.pt`` and ``rcnet_history.csv``, unless the work store has them: then link them from there."""
-    training = plan_training("train_rcnet", VERSION, "rcnet", section, network, paths, parallel, share)
+    training = plan_training("train_rcnet", VERSION, "rcnet", section, network, paths, parallel, share, others)
     finish(training, paths, partial(_train, section, network, paths))
 
 
 def _train(
-    section: TrainRcnet, size: Network, paths: Paths, training: Training, resume: Path, digest: str, team: Team
+    section: TrainRcnet,
+    size: Network,
+    paths: Paths,
+    training: Training,
+    resume: Path,
+    digest: str,
+    about: Mapping[str, Any],
+    team: Team,
 ) -> tuple[Checkpoint, list[Row]]:
     """The whole training; see :func:`pipelines.conversion.receipts.finish`."""
     plan, topology, source, device = section.plan(), load_topology(paths.bodies), training.source, training.device
@@ -79,24 +95,38 @@ def _train(
         pitch_m=source.voxel_pitch_m(),
         contact_voxel_weight=section.contact_voxel_weight,
         ignored_parts={name: find_card(name).ignored_parts for name in section.datasets},
+        precision=section.precision,
     )
-    history = train(network.to(device), task, plan, data, resume_file=resume, digest=digest, team=team)
+    history = train(
+        network.to(device),
+        task,
+        plan,
+        data,
+        resume_file=resume,
+        digest=digest,
+        team=team,
+        about=about,
+        checkpoint_steps=training.checkpoint_steps,
+        watch=watcher(training.stage, paths),
+    )
     state = {f"rcnet.{name}": value.cpu() for name, value in network.rcnet.state_dict().items()}
-    made = Checkpoint(network=state, stage=task.stage, epoch=plan.epochs, size=size.size, behaviour=behaviour)
+    made = Checkpoint(network=state, stage=task.stage, epoch=len(history), size=size.size, behaviour=behaviour)
     return made, history
 
 
 @stage
 def main(argv: Sequence[str] | None = None) -> None:
     """Train as params.yaml says."""
-    argparse.ArgumentParser(description=__doc__).parse_args(argv)
+    others = parse_others(argv, what=__doc__)
     section, network = load_section("train_rcnet", TrainRcnet), load_section("network", Network)
-    paths, parallel, share = (
+    run(
+        section,
+        network,
         load_section("paths", Paths),
         load_section("parallel", Parallel),
         load_section("share", Share),
+        others,
     )
-    run(section, network, paths, parallel, share)
 
 
 if __name__ == "__main__":

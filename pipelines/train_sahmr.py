@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+from pipelines.conversion.curves import watcher
 from pipelines.conversion.parallel import Parallel
-from pipelines.conversion.receipts import Training, finish, plan_training
+from pipelines.conversion.receipts import Training, finish, parse_others, plan_training
 from pipelines.stage import stage
 from sahmr.body.topology import load_topology
 from sahmr.network.sahmr import SahmrNet
@@ -17,12 +18,14 @@ from sahmr.share import LOCAL, Share
 from sahmr.structures import BodyTopology, move_to
 from sahmr.training.build import Network, build_network
 from sahmr.training.checkpoint import Checkpoint, load_state, read_checkpoint
+from sahmr.training.foreign import REFUSED, Others
 from sahmr.training.initial import load_initial, share_trunk, start_as_template
 from sahmr.training.mesh_task import MeshTask, MeshWeights
+from sahmr.training.progress import Row
 from sahmr.training.setup import TrainingSettings, require_peak, training_data
 from sahmr.training.source import Source
 from sahmr.training.team import Team
-from sahmr.training.trainer import Row, train
+from sahmr.training.trainer import train
 
 _EXAMPLES = 256  # people that the up-sampling is fitted to
 VERSION = 3  # raise when the same data and settings give other weights (tests/training/test_golden_steps.py)
@@ -45,18 +48,32 @@ class TrainSahmr(TrainingSettings):
     rcnet_checkpoint: ModelFile
 
 
-def run(section: TrainSahmr, network: Network, paths: Paths, parallel: Parallel, share: Share = LOCAL) -> None:
+def run(
+    section: TrainSahmr,
+    network: Network,
+    paths: Paths,
+    parallel: Parallel,
+    share: Share = LOCAL,
+    others: Others = REFUSED,
+) -> None:
     """Write ``sahmr.pt`` (both networks) and ``sahmr_history.csv``, or link them from the work store if they are there.
 
     Raises:
         CheckpointError: if ``rcnet_checkpoint`` is missing or does not fit.
     """
-    training = plan_training("train_sahmr", VERSION, "sahmr", section, network, paths, parallel, share)
+    training = plan_training("train_sahmr", VERSION, "sahmr", section, network, paths, parallel, share, others)
     finish(training, paths, partial(_train, section, network, paths))
 
 
 def _train(
-    section: TrainSahmr, size: Network, paths: Paths, training: Training, resume: Path, digest: str, team: Team
+    section: TrainSahmr,
+    size: Network,
+    paths: Paths,
+    training: Training,
+    resume: Path,
+    digest: str,
+    about: Mapping[str, Any],
+    team: Team,
 ) -> tuple[Checkpoint, list[Row]]:
     """The whole training; see :func:`pipelines.conversion.receipts.finish`."""
     plan, topology, source, device = section.plan(), load_topology(paths.bodies), training.source, training.device
@@ -68,10 +85,22 @@ def _train(
         loss_weights=section.loss_weights,
         mean_over_valid_contacts=section.mean_over_valid_contacts,
         train_upsampling=section.train_upsampling,
+        precision=section.precision,
     )
-    history = train(network.to(device), task, plan, data, resume_file=resume, digest=digest, team=team)
+    history = train(
+        network.to(device),
+        task,
+        plan,
+        data,
+        resume_file=resume,
+        digest=digest,
+        team=team,
+        about=about,
+        checkpoint_steps=training.checkpoint_steps,
+        watch=watcher(training.stage, paths),
+    )
     state = {name: value.cpu() for name, value in network.state_dict().items()}
-    made = Checkpoint(network=state, stage=task.stage, epoch=plan.epochs, size=size.size, behaviour=network.behaviour)
+    made = Checkpoint(network=state, stage=task.stage, epoch=len(history), size=size.size, behaviour=network.behaviour)
     return made, history
 
 
@@ -93,14 +122,16 @@ def _untrained(section: TrainSahmr, size: Network, topology: BodyTopology, paths
 @stage
 def main(argv: Sequence[str] | None = None) -> None:
     """Train as params.yaml says."""
-    argparse.ArgumentParser(description=__doc__).parse_args(argv)
+    others = parse_others(argv, what=__doc__)
     section, network = load_section("train_sahmr", TrainSahmr), load_section("network", Network)
-    paths, parallel, share = (
+    run(
+        section,
+        network,
         load_section("paths", Paths),
         load_section("parallel", Parallel),
         load_section("share", Share),
+        others,
     )
-    run(section, network, paths, parallel, share)
 
 
 if __name__ == "__main__":

@@ -130,6 +130,10 @@ VALUES: tuple[tuple[str, Value, str], ...] = (
     # Sections that contradict each other.
     ("network.initial_checkpoint", "~/metro.pt", "allowed a path written out"),
     ("network.initial_checkpoint", "nowhere.pt", "found 'nowhere.pt', allowed a file that is there, or null"),
+    ("train_rcnet.accumulation", 0, "found 0, allowed a whole number from 1 to 1024"),
+    ("train_sahmr.early_stopping", -1, "found -1, allowed a whole number from 0 to 10000"),
+    ("train_rcnet.precision", "fp16", "found 'fp16', allowed 'float32', 'bfloat16' or 'float16'"),
+    ("parallel.checkpoint_steps", -1, "found -1, allowed a whole number from 0 to 1000000"),
     ("train_rcnet.processes", 0, "found 0, allowed a whole number from 1 to 64"),
     ("predict.split", "val", "found 'val', allowed 'test', as evaluate.split"),
 )  # fmt: skip

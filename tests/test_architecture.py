@@ -56,6 +56,7 @@ ALLOWED_SIDEWAYS: set[tuple[str, str]] = set()
 BELOW_SCHEMAS = {"sahmr.files", "sahmr.errors", "sahmr.published", "sahmr.remote", "sahmr.cache", "sahmr.repository"}
 DOORS = {
     "fsspec": "sahmr/remote.py",
+    "dvclive": "pipelines/conversion/curves.py",
     "dask": "pipelines/conversion/cluster.py",
     "distributed": "pipelines/conversion/cluster.py",
     "webdataset": "sahmr/shards/write.py",

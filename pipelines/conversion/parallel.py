@@ -24,11 +24,13 @@ class Parallel:
         workers: local processes; 0 does the work in the stage's own process.
         loaders: processes that decode samples for a training or prediction; cannot change the batches.
         threads: CPU threads of trainings and predictions; their last bits depend on it.
+        checkpoint_steps: a training can go on from every so many steps, not from its whole epochs alone; 0: only these.
     """
 
     workers: Annotated[int, Between(0, 256)]
     loaders: Annotated[int, Between(0, 64)]
     threads: Annotated[int, Between(1, 256)]
+    checkpoint_steps: Annotated[int, Between(0, 1_000_000)] = 0
 
 
 def map_ordered(

@@ -72,24 +72,26 @@ class _Attempts(Dataset[Sample | _Failed]):
 
 
 class _Share(Sampler[list[Place]]):
-    """One rank's samples of the steps set last; of every step, even if it has none of it.
+    """One rank's samples of the steps set last, in ``parts``; of every step, even if it has none of it.
 
-    Steps go to the worker processes in turn, so the next one of the same process is ``workers`` steps later.
+    Requests go to the worker processes in turn, so the next one of the same process is ``workers`` requests later.
     """
 
-    def __init__(self, steps: Steps, rank: int, size: int, workers: int) -> None:
-        self.steps, self.rank, self.size, self.stride = steps, rank, size, max(1, workers)
+    def __init__(self, steps: Steps, rank: int, size: int, parts: int, workers: int) -> None:
+        self.steps, self.rank, self.size, self.parts = steps, rank, size, parts
+        self.stride = max(1, workers)
         self.numbers = range(0)
 
     def __len__(self) -> int:
-        return len(self.numbers)
+        return len(self.numbers) * self.parts
 
     def __iter__(self) -> Iterator[list[Place]]:
         waiting = deque[list[Place]]()
         for number in self.numbers:
-            waiting.append(self.steps.share(number, self.rank, self.size))
-            if len(waiting) > self.stride:
-                yield _Request(waiting.popleft(), waiting[-1])
+            for part in range(self.parts):
+                waiting.append(self.steps.share(number, self.rank * self.parts + part, self.size * self.parts))
+                if len(waiting) > self.stride:
+                    yield _Request(waiting.popleft(), waiting[-1])
         while waiting:
             yield _Request(waiting.popleft(), [])
 
@@ -111,6 +113,7 @@ class SampleLoader:
         steps: which make which batch.
         num_workers: processes; 0 decodes in this one.
         share: (rank, ranks): which part of every batch is made.
+        parts: a rank's share comes as so many batches, as if there were so many times more ranks.
         quarantine: so many different samples may be damaged: each is left out of its batch and counted in ``left_out``.
             None: the first one is an error. A lost server or a damaged scene always is.
 
@@ -126,11 +129,12 @@ class SampleLoader:
         *,
         num_workers: int = 0,
         share: tuple[int, int] = (0, 1),
+        parts: int = 1,
         quarantine: int | None = None,
     ) -> None:
         self.step, self.left_out = 0, dict[str, str]()
         self._dataset, self._steps, self._quarantine = dataset, steps, quarantine
-        self._share = _Share(steps, *share, num_workers)
+        self._share = _Share(steps, *share, parts, num_workers)
         self._loader: DataLoader[Any] = DataLoader(
             _Attempts(dataset),
             batch_sampler=self._share,
@@ -150,14 +154,15 @@ class SampleLoader:
         return self._steps.per_epoch
 
     def epoch(self, epoch: int, *, first_batch: int = 0) -> Iterator[Batch]:
-        """Batches of one epoch, from ``first_batch`` on (to resume in its middle).
+        """Batches of one epoch, from step ``first_batch`` of it on (to resume in its middle).
 
         Raises:
             ShardError: if a sample is damaged and there is no quarantine; later, also if its scene is.
             QuarantineError: if more are damaged than it allows.
         """
         self._share.numbers = range(epoch * len(self) + first_batch, (epoch + 1) * len(self))
-        for number, (batch, failed) in zip(self._share.numbers, self._loader, strict=True):
+        numbers = (number for number in self._share.numbers for _ in range(self._share.parts))
+        for number, (batch, failed) in zip(numbers, self._loader, strict=True):
             for one in failed:
                 self._leave_out(one)
             self.step = number + 1
@@ -232,6 +237,7 @@ def make_loader(
     seed: int | None = None,
     num_workers: int = 0,
     share: tuple[int, int] = (0, 1),
+    parts: int = 1,
     short: Literal["drop", "keep"] | None = None,
     steps_per_epoch: int | None = None,
     quarantine: int | None = None,
@@ -239,7 +245,7 @@ def make_loader(
     """Loader for training (``seed`` given: shuffled, short last batch left out) or evaluation (``seed`` None).
 
     Args:
-        dataset, num_workers, share, quarantine: as :class:`SampleLoader` has them.
+        dataset, num_workers, share, parts, quarantine: as :class:`SampleLoader` has them.
         batch_size: samples of a step, all ranks together.
         seed: of the order.
         short: what becomes of a short last batch, if not what is said above; see :class:`sahmr.batches.order.Steps`.
@@ -247,4 +253,4 @@ def make_loader(
     """
     rule = short or ("keep" if seed is None else "drop")
     steps = Steps(dataset.order(seed), batch_size, short=rule, per_epoch=steps_per_epoch)
-    return SampleLoader(dataset, steps, num_workers=num_workers, share=share, quarantine=quarantine)
+    return SampleLoader(dataset, steps, num_workers=num_workers, share=share, parts=parts, quarantine=quarantine)

@@ -11,6 +11,7 @@ from torch import nn
 from sahmr.body.joints import H36M_TO_14
 from sahmr.losses import mesh_losses, surface_losses
 from sahmr.metrics import mesh_errors
+from sahmr.network.precision import TrainingPrecision, reduced
 from sahmr.network.sahmr import SahmrNet
 from sahmr.settings import Weight, require_some, settings
 from sahmr.structures import Batch, BodyTopology, MeshPrediction
@@ -46,12 +47,14 @@ class MeshTask:
         mean_over_valid_contacts: see :func:`sahmr.losses.mesh_losses`; False is the reference's way.
         train_upsampling: whether the two layers 431 -> 1723 -> 6890 learn, as the reference's do; else they stay as
             they start.
+        precision: of the networks in a training step.
     """
 
     topology: BodyTopology
     loss_weights: MeshWeights
     mean_over_valid_contacts: bool = False
     train_upsampling: bool = True
+    precision: TrainingPrecision = "float32"
     stage: str = "train_sahmr"
 
     @property
@@ -81,7 +84,8 @@ class MeshTask:
     def losses(self, network: SahmrNet, batch: Batch, generator: torch.Generator) -> PerSample:
         """Terms of :func:`sahmr.losses.mesh_losses`; far-off roots are replaced in training."""
         root = target_pelvis(batch, self.topology)
-        _, prediction = network(batch, targets_root=root, generator=generator)
+        with reduced(self.precision, batch.image.device):
+            _, prediction = network(batch, targets_root=root, generator=generator)
         return self._terms(batch, prediction)
 
     def judge(self, network: SahmrNet, batch: Batch) -> PerSample:

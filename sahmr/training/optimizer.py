@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel
 
+from sahmr.network.precision import TrainingPrecision
+from sahmr.training.shares import Shares, Statistics
 from sahmr.training.team import ALONE, Team
 
 _CANONICAL_BATCH = 32  # reference: lr = canonical_lr * batch_size / 32
@@ -32,6 +34,10 @@ class Plan:
         warmup_steps: the rate rises linearly over this many steps first.
         average_decay: d of the running average ``a = d a + (1 - d) w`` of the weights, which is then what is validated
             and saved; 0 turns it off (reference).
+        precision: of matrix products and convolutions while gradients are made; weights, losses and validation are
+            float32 in any case.
+        early_stopping: so many epochs without a lower ``val_loss`` end the training, which then has the weights of the
+            best epoch; 0: never, and it has those of the last.
     """
 
     seed: int
@@ -41,6 +47,8 @@ class Plan:
     schedule: Schedule = "halve"
     warmup_steps: int = 0
     average_decay: float = 0.0
+    precision: TrainingPrecision = "float32"
+    early_stopping: int = 0
 
 
 def make_optimizer(parameters: Iterable[nn.Parameter], plan: Plan) -> torch.optim.Adam:
@@ -66,24 +74,43 @@ def make_schedule(optimizer: torch.optim.Optimizer, plan: Plan, steps_per_epoch:
     return LambdaLR(optimizer, factor)
 
 
-def descend(optimizer: torch.optim.Optimizer, loss: Tensor, team: Team = ALONE, buffers: Sequence[Tensor] = ()) -> None:
-    """One step down: gradients, their mean over the team, clipping by value, update.
+def descend(
+    optimizer: torch.optim.Optimizer,
+    losses: Iterable[Tensor | None],
+    team: Team = ALONE,
+    statistics: Statistics | None = None,
+    scaler: torch.amp.GradScaler | None = None,
+) -> None:
+    """One step down: gradients, their mean over the step's shares, clipping by value, update.
 
     Args:
         optimizer: over the parameters that are trained.
-        loss: of this process's share of the batch.
+        losses: of this process's shares, computed one after the other as they are asked for; None of a share without
+            samples, which counts as a gradient of 0.
         team: who shares the batch.
-        buffers: floats that a step changes beside the parameters (running statistics): they are averaged as well.
+        statistics: what a forward changes beside the parameters: every share starts from the same, and their means
+            over the shares with samples stay.
+        scaler: of losses in half precision.
     """
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    if team.size > 1:
-        for p in parameters:  # a share without voxels leaves some without gradient, another's does not
-            p.grad = torch.zeros_like(p) if p.grad is None else p.grad
-        team.average([*(p.grad for p in parameters if p.grad is not None), *buffers])
+    shares = Shares(parameters, statistics, team)
+    for loss in losses:
+        optimizer.zero_grad(set_to_none=True)
+        if loss is not None:
+            scaled = loss if scaler is None else scaler.scale(loss)
+            scaled.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        shares.take(is_filled=loss is not None)
+    shares.average()
+    if all(p.grad is None for p in parameters):
+        return  # no samples at all
+    if scaler is not None:
+        scaler.unscale_(optimizer)
     nn.utils.clip_grad_value_(parameters, _CLIP_VALUE)
-    optimizer.step()
+    if scaler is None:
+        optimizer.step()
+    else:
+        scaler.step(optimizer)
+        scaler.update()
 
 
 def make_average(module: nn.Module, decay: float) -> AveragedModel:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Annotated, Literal
 
 from sahmr.batches.loader import SampleLoader
-from sahmr.errors import SettingsError, ShardError
+from sahmr.errors import SettingsError
+from sahmr.network.precision import TrainingPrecision
 from sahmr.settings import Between, Paths, Quarantine, Seed, settings
 from sahmr.shards.crop import ZOOM_RANGE
 from sahmr.share import LOCAL, Share, find_places
@@ -15,8 +17,8 @@ from sahmr.structures import Batch
 from sahmr.training.optimizer import Plan
 from sahmr.training.parts import Ingredients, make_part
 from sahmr.training.source import Source
+from sahmr.training.state import TrainingData
 from sahmr.training.team import ALONE, Team
-from sahmr.training.trainer import TrainingData
 
 log = logging.getLogger("sahmr")
 
@@ -31,10 +33,11 @@ class TrainingSettings:
             data goes on over its end.
         max_quarantined: so many different damaged samples may each process leave out; 0: the first one is an error.
         zoom_range: training crops are widened by up to this share of the person box's larger side.
-        seed, epochs, batch_size, canonical_lr, schedule, warmup_steps, average_decay: as in
+        seed, epochs, batch_size, canonical_lr, schedule, warmup_steps, average_decay, precision, early_stopping: as in
             :class:`sahmr.training.optimizer.Plan`.
-        processes: that train together on this machine. Each takes its share of every batch, with batch statistics of
-            its own, and their gradients are averaged: so their number decides the weights.
+        processes: that train together on this machine; ``torchrun`` may start others, GPUs may be fewer.
+        accumulation: shares of a batch that each of them takes one after the other. Each share has batch statistics of
+            its own, and their gradients are averaged: so their number, processes x accumulation, decides the weights.
     """
 
     datasets: Ingredients
@@ -49,6 +52,9 @@ class TrainingSettings:
     average_decay: Annotated[float, Between(0, 0.99999)]  # 1 would keep the initial weights for ever
     zoom_range: Annotated[float, Between(0, ZOOM_RANGE)]  # what every stored crop has room for
     processes: Annotated[int, Between(1, 64)]
+    accumulation: Annotated[int, Between(1, 1024)] = 1
+    precision: TrainingPrecision = "float32"
+    early_stopping: Annotated[int, Between(0, 10_000)] = 0
 
     def plan(self) -> Plan:
         """The part that a trainer reads."""
@@ -73,35 +79,34 @@ def training_data(source: Source, plan: Plan, team: Team = ALONE) -> TrainingDat
     """Shuffled, jittered ``train`` and plain ``val``; data sets without ``val`` are trained without validation.
 
     Raises:
-        SettingsError: if a batch has fewer samples than the team has processes.
+        SettingsError: if a batch has fewer samples than shares, or early stopping has no split to go by.
     """
     loader = source.shuffled(plan.batch_size, plan.seed, team)
     most = min(plan.batch_size, loader.samples)
-    if most < team.size:
+    if most < team.shares:
         raise SettingsError(
-            f"params.yaml: processes: found {team.size}, allowed at most {most}, the "
-            "samples of a batch; lower it, or raise batch_size"
+            f"params.yaml: processes: found {team.shares} (x accumulation), allowed at most {most}, the samples of a "
+            "batch; lower it, or raise batch_size"
         )
+    places = ", ".join(str(part.shards) for part in source.parts)
     validation: Iterable[Batch] = ()
     if any(part.has("val") for part in source.parts):
         validation = source.plain("val", plan.batch_size, team)
+    elif plan.early_stopping:
+        raise SettingsError(
+            f"params.yaml: early_stopping: found {plan.early_stopping}, allowed 0, as {places} has no split 'val' to "
+            "go by; edit the value"
+        )
     else:
-        places = ", ".join(str(part.shards) for part in source.parts)
         log.info("%s: no split 'val'; training goes without validation", places)
     return TrainingData(
-        epoch=lambda epoch: _never_empty(loader, epoch), steps=len(loader), validation=lambda: validation
+        epoch=partial(_counted, loader), steps=len(loader), validation=lambda: validation, loader=loader
     )
 
 
-def _never_empty(loader: SampleLoader, epoch: int) -> Iterator[Batch]:
-    """Batches of an epoch. Raises ShardError if damage leaves this process nothing of one: it could not take part."""
-    for number, batch in enumerate(loader.epoch(epoch), start=1):
-        if not batch.keys:
-            raise ShardError(
-                f"epoch {epoch + 1}, step {number}: every sample of this process's share is damaged, a step needs one; "
-                "run: dvc repro shards, or set processes: 1"
-            )
-        yield batch
+def _counted(loader: SampleLoader, epoch: int, first_batch: int = 0) -> Iterator[Batch]:
+    """Batches of an epoch; at its end the log says how many samples were left out."""
+    yield from loader.epoch(epoch, first_batch=first_batch)
     if loader.left_out:
         log.warning("epoch %d: %d damaged samples were left out so far", epoch + 1, len(loader.left_out))
 

@@ -62,6 +62,7 @@ class Source:
             seed=seed,
             num_workers=self.workers,
             share=(team.rank, team.size),
+            parts=team.parts,
             steps_per_epoch=None if seed is None else self.steps_per_epoch,
             quarantine=self.max_quarantined or None,
         )

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from sahmr.losses import root_contact_losses
 from sahmr.metrics import cell_errors, part_map_errors, root_errors, voxel_part_scores
+from sahmr.network.precision import TrainingPrecision, reduced
 from sahmr.network.sahmr import SahmrNet
 from sahmr.settings import Weight, require_some, settings
 from sahmr.structures import Batch, BodyTopology, RootContact, RootContactTargets
@@ -78,6 +79,7 @@ class RootContactTask:
         pitch_m: spacing of the scene's points.
         ignored_parts: by data set, see :func:`sahmr.targets.make_targets`; of one that is not named, every part counts.
         contact_voxel_weight: see :func:`sahmr.losses.root_contact_losses`.
+        precision: of the network in a training step.
     """
 
     topology: BodyTopology
@@ -85,6 +87,7 @@ class RootContactTask:
     pitch_m: float
     ignored_parts: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     contact_voxel_weight: float = 1.0
+    precision: TrainingPrecision = "float32"
     stage: str = "train_rcnet"
 
     @property
@@ -103,8 +106,9 @@ class RootContactTask:
     def losses(self, network: SahmrNet, batch: Batch, generator: torch.Generator) -> PerSample:
         """Terms of :func:`sahmr.losses.root_contact_losses`, the mirrored image included."""
         root = target_pelvis(batch, self.topology)
-        prediction: RootContact = network.rcnet(batch, targets_root=root, generator=generator)
-        mirrored = network.rcnet.part_maps_of(batch.image.flip(3)) if self.loss_weights.part_maps_flipped else None
+        with reduced(self.precision, batch.image.device):
+            prediction: RootContact = network.rcnet(batch, targets_root=root, generator=generator)
+            mirrored = network.rcnet.part_maps_of(batch.image.flip(3)) if self.loss_weights.part_maps_flipped else None
         targets = self._targets(batch, prediction, generator)
         return root_contact_losses(prediction, targets, mirrored, contact_voxel_weight=self.contact_voxel_weight)
 

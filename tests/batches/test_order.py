@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sahmr.batches.loader import _Share
 from sahmr.batches.order import InOrder, Mixed, Shuffled, Steps, counts_by_weight, epoch_order
 from sahmr.errors import ShardError
 
@@ -79,3 +80,14 @@ def test_weights_become_whole_numbers() -> None:
             counts_by_weight(weights, 10)
     with pytest.raises(ShardError, match="one of them is less than a sample of 10"):
         counts_by_weight([1, 1e-9], 10)
+
+
+def test_parts_of_a_rank_are_the_shares_of_more_ranks() -> None:
+    steps = Steps(InOrder(23), 10, short="keep")
+    for step in range(3):
+        whole = [steps.share(step, share, 6) for share in range(6)]
+        for ranks, parts in ((1, 6), (2, 3), (3, 2)):
+            sampler = [_Share(steps, rank, ranks, parts) for rank in range(ranks)]
+            for each in sampler:
+                each.numbers = range(step, step + 1)
+            assert [places for each in sampler for places in each] == whole

@@ -135,7 +135,7 @@ def step(net: SahmrNet, task: Task, batch: Batch) -> dict[str, float]:
 
     def call() -> None:
         losses = task.losses(net, batch, generator)
-        descend(optimizer, weighted_sum(losses, task.weights).mean(), _RATE)
+        descend(optimizer, [weighted_sum(losses, task.weights).mean()])
 
     return measure(call, batch.image.device)
 

@@ -14,12 +14,14 @@ import torch
 import zarr
 
 from pipelines import train_rcnet, train_sahmr
+from sahmr.errors import CheckpointError
 from sahmr.network.sahmr import SahmrNet
 from sahmr.network.size import OWN
 from sahmr.scenes import store as scene_store
 from sahmr.scenes import visible
-from sahmr.training import build, trainer
+from sahmr.training import build, state
 from sahmr.training.checkpoint import read_checkpoint
+from sahmr.training.foreign import Others
 from tests.worlds import trainings
 from tests.worlds.networks import TINY, make_topology
 
@@ -90,14 +92,14 @@ def copy_of(world: Path, place: Path) -> Path:
 
 def kill_after_first_epoch(stage: str, root: Path) -> Path:
     """Run a stage up to the moment when its first resume file is written; the file."""
-    save = trainer.save_atomically
+    save = state.save_atomically
 
     def save_and_die(path: Path, content: dict[str, object]) -> None:
         save(path, content)
         raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trainer, "save_atomically", save_and_die)
+        patch.setattr(state, "save_atomically", save_and_die)
         with pytest.raises(KeyboardInterrupt):
             trainings.run(stage, root / "params.yaml")
     return root / f"models/.{stage}.resume.pt"
@@ -125,9 +127,9 @@ def flip(root: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "says", "left"),
     [
-        (lambda root: None, "resumed after 1 epochs", 0),
-        (other_points, "belongs to other settings or data; training starts from the beginning", 0),
-        (flip, "damaged resume file .* set aside .*training starts from the beginning", 1),
+        (lambda root: None, "resumed after 1 epochs", ""),
+        (other_points, "belongs to other settings or data; set aside .*training starts from the beginning", "other"),
+        (flip, "damaged resume file .* set aside .*training starts from the beginning", "damaged"),
     ],
     ids=["nothing", "scenes", "flipped"],
 )
@@ -135,7 +137,7 @@ def test_killed_and_run_again_it_ends_as_if_undisturbed(
     stage: str,
     change: Callable[[Path], None],
     says: str,
-    left: int,
+    left: str,
     world: Path,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
@@ -146,10 +148,15 @@ def test_killed_and_run_again_it_ends_as_if_undisturbed(
     if change is other_points:
         change(calm)
     with caplog.at_level(logging.INFO, logger="sahmr"):
-        trainings.run(stage, killed / "params.yaml")
+        if change is other_points:
+            with pytest.raises(CheckpointError, match=r"other settings or data \(data.decisive"):
+                trainings.run(stage, killed / "params.yaml")
+        trainings.run(stage, killed / "params.yaml", Others(restart=left == "other"))
     told = [record.getMessage() for record in caplog.records]
     assert [line for line in told if re.search(says, line)], told
     trainings.run(stage, calm / "params.yaml")
     expected = weights(stage, calm)
     assert all(torch.equal(value, expected[name]) for name, value in weights(stage, killed).items())
-    assert [path.name for path in (killed / "models").glob(".*")] == [f".{stage}.resume.pt.damaged-1"] * left
+    assert [path.name for path in (killed / "models").glob(".*")] == [
+        f".{stage}.resume.pt.{kind}-1" for kind in [left] if kind
+    ]

@@ -63,7 +63,8 @@ def test_checkpoints_and_histories(world: Path) -> None:
     assert len(lines) == 2
     assert lines[0].startswith("epoch,lr,train_loss,")
     assert sorted(path.name for path in (world / "models").iterdir()) == [
-        "rcnet.pt", "rcnet_history.csv", "sahmr.pt", "sahmr_history.csv",
+        "rcnet.pt", "rcnet_best.pt", "rcnet_history.csv", "rcnet_last.pt",
+        "sahmr.pt", "sahmr_best.pt", "sahmr_history.csv", "sahmr_last.pt",
     ]  # fmt: skip
 
 

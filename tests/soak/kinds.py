@@ -35,8 +35,9 @@ from sahmr.structures import Batch, BodyTopology
 from sahmr.training.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
 from sahmr.training.compact import save_compact
 from sahmr.training.optimizer import Plan
+from sahmr.training.state import TrainingData
 from sahmr.training.tasks import RootContactTask, RootContactWeights
-from sahmr.training.trainer import TrainingData, train
+from sahmr.training.trainer import train
 from sahmr.untrusted.meshes import obj_has_colors
 from sahmr.untrusted.pickles import load_npy, load_npz_member, load_pickle, npz_keys
 from schemas.fields import read_table

@@ -47,7 +47,7 @@ def test_rate_scales_with_batch_and_halves_at_half_time() -> None:
 def test_gradients_are_clipped_by_value() -> None:
     weight = torch.nn.Parameter(torch.zeros(2))
     optimizer = torch.optim.SGD([weight], lr=1.0)
-    descend(optimizer, (weight * torch.tensor([0.1, 9.0])).sum())
+    descend(optimizer, [(weight * torch.tensor([0.1, 9.0])).sum()])
     assert torch.allclose(weight.detach(), torch.tensor([-0.1, -0.5]))
 
 

@@ -22,9 +22,11 @@ from sahmr.structures import Batch, BodyTopology
 from sahmr.training import checkpoint
 from sahmr.training.checkpoint import save_atomically
 from sahmr.training.optimizer import Plan, descend, make_average, make_optimizer, make_schedule
+from sahmr.training.progress import BETWEEN
 from sahmr.training.resume import read_resume
+from sahmr.training.state import TrainingData
 from sahmr.training.tasks import RootContactTask, RootContactWeights
-from sahmr.training.trainer import TrainingData, train
+from sahmr.training.trainer import train
 
 PLAN = Plan(seed=5, epochs=3, batch_size=32, canonical_lr=1e-3, average_decay=0.9)
 STEPS = 2
@@ -42,14 +44,16 @@ class Run:
         self.average = make_average(self.module, 0.9)
         self.start = copy.deepcopy(self.content([]))
         for _ in range(STEPS):
-            descend(self.optimizer, self.module(torch.randn(4, 40)).square().mean())
+            descend(self.optimizer, [self.module(torch.randn(4, 40)).square().mean()])
             self.schedule.step()
             self.average.update_parameters(self.module)
         self.sound = copy.deepcopy(self.content([{"epoch": 1, "train_loss": 0.5, "val_loss": float("nan")}]))
 
     def content(self, history: list[dict[str, float]]) -> Content:
         parts = {name: getattr(self, name).state_dict() for name in ("module", "optimizer", "schedule", "average")}
-        return {"digest": "a", "history": history, **parts}
+        rest: Content = {"origin": "", "about": {}, "scaler": None, "loader": "", "within": dict(BETWEEN)}
+        times = [{"epoch": row["epoch"], "data_s": 0.5} for row in history]
+        return {"digest": "a", "history": history, "times": times, **parts, **rest}
 
     def read(self, path: Path) -> Content | None:
         fresh = make_schedule(make_optimizer(self.module.parameters(), PLAN), PLAN, STEPS)
@@ -145,6 +149,11 @@ DAMAGES = {
     "history with a gap": (changed(history=[{"epoch": 2}]), "history is no list of 1 to 3 epochs"),
     "history of text": (changed(history=[{"epoch": 1, "loss": "x"}]), "history is no list"),
     "empty history": (changed(history=[]), "history is no list"),
+    "no times": (changed(times=[]), "history is no list of 1 to"),
+    "within an epoch, no shares": (changed(within={"step": 1, "shares": [], "seconds": {}}), "within.shares are not"),
+    "within an epoch too long": (changed(within={"step": 3, "shares": [], "seconds": {}}), "within.step is 3 of 2"),
+    "within nothing": (changed(within=7), "within is a int"),
+    "a loader of numbers": (changed(loader=3), "loader is of type int, expected str"),
     "history too long": (changed(history=[{"epoch": n} for n in range(1, 9)]), "history is no list"),
 }  # fmt: skip
 BYTES = {
@@ -224,9 +233,11 @@ def test_a_file_that_may_not_be_read_is_no_damage(run: Run, tmp_path: Path, monk
     assert (tmp_path / "r.pt").read_text() == "mine"
 
 
-def test_of_other_settings_it_is_ignored_and_stays(run: Run, tmp_path: Path) -> None:
-    save_atomically(tmp_path / "r.pt", {**run.sound, "digest": "b"})
-    assert run.read(tmp_path / "r.pt") is None
+def test_of_other_settings_it_is_refused_and_stays(run: Run, tmp_path: Path) -> None:
+    about = {"parameters": {"epochs": 4}}
+    save_atomically(tmp_path / "r.pt", {**run.sound, "digest": "b", "about": about})
+    with pytest.raises(CheckpointError, match=r"other settings or data \(parameters.epochs 4, now None\).*--restart"):
+        run.read(tmp_path / "r.pt")
     assert [place.name for place in tmp_path.iterdir()] == ["r.pt"]
 
 

@@ -10,7 +10,7 @@ from sahmr.training.optimizer import Plan
 from sahmr.training.parts import Part
 from sahmr.training.setup import require_peak, training_data
 from sahmr.training.source import Source
-from sahmr.training.trainer import TrainingData
+from sahmr.training.state import TrainingData
 from tests.worlds import small
 
 PLAN = Plan(seed=1, epochs=1, batch_size=2, canonical_lr=1e-3)

@@ -13,7 +13,8 @@ from torch import nn
 
 from sahmr.errors import SahmrError
 from sahmr.training.optimizer import Plan, descend, make_optimizer
-from sahmr.training.team import ALONE, Team, work_together
+from sahmr.training.processes import work_together
+from sahmr.training.team import ALONE, Team
 
 PLAN = Plan(seed=0, epochs=1, batch_size=8, canonical_lr=0.1)
 
@@ -38,7 +39,7 @@ def train_share(team: Team) -> list[torch.Tensor]:
     half = slice(team.rank * 8 // team.size, (team.rank + 1) * 8 // team.size)
     optimizer = make_optimizer(model.parameters(), PLAN)
     for _ in range(3):
-        descend(optimizer, (model(inputs[half]) - wanted[half]).square().mean(), team)
+        descend(optimizer, [(model(inputs[half]) - wanted[half]).square().mean()], team)
     count = torch.tensor([float(team.rank + 1)])
     team.add([count])
     assert team.share_names(["loss"] if team.rank else []) == ["loss"]
@@ -50,8 +51,8 @@ def test_two_processes_take_the_steps_of_one_with_the_whole_batch() -> None:
     model, (inputs, wanted) = make_model(), make_data()
     optimizer = make_optimizer(model.parameters(), PLAN)
     for _ in range(3):
-        descend(optimizer, (model(inputs) - wanted).square().mean())
-    *weights, count = work_together(2, train_share, prepare)
+        descend(optimizer, [(model(inputs) - wanted).square().mean()])
+    *weights, count = work_together(Team(size=2), train_share, prepare)
     for found, right in zip(weights, model.parameters(), strict=True):
         torch.testing.assert_close(found, right.detach(), rtol=1e-5, atol=1e-6)
     assert float(count) == 3
@@ -63,7 +64,7 @@ def test_alone_nothing_is_shared_and_no_process_started() -> None:
     ALONE.average([value])
     ALONE.wait()
     assert torch.equal(value, torch.ones(3)) and ALONE.share_names(["a"]) == ["a"]
-    assert work_together(1, lambda team: team, prepare) is ALONE
+    assert work_together(ALONE, lambda team: team, prepare) is ALONE
 
 
 def fail(team: Team, *, how: str, folder: Path) -> None:
@@ -91,7 +92,7 @@ def fail(team: Team, *, how: str, folder: Path) -> None:
 )
 def test_the_end_of_another_process_is_one_clear_error(how: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(SahmrError, match=message):
-        work_together(2, partial(fail, how=how, folder=tmp_path), prepare)
+        work_together(Team(size=2), partial(fail, how=how, folder=tmp_path), prepare)
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "1").read_text()), 0)  # nothing is left
 
@@ -107,6 +108,6 @@ def fail_first(team: Team, *, folder: Path, kind: type[Exception]) -> None:
 @pytest.mark.parametrize("kind", [SahmrError, RuntimeError])
 def test_an_error_here_ends_the_others(kind: type[Exception], tmp_path: Path) -> None:
     with pytest.raises(kind, match="the first one's own"):
-        work_together(2, partial(fail_first, folder=tmp_path, kind=kind), prepare)
+        work_together(Team(size=2), partial(fail_first, folder=tmp_path, kind=kind), prepare)
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "1").read_text()), 0)

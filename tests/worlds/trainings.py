@@ -14,6 +14,7 @@ from pipelines.conversion.parallel import Parallel
 from sahmr.scenes.build import write_scene
 from sahmr.settings import Paths, load_section
 from sahmr.training.build import Network
+from sahmr.training.foreign import REFUSED, Others
 from tests import imports
 from tests.worlds import small
 from tests.worlds.networks import write_topology
@@ -48,8 +49,8 @@ def write_params(root: Path, **changes: Any) -> Path:
     return root / "params.yaml"
 
 
-def run(stage: str, params: Path) -> None:
+def run(stage: str, params: Path, others: Others = REFUSED) -> None:
     """Run a training stage with the settings of a file."""
     function, kind = STAGES[stage]
     network, paths = load_section("network", Network, params), load_section("paths", Paths, params)
-    function(load_section(stage, kind, params), network, paths, load_section("parallel", Parallel, params))
+    function(load_section(stage, kind, params), network, paths, load_section("parallel", Parallel, params), others)
