@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from dvclive.live import Live
 
 
+log = logging.getLogger("sahmr")
+
+
 class Curves:
     """Curves and latest values of one training, a line per epoch.
 
@@ -25,7 +28,7 @@ class Curves:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder, self._shown = folder, 0
+        self._folder, self._shown, self._is_off = folder, 0, False
         self._live: Live | None = None
 
     def __call__(self, history: Sequence[Row], times: Sequence[Row]) -> None:
@@ -34,7 +37,14 @@ class Curves:
         Args:
             history, times: a row per epoch so far, see :func:`sahmr.training.trainer.train`.
         """
-        live = self._live = self._live or _start(self._folder)
+        if self._is_off:
+            return
+        try:
+            live = self._live = self._live or _start(self._folder)
+        except Exception as error:  # many kinds, from git's first commit missing on; a training is worth more
+            self._is_off = True
+            log.warning("%s: no live curves: %s", self._folder, str(error).split("\n")[0][:200])
+            return
         for row, seconds in zip(history[self._shown :], times[self._shown :], strict=True):
             live.step = int(row["epoch"])
             for name, value in {**row, **seconds}.items():

@@ -87,7 +87,7 @@ def test_parts_of_a_rank_are_the_shares_of_more_ranks() -> None:
     for step in range(3):
         whole = [steps.share(step, share, 6) for share in range(6)]
         for ranks, parts in ((1, 6), (2, 3), (3, 2)):
-            sampler = [_Share(steps, rank, ranks, parts) for rank in range(ranks)]
+            sampler = [_Share(steps, rank, ranks, parts, workers=1) for rank in range(ranks)]
             for each in sampler:
                 each.numbers = range(step, step + 1)
             assert [places for each in sampler for places in each] == whole

@@ -147,8 +147,7 @@ def test_a_damaged_sample_is_an_error_or_left_out_and_counted(damaged: Path, cap
     assert "epoch 1: 2 damaged samples were left out so far" in caplog.messages
     assert len(allowed.bodies(4)) == 2
     alone = training_data(allowed, replace(PLAN, batch_size=1))
-    with pytest.raises(ShardError, match=r"epoch 1, step \d: every sample of this process's share is damaged"):
-        list(alone.epoch(0))
+    assert sorted(len(batch.keys) for batch in alone.epoch(0)) == [0, 0, 1, 1]  # of which a step takes no account
 
 
 def test_hands_are_left_out_of_prox_alone(

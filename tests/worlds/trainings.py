@@ -53,4 +53,6 @@ def run(stage: str, params: Path, others: Others = REFUSED) -> None:
     """Run a training stage with the settings of a file."""
     function, kind = STAGES[stage]
     network, paths = load_section("network", Network, params), load_section("paths", Paths, params)
-    function(load_section(stage, kind, params), network, paths, load_section("parallel", Parallel, params), others)
+    function(
+        load_section(stage, kind, params), network, paths, load_section("parallel", Parallel, params), others=others
+    )
