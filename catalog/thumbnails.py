@@ -11,8 +11,8 @@ from jaxtyping import UInt8
 from numpy import ndarray
 
 from sahmr.report.html import picture_uri
-from sahmr.shards.crop import READY, compose, crop_box, crop_from_image, invert, stored_from_image, warp
-from sahmr.shards.decode import StoredSample
+from sahmr.shards.crop import crop_box
+from sahmr.shards.decode import StoredSample, crop_stored
 from sahmr.shards.reader import INDEX_NAME, ShardReader
 from schemas.fields import Rows, read_table
 from schemas.shard import SHARD_INDEX_SCHEMA, ShardEntry
@@ -64,10 +64,6 @@ def make_thumbnails(folder: Path) -> tuple[Thumbnail, ...]:
 
 def _crop(sample: StoredSample) -> UInt8[ndarray, "side side 3"]:
     """What the network sees, smaller."""
-    crop = sample.image
-    if sample.box_source != READY:
-        height, width = sample.image.shape[:2]
-        image_from_stored = invert(stored_from_image(sample.region, width, height))
-        crop = warp(sample.image, compose(crop_from_image(crop_box(sample.person_box)), image_from_stored))
+    crop = crop_stored(sample, crop_box(sample.person_box))
     small: UInt8[ndarray, "side side 3"] = cv2.resize(crop, (_SIDE_PX, _SIDE_PX), interpolation=cv2.INTER_AREA)
     return small

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from numpy import ndarray
 from torch.utils.data import Dataset
 
@@ -22,39 +22,17 @@ from sahmr.remote import Place, RemotePath
 from sahmr.scenes.arrays import left_out_scenes
 from sahmr.scenes.views import VIEWS, View, points_in_crop
 from sahmr.shards.crop import (
-    READY,
     ZOOM_RANGE,
-    compose,
     crop_box,
-    crop_from_image,
     draw,
-    invert,
     max_jitter_px,
-    stored_from_image,
-    warp,
 )
-from sahmr.shards.decode import StoredSample
+from sahmr.shards.decode import StoredSample, crop_stored
 from sahmr.shards.reader import INDEX_NAME, ShardReader, find_key, read_index
 from sahmr.shards.where import named_columns, parse_where, select_rows
 from sahmr.structures import Sample
 from schemas.fields import Rows
 from schemas.shard import ShardEntry
-
-
-def crop_stored(sample: StoredSample, box: Float[ndarray, "4"]) -> UInt8[ndarray, "224 224 3"]:
-    """Cut a square box, full-image pixels, out of a stored sample with one resampling.
-
-    A publisher's ready-made crop comes back bit for bit where the box is its own.
-    """
-    height, width = sample.image.shape[:2]
-    if sample.box_source == READY:
-        own = crop_box(sample.person_box)
-        if np.array_equal(own, box):
-            return sample.image
-        image_from_stored = invert(crop_from_image(own))
-    else:
-        image_from_stored = invert(stored_from_image(sample.region, width, height))
-    return warp(sample.image, compose(crop_from_image(box), image_from_stored))
 
 
 def make_sample(stored: StoredSample, box: Float[ndarray, "4"], scenes: Place) -> Sample:

@@ -10,10 +10,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sahmr.batches.dataset import crop_stored
 from sahmr.errors import RawDataError, ShardError
 from sahmr.shards.crop import box_of_crop, crop_box
-from sahmr.shards.decode import StoredSample, decode_sample
+from sahmr.shards.decode import StoredSample, crop_stored, decode_sample
 from sahmr.shards.encode import encode_sample, plan_crop
 from schemas.frame import FrameRecord
 from tests.worlds import small
