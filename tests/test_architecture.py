@@ -64,7 +64,7 @@ DOORS = {
     "torchsparse": "sahmr/sparse/torchsparse_backend.py",
     "pydantic": "sahmr/settings.py",
     "yaml": "sahmr/params_file.py",
-    "embreex": "sahmr/demo",
+    "embreex": "sahmr/geometry/rays.py",
     "scenepic": "sahmr/report/viewer.py",
     "jinja2": "sahmr/report/html.py",
     "trimesh": "sahmr/export/meshes.py",

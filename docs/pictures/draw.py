@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from sahmr.body.topology import load_topology
-from sahmr.demo.pictures.render import Caster
+from sahmr.geometry.rays import Caster
 from sahmr.geometry.rigid_numpy import apply_rigid, invert_rigid, project, unproject
 from sahmr.report.panels import paint
 from sahmr.shards.decode import StoredSample

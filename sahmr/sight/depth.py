@@ -1,12 +1,13 @@
-"""A scan as a camera sees it: depth out of voxels, its edges, and how well a photograph agrees with them."""
+"""A scan as a camera sees it: depth, its edges, and how well a photograph agrees with them."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from numpy import ndarray
 
+from sahmr.geometry.rays import Caster
 from sahmr.geometry.rigid_numpy import apply_rigid
 
 WIDE = 480  # columns of a depth picture at most
@@ -39,12 +40,11 @@ def depth_picture(
     Returns:
         Metres along the line of sight; infinite where there is none.
     """
-    scale = min(1.0, WIDE / size[0])
-    columns, rows = max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+    scale, columns, rows = _reduced(size)
+    focal, center = intrinsics[[0, 1], [0, 1]] * scale, (intrinsics[:2, 2] + 0.5) * scale
     found = apply_rigid(camera_from_world, np.asfortranarray(points.astype(np.float64)))
     found = found[(found[:, 2] > _NEAR_M) & (found[:, 2] < _FAR_M)]
     depth = found[:, 2]
-    focal, center = intrinsics[[0, 1], [0, 1]] * scale, (intrinsics[:2, 2] + 0.5) * scale
     pixel = found[:, :2] / depth[:, None] * focal + center  # from the picture's corner
     wide = np.minimum(np.ceil(focal[0] * pitch_m / depth), _LARGEST).astype(int)
     picture = np.full(rows * columns, np.inf)
@@ -58,6 +58,31 @@ def depth_picture(
                 np.minimum.at(picture, y[inside] * columns + x[inside], depth[some][inside])
     made: Float[ndarray, "rows columns"] = picture.reshape(rows, columns)
     return made
+
+
+def depth_of_faces(
+    vertices: Float[ndarray, "vertices 3"],
+    faces: Int[ndarray, "faces 3"],
+    intrinsics: Float[ndarray, "3 3"],
+    camera_from_world: Float[ndarray, "4 4"],
+    size: tuple[int, int],
+) -> Float[ndarray, "rows columns"]:
+    """The same of triangles: exact, where voxels that are near make steps of several pixels."""
+    scale, columns, rows = _reduced(size)
+    row, column = np.mgrid[0:rows, 0:columns]
+    pixel = (np.stack([column, row], axis=2).reshape(-1, 2) + 0.5) / scale - 0.5
+    toward = np.ones((rows * columns, 3))
+    toward[:, :2] = (pixel - intrinsics[:2, 2]) / intrinsics[[0, 1], [0, 1]]
+    turn = camera_from_world[:3, :3]
+    length, _, _ = Caster(vertices, faces).first(-turn.T @ camera_from_world[:3, 3], toward @ turn)  # as deep as long
+    found: Float[ndarray, "rows columns"] = np.where((length > _NEAR_M) & (length < _FAR_M), length, np.inf)
+    return found.reshape(rows, columns)
+
+
+def _reduced(size: tuple[int, int]) -> tuple[float, int, int]:
+    """Scale, columns and rows of a picture of at most :data:`WIDE` columns."""
+    scale = min(1.0, WIDE / size[0])
+    return scale, max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
 def depth_edges(depth: Float[ndarray, "rows columns"]) -> Bool[ndarray, "rows columns"]:

@@ -13,7 +13,7 @@ from sahmr.geometry.rigid_numpy import apply_rigid, invert_rigid, project
 from sahmr.scenes.own_scan import OwnScan
 from sahmr.scenes.visible import block_points, visible_points
 from sahmr.shards.crop import crop_box
-from sahmr.sight.depth import depth_edges, depth_picture, edge_agreement
+from sahmr.sight.depth import depth_edges, depth_of_faces, depth_picture, edge_agreement
 
 _FLOOR = 0.01  # of the voxels along up: stray ones lie below the floor
 _VISIBLE_M, _VISIBLE_SHARE = 0.05, 0.02  # a face as far behind the nearest voxel as this is seen
@@ -95,7 +95,11 @@ def look(
         view: camera and box.
         image: the photograph without distortion.
     """
-    depth = depth_picture(voxels, pitch_m, view.intrinsics, view.camera_from_world, view.size)
+    camera = (view.intrinsics, view.camera_from_world, view.size)
+    if scan.is_cloud:
+        depth = depth_picture(voxels, pitch_m, *camera)
+    else:
+        depth = depth_of_faces(scan.vertices, scan.faces, *camera)
     edges = depth_edges(depth)
     back, inward = _facing(scan, view, depth)
     here, there = edge_agreement(image, edges)

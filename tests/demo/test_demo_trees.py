@@ -22,12 +22,13 @@ from sahmr.body.skinning import rotation_matrix
 from sahmr.demo.people.models import rotation_vector
 from sahmr.demo.people.touching import nearest_surface
 from sahmr.demo.pictures.figures import figure, paint_people
-from sahmr.demo.pictures.render import Caster, paint_background, set_stage
+from sahmr.demo.pictures.render import paint_background, set_stage
 from sahmr.demo.places.captures import camera_view, prox_rooms, rich_captures
 from sahmr.demo.places.room import Box, Room, scan_surface
 from sahmr.demo.publishers.containers import pickle2
 from sahmr.demo.publishers.rich import RichJob, write_rich_view
 from sahmr.demo.publishers.rich_plan import INTERVAL, SEQUENCES, TINY, WARMUP_FRAMES, DemoSize, plan_rich
+from sahmr.geometry.rays import Caster
 
 Array = NDArray[np.float64]
 

@@ -10,7 +10,6 @@ from sahmr.demo.pictures.render import (
     SUBPIXELS,
     SUN_SPREAD,
     Background,
-    Caster,
     Mask,
     Stage,
     dome_light,
@@ -19,6 +18,7 @@ from sahmr.demo.pictures.render import (
     sunlit,
 )
 from sahmr.demo.places.view import RoomCamera
+from sahmr.geometry.rays import Caster
 
 Array = NDArray[np.float64]
 
