@@ -47,6 +47,16 @@ class Undistortion:
             return points
         return _undistort(points, self.taken, self.camera.intrinsics)
 
+    def move_box(self, box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+        """The box round where a box's corners and the middles of its sides are in the new image."""
+        if not self.taken.distortion:
+            return box
+        left, top, right, bottom = box
+        places = [(u, v) for u in (left, (left + right) / 2, right) for v in (top, (top + bottom) / 2, bottom)]
+        moved = self.move(np.array(places))
+        (left, top), (right, bottom) = moved.min(axis=0).tolist(), moved.max(axis=0).tolist()
+        return left, top, right, bottom
+
 
 def plan_undistortion(camera: PhotoCamera) -> Undistortion:
     """The pinhole camera that sees all of the image that is valid: OpenCV's optimal new K with alpha 0.

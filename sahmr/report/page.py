@@ -84,6 +84,7 @@ class Page:
         frames_title: above the images.
         groups: the images.
         notice: the dataset's licence notice.
+        has_truth: whether the images have ground truth.
     """
 
     title: str
@@ -92,6 +93,7 @@ class Page:
     frames_title: str
     groups: tuple[Group, ...]
     notice: str
+    has_truth: bool = True
 
 
 def make_card(
@@ -108,7 +110,7 @@ def make_card(
     """
     pictures = {
         "photograph": photograph(tile),
-        "ground truth": over_photograph(tile, tile.true, TRUE, faces),
+        **({"ground truth": over_photograph(tile, tile.true, TRUE, faces)} if len(tile.true) else {}),
         "prediction": over_photograph(tile, tile.predicted, PREDICTED, faces),
     }
     return Card(

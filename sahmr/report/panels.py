@@ -44,9 +44,9 @@ class Tile:
         caption: text under it.
         image: RGB crop.
         intrinsics, crop_box: K and the crop (left, top, right, bottom), full-image pixels.
-        true, predicted: vertices; no predicted ones: nothing was predicted.
+        true, predicted: vertices; no predicted ones: nothing was predicted; no true ones: there is no ground truth.
         up: against gravity, length 1.
-        scene: surfaces round the true body.
+        scene: surfaces round :attr:`middle`.
         contacts, true_contacts: scene points said to be touched, and those that are.
     """
 
@@ -60,6 +60,12 @@ class Tile:
     scene: Surfels
     contacts: Float[ndarray, "claims 3"]
     true_contacts: Float[ndarray, "touched 3"]
+
+    @property
+    def middle(self) -> Float[ndarray, "3"]:
+        """Of the true body, or where none is known of the predicted one."""
+        found: Float[ndarray, "3"] = (self.true if len(self.true) else self.predicted).mean(axis=0)
+        return found
 
 
 SCENE_RADIUS_M = _FADE_M[1] + 0.3
@@ -115,13 +121,13 @@ def in_the_scene(tile: Tile, faces: Int[ndarray, "faces 3"]) -> UInt8[ndarray, "
 
     Surfaces that face away are left out, as in a doll's house.
     """
-    is_near = np.linalg.norm(tile.predicted - tile.true.mean(axis=0), axis=1) < _STRAY_M
+    is_near = np.linalg.norm(tile.predicted - tile.middle, axis=1) < _STRAY_M
     bodies = np.concatenate([tile.true, tile.predicted[is_near]])
     size = (WIDE * _SCENE_FINE, SIDE * _SCENE_FINE)
-    solid = np.linalg.norm(tile.scene.points - tile.true.mean(axis=0), axis=1) < _FADE_M[0]
+    solid = np.linalg.norm(tile.scene.points - tile.middle, axis=1) < _FADE_M[0]
     view = find_viewpoint(bodies, tile.up, tile.scene.points[solid], tile.scene.normals[solid], size)
     lamp = unit(tile.up - 0.28 * view.axes[0] - 0.22 * view.axes[2])  # high, from the left behind the viewer
-    meshes = [(tile.true, TRUE), *([(tile.predicted, PREDICTED)] if len(tile.predicted) else [])]
+    meshes = [(body, color) for body, color in ((tile.true, TRUE), (tile.predicted, PREDICTED)) if len(body)]
     pieces = [
         _scene(tile, view, lamp, bodies),
         _discs(tile),

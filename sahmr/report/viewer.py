@@ -48,7 +48,7 @@ def commands(tile: Tile, faces: Int[ndarray, "faces 3"]) -> str:
         tile: of the person-image.
         faces: triangles of the meshes, wound to face outwards.
     """
-    stray = np.linalg.norm(tile.predicted - tile.true.mean(axis=0), axis=1) > _STRAY_M
+    stray = np.linalg.norm(tile.predicted - tile.middle, axis=1) > _STRAY_M
     bodies = np.concatenate([tile.true, tile.predicted[~stray]])
     view = find_viewpoint(bodies, tile.up, tile.scene.points, tile.scene.normals, SIZE)
     turn = _upright(tile.up)
@@ -56,12 +56,12 @@ def commands(tile: Tile, faces: Int[ndarray, "faces 3"]) -> str:
     scene.status_bar_visibility = "hidden"
     meshes = [
         *_scan(scene, tile, view, turn, bodies),
-        _body(scene, "ground truth", tile.true, TRUE, faces, view, turn),
-        _body(scene, "prediction", tile.predicted, PREDICTED, faces, view, turn),
+        *_bodies(scene, tile, faces, view, turn),
         *_discs(scene, tile, view, turn),
     ]
     canvas = scene.create_canvas_3d("canvas", *SIZE, html_id="", camera=_camera(view, turn), shading=_shading())
-    canvas.set_layer_settings({name: {"filled": True, "opacity": 1.0} for name in LAYERS})
+    layers = [name for name in LAYERS if name != "ground truth" or len(tile.true)]
+    canvas.set_layer_settings({name: {"filled": True, "opacity": 1.0} for name in layers})
     frame = canvas.create_frame("frame", focus_point=np.zeros(3))
     for mesh in meshes:
         frame.add_mesh(mesh)
@@ -105,6 +105,18 @@ def _shading() -> scenepic.Shading:
     )
 
 
+def _bodies(
+    scene: scenepic.Scene,
+    tile: Tile,
+    faces: Int[ndarray, "faces 3"],
+    view: Viewpoint,
+    turn: Float[ndarray, "3 3"],
+) -> list[scenepic.Mesh]:
+    """Prediction, and truth where it is known."""
+    truth = [_body(scene, "ground truth", tile.true, TRUE, faces, view, turn)] if len(tile.true) else []
+    return [*truth, _body(scene, "prediction", tile.predicted, PREDICTED, faces, view, turn)]
+
+
 def _body(
     scene: scenepic.Scene,
     name: str,
@@ -126,7 +138,7 @@ def _scan(
 ) -> list[scenepic.Mesh]:
     """Squares of two sizes: small ones where the body truly touches."""
     surface = tile.scene
-    close = np.linalg.norm(surface.points - tile.true.mean(axis=0), axis=1) < _RADIUS_M
+    close = np.linalg.norm(surface.points - tile.middle, axis=1) < _RADIUS_M
     touched = near(surface.points, tile.true_contacts, _TOUCHED_M)
     lamp = unit(tile.up - 0.28 * view.axes[0] - 0.22 * view.axes[2])
     found = []
@@ -136,7 +148,7 @@ def _scan(
     ):
         if len(part.points):
             light = (0.62 + 0.38 * part.openness) * (1 - _DARK * shadow(part.points, bodies, lamp))
-            away = np.linalg.norm(part.points - tile.true.mean(axis=0), axis=1)
+            away = np.linalg.norm(part.points - tile.middle, axis=1)
             fade = np.clip((away - _FADE_M) / (_RADIUS_M - _FADE_M), 0, 1)
             light, fade = (np.round(share / _SHADE_STEP)[:, None] * _SHADE_STEP for share in (light, fade))
             colors = (np.array(color) * light * (1 - fade) + np.array(PAPER) * fade) / 255
