@@ -18,12 +18,13 @@ from sahmr.body.fit import SmplFit
 from sahmr.body.model import SMPL_FILE, load_clean
 from sahmr.body.posed import smpl_tables
 from sahmr.body.topology import load_topology
-from sahmr.datasets import CARDS, DatasetCard, find_card
+from sahmr.datasets import CARDS, find_card
 from sahmr.errors import ExportError
 from sahmr.export.bodies import Frame, nearest, open_predictions, predicted_keys, read_bodies
 from sahmr.export.meshes import MESH_FORMATS, write_mesh
 from sahmr.export.smpl import write_smpl
 from sahmr.files import is_plain_name, publish_folder
+from sahmr.scenes.upright import upright_axis
 from sahmr.settings import Paths, load_section
 from sahmr.shards.reader import read_index
 
@@ -87,8 +88,10 @@ def run(request: Request, paths: Paths) -> None:
     fits: list[SmplFit] = []
     with publish_folder(request.output) as folder, tqdm(total=len(rows), desc="export", disable=None) as bar:
         for bodies in read_bodies(table, rows, request.frame, smpl):
-            for key, vertices in zip(bodies.keys, bodies.vertices, strict=True):
-                _write_meshes(request, folder, card, key, vertices, faces)
+            cameras = [None] * len(bodies.keys) if bodies.cameras is None else bodies.cameras
+            for key, vertices, camera in zip(bodies.keys, bodies.vertices, cameras, strict=True):
+                up = _CAMERA_UP if camera is None else upright_axis(card.rough_up, camera)
+                _write_meshes(request, folder, key, vertices, faces, up)
                 bar.update()
             keys += bodies.keys
             fits += [] if bodies.smpl is None else [bodies.smpl]
@@ -132,15 +135,14 @@ def _rows(request: Request, paths: Paths, table: Path) -> Int[ndarray, " rows"]:
 
 
 def _write_meshes(
-    request: Request, folder: Path, card: DatasetCard, key: str, vertices: ndarray, faces: ndarray
+    request: Request, folder: Path, key: str, vertices: ndarray, faces: ndarray, up: tuple[float, float, float]
 ) -> None:
     if not is_plain_name(key) or "/" in key:
         raise ExportError(f"the predictions table has the key {key!r}, which makes no file name; export another table")
     about: dict[str, Any] = {
-        "dataset": card.name, "key": key, "predictor": request.predictor, "frame": request.frame,
+        "dataset": request.dataset, "key": key, "predictor": request.predictor, "frame": request.frame,
         "axes": "x right, y down, z forward" if request.frame == "camera" else "of the scan",
     }  # fmt: skip
-    up = _CAMERA_UP if request.frame == "camera" else card.rough_up
     for name in request.formats:
         if name in MESH_FORMATS:
             write_mesh(folder / f"{key}.{name}", vertices, faces, up=up, about=about)

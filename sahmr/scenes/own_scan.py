@@ -22,6 +22,7 @@ READERS: dict[str, Callable[[Path], PlyMesh]] = {
     ".ply": read_ply, ".obj": read_obj, ".glb": read_gltf, ".gltf": read_gltf, ".stl": read_stl, ".off": read_off,
 }  # fmt: skip
 SCAN_UNITS = {"metres": 1.0, **METRES}
+_NAMED_UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001, "in": 0.0254, "ft": 0.3048}
 UPS = ("x", "-x", "y", "-y", "z", "-z")
 _GLTF = (".glb", ".gltf")  # y is up and lengths are metres by its specification
 _ROOM_M = (2.0, 30.0)  # the longest side of a scanned room
@@ -53,6 +54,23 @@ class OwnScan:
     def is_cloud(self) -> bool:
         """Whether it has points alone: fit for prediction, not for evaluation."""
         return len(self.faces) == 0
+
+
+def unit_in_name(path: Path) -> tuple[str, float]:
+    """The unit that a scan's name states and its metres: ``scan.mm.ply``; metres without one.
+
+    Raises:
+        RawDataError: if it is no unit.
+    """
+    words = path.name.split(".")[1:-1]
+    if not words:
+        return "m", 1.0
+    if len(words) > 1 or words[0].lower() not in _NAMED_UNITS:
+        raise RawDataError(
+            f"{path}: its name states the unit {'.'.join(words)[:40]!r}; allowed: {', '.join(_NAMED_UNITS)}, as in "
+            f"scan.mm{path.suffix}, or none, for metres; rename it"
+        )
+    return words[0].lower(), _NAMED_UNITS[words[0].lower()]
 
 
 def read_mesh(path: Path) -> PlyMesh:
