@@ -215,7 +215,7 @@ class ProxPreparedReader:
         published = self._published()
         if published is not None and task.split == layout.SPLIT_OF[_OTHER]:
             return published.measure(task)
-        vertices = self._body_world(task.body_file, task.views[0].calibration.camera_from_world)
+        vertices = self._body_world(task.known_body, task.views[0].calibration.camera_from_world)
         return measure_boxed(task, vertices, dataset=self.dataset, root=self.root)
 
     def frames(self) -> Iterator[FrameRecord]:

@@ -188,7 +188,7 @@ class RichReader:
         """Records of one body's views; ``behind_camera`` and ``visibility`` drop, ``contact_unknown`` is noted."""
         return measure_body(
             task,
-            self._body_world(task.body_file, task.gender),
+            self._body_world(task.known_body, task.gender),
             dataset=self.dataset,
             root=self.root,
             contact_known=self._contact_known(task),

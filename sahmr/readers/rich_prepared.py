@@ -228,7 +228,7 @@ class RichPreparedReader:
         """
         if task.contact_file is not None:
             read_packed_contact(self.root / task.contact_file)
-        vertices = self._body_world(task.body_file, task.gender)
+        vertices = self._body_world(task.known_body, task.gender)
         return measure_boxed(task, vertices, dataset=self.dataset, root=self.root)
 
     def frames(self) -> Iterator[FrameRecord]:
