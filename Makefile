@@ -7,7 +7,7 @@ export DVC_NO_ANALYTICS := 1
 export PYTHONHASHSEED := 0
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro score share-check test prepared soak lint format bench lock clean
+.PHONY: repro own score share-check test prepared soak lint format bench lock clean
 
 # Every file is compared with its hash. setuptools comes first: it builds what has no wheel (antlr4-python3-runtime), and
 # pip would fetch it for that without a hash. torch comes by itself, last: requirements.torch says why.
@@ -30,6 +30,11 @@ repro: .venv.stamp
 	$(BIN)/python -m pipelines.raw_check
 	$(BIN)/dvc repro
 	$(BIN)/python -m pipelines.scores
+
+# From a phone's capture (or the folder that own/params.yaml names) to people in scans, and their page: docs/own-scene.md.
+own: .venv.stamp
+	cd own && dvc repro
+	@echo "page: own/reports/own/people.html"
 
 # In a fresh clone, from the team's remote: fetches what these three stages read and nothing else, and runs them.
 DATASET ?= prox

@@ -130,7 +130,7 @@ def test_other_settings_are_another_training(made: Path, change: dict) -> None:
 def test_a_dataset_without_a_card_is_refused(made: Path, tmp_path: Path) -> None:
     file = made / "params.yaml"
     (tmp_path / "params.yaml").write_text(file.read_text().replace("dataset: rich", "dataset: kinect"))
-    with pytest.raises(SettingsError, match=r"train_rcnet\.dataset: found 'kinect', allowed one of prox, rich"):
+    with pytest.raises(SettingsError, match=r"train_rcnet\.dataset: found 'kinect', allowed one of own, prox, rich"):
         load_section("train_rcnet", TrainRcnet, tmp_path / "params.yaml")
 
 
