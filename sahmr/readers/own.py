@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Annotated
 
@@ -13,8 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sahmr.cameras.boxes import check_box, check_image_size
-from sahmr.cameras.photo_camera import PhotoCamera, fit_to_image, need_metres
-from sahmr.cameras.undistort import Undistortion, plan_undistortion
+from sahmr.cameras.photo_camera import PhotoCamera
+from sahmr.cameras.undistort import Undistortion
 from sahmr.dimensions import NUM_VERTICES
 from sahmr.errors import RawDataError
 from sahmr.files import file_sha256, kept_sha256
@@ -36,6 +35,7 @@ from sahmr.readers.images import Region, decode_region, image_size, read_record_
 from sahmr.readers.measure import Box, is_visible, person_box
 from sahmr.readers.names import name_some
 from sahmr.readers.own_layout import SceneFolder
+from sahmr.readers.own_lens import calibration_of, lens_of, require_pose
 from sahmr.readers.own_shots import Shot, find_shots
 from sahmr.readers.own_video import read_video_frame, video_size
 from sahmr.settings import Between, Share, settings
@@ -145,7 +145,7 @@ class OwnReader:
                     counts[rule] = counts.get(rule, 0) + 1
                     continue
                 if name not in posed:  # one error, and not one for each of its pictures
-                    _pose(cameras[name])
+                    require_pose(cameras[name])
                     posed.add(name)
                 tasks.append(self._task(scene, shot, cameras[name], numbers[name]))
             dropped += [Tally(split=split, rule=rule, count=count) for rule, count in counts.items()]
@@ -165,7 +165,7 @@ class OwnReader:
             camera=number,
             image_file=f"{scene.name}/{shot.picture.file}",
             image_divisor=1,
-            calibration=_calibration(camera),
+            calibration=calibration_of(camera),
         )
         return OwnTask(
             split=scene.settings.split,
@@ -201,8 +201,8 @@ class OwnReader:
         view = task.views[0]
         path = self.root / view.image_file
         size = video_size(path) if task.shot.picture.is_video else image_size(path)
-        lens = self._lens(task.scene_key, task.camera_name, size)
-        made = _calibration(lens.camera)
+        lens = lens_of(layout.open_scene(self.root, task.scene_key), task.camera_name, size)
+        made = calibration_of(lens.camera)
         box, rule = self._box(task, lens, made, size)
         if box is None or rule is not None:
             return Measured(dropped=(Tally(split=task.split, rule=str(rule), count=1),))
@@ -232,13 +232,6 @@ class OwnReader:
             contact_sha256=None,
         )
         return Measured(records=(record,), notes=tuple(notes))
-
-    def _lens(self, scene_key: str, camera: str, size: tuple[int, int]) -> Undistortion:
-        scene = layout.open_scene(self.root, scene_key)
-        cameras = layout.cameras_of(scene)
-        if camera not in cameras:
-            raise RawDataError(f"{scene.path}: no camera {camera!r} any more; run: dvc repro frames")
-        return _plan(_Kept(cameras[camera]), size)
 
     def _box(
         self, task: OwnTask, lens: Undistortion, made: Calibration, size: tuple[int, int]
@@ -285,7 +278,7 @@ class OwnReader:
         path, size = inside(self.root, record.image_file), (record.image_width, record.image_height)
         scene = layout.open_scene(self.root, record.scene_key)
         name = layout.pick_camera(layout.cameras_of(scene), record.image_file.partition("/")[2])
-        lens = self._lens(record.scene_key, str(name), size)
+        lens = lens_of(scene, str(name), size)
         if np.abs(lens.camera.intrinsics.ravel() - np.array(record.intrinsics)).max() > _SAME_PX:
             raise RawDataError(f"{lens.taken.source}: camera {name!r} changed; run: dvc repro frames")
         is_video = layout.is_video(record.image_file)
@@ -296,48 +289,6 @@ class OwnReader:
             raise RawDataError(f"{path}: is {found[0]}x{found[1]}, was {size[0]}x{size[1]}; run: dvc repro frames")
         whole = read_video_frame(path, record.frame) if is_video else decode_region(path, (0, 0, *size), 1)
         return np.asarray(Image.fromarray(lens.apply(whole)).crop(region).reduce(divisor))
-
-
-class _Kept:
-    """A camera as a key: the object itself, which :func:`sahmr.readers.own_layout.cameras_of` keeps."""
-
-    __slots__ = ("camera",)
-
-    def __init__(self, camera: PhotoCamera) -> None:
-        self.camera = camera
-
-    def __hash__(self) -> int:
-        return id(self.camera)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Kept) and self.camera is other.camera
-
-
-@lru_cache(maxsize=256)
-def _plan(kept: _Kept, size: tuple[int, int]) -> Undistortion:
-    """A fixed camera is planned once for its thousands of frames."""
-    return plan_undistortion(fit_to_image(kept.camera, size))
-
-
-def _pose(camera: PhotoCamera) -> Array:
-    try:
-        return need_metres(camera)
-    except RawDataError as error:
-        if camera.camera_from_world is None:
-            raise
-        raise RawDataError(
-            f'{error}; or, if the poses are in metres and in the scan\'s axes, write {{"camera_unit": "m"}} into '
-            f"{layout.SETTINGS}"
-        ) from None
-
-
-def _calibration(camera: PhotoCamera) -> Calibration:
-    """Of a camera with a pose."""
-    pose = need_metres(camera)
-    return Calibration(
-        intrinsics=tuple(float(value) for value in camera.intrinsics.ravel()),
-        camera_from_world=tuple(float(value) for value in pose.ravel()),
-    )
 
 
 def _source(shot: Shot) -> str:
