@@ -20,6 +20,7 @@ from catalog.source import DvcCache
 from catalog.tables import Table
 from sahmr.files import MANIFEST_NAME
 
+_SMALL = ("manifest", "report")  # beside the data, no places of it
 _VERSION_DIGITS = 12
 _SPLITS = """
     SELECT split, count(*) AS frames, count(DISTINCT sequence) AS sequences, count(DISTINCT scene_key) AS scenes,
@@ -181,7 +182,7 @@ def make_card(
         version=_version(outputs, lock, root),
         splits=tuple(_splits(database)),
         scenes=database.number("SELECT count(*) FROM scene") if "scene" in database.names else 0,
-        places=tuple(_place(out, lock, root, cache, absent_remotely) for out in outputs if out.kind != "manifest"),
+        places=tuple(_place(out, lock, root, cache, absent_remotely) for out in outputs if out.kind not in _SMALL),
         columns=tuple(_columns(own)),
         quirks=tuple((quirk.text, _times(database, quirk.count)) for quirk in entry.quirks),
         scores=tuple(_scores(database)),

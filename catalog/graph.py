@@ -25,7 +25,7 @@ class Output:
         path: relative to the repository, or absolute.
         stage: its name in dvc.yaml, without ``@<dataset>``.
         dataset: whose; None: shared by all.
-        is_cached: DVC keeps it as data; else it is small and lies among the reports.
+        is_cached: DVC keeps it; else it is small and lies among the reports.
     """
 
     path: str
@@ -35,12 +35,13 @@ class Output:
 
     @property
     def kind(self) -> str:
-        """table | zarr | model | manifest | report | folder, by its name."""
+        """table | zarr | model | manifest | report | folder, by its name; a report is small."""
         if self.path.endswith(_MANIFEST):
             return "manifest"
         if not self.is_cached:
             return "report"
-        return {".parquet": "table", ".zarr": "zarr", ".pt": "model"}.get(PurePosixPath(self.path).suffix, "folder")
+        by_suffix = {".parquet": "table", ".zarr": "zarr", ".pt": "model", ".json": "report"}
+        return by_suffix.get(PurePosixPath(self.path).suffix, "folder")
 
     @property
     def rebuild(self) -> str:

@@ -21,7 +21,7 @@ from sahmr.remote import Place
 from sahmr.report.page import Card, Group, Page, make_card, render
 from sahmr.report.panels import SCENE_RADIUS_M, Tile
 from sahmr.report.surfels import Surfels, surfels_near, surfels_of_cloud
-from sahmr.scenes.arrays import store_attributes
+from sahmr.scenes.arrays import is_cloud, store_attributes
 from sahmr.scenes.store import load_points, load_scene
 from sahmr.scenes.upright import load_up, rough_up_of
 from sahmr.scores.predictions import Predicted, Predictions, read_predictions
@@ -108,13 +108,9 @@ def _facts(sample: Sample, predicted: Predicted, scenes: Place) -> list[tuple[st
         ("scan points in view", f"{len(sample.scene_camera)}"),
         ("contact points", f"{contacts}"),
     ]
-    if _is_cloud(scenes, sample.scene_key):
+    if is_cloud(scenes, sample.scene_key):
         facts.append(("PenE", "left out: the scan is points without faces"))
     return facts
-
-
-def _is_cloud(scenes: Place, scene_key: str) -> bool:
-    return store_attributes(scenes, scene_key).get("is_cloud") is True
 
 
 def tile_without_truth(sample: Sample, predicted: Predicted, scenes: Place, card: DatasetCard) -> Tile:
@@ -148,7 +144,7 @@ def _surroundings(
 ) -> tuple[Float[ndarray, "3"], Surfels]:
     """Up, world frame, and the scan round a point of the camera frame; a cloud says nothing of up."""
     rough = rough_up_of(card.rough_up, camera_from_world)
-    if not _is_cloud(scenes, key):
+    if not is_cloud(scenes, key):
         near = surfels_near(load_scene(scenes, key), camera_from_world, middle, SCENE_RADIUS_M)
         return load_up(scenes, key, rough).double().numpy(), near
     center = apply_rigid(invert_rigid(camera_from_world), middle[None])[0]

@@ -15,7 +15,6 @@ from pipelines.stage import stage
 from sahmr.body.topology import load_topology
 from sahmr.datasets import find_card
 from sahmr.network.size import OWN, RootRegion
-from sahmr.scenes.store import voxel_pitch_m
 from sahmr.settings import Between, Listed, Paths, load_section, settings
 from sahmr.structures import move_to
 from sahmr.training.build import Network, build_network
@@ -76,9 +75,9 @@ def _train(
     task = RootContactTask(
         topology=move_to(topology, device),
         loss_weights=section.loss_weights,
-        pitch_m=voxel_pitch_m(source.scenes),
+        pitch_m=source.voxel_pitch_m(),
         contact_voxel_weight=section.contact_voxel_weight,
-        ignored_parts=find_card(section.dataset).ignored_parts,
+        ignored_parts={name: find_card(name).ignored_parts for name in section.datasets},
     )
     history = train(network.to(device), task, plan, data, resume_file=resume, digest=digest, team=team)
     state = {f"rcnet.{name}": value.cpu() for name, value in network.rcnet.state_dict().items()}

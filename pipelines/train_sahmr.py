@@ -18,7 +18,8 @@ from sahmr.training.build import Network, build_network
 from sahmr.training.checkpoint import Checkpoint, load_state, read_checkpoint
 from sahmr.training.initial import load_initial, share_trunk, start_as_template
 from sahmr.training.mesh_task import MeshTask, MeshWeights
-from sahmr.training.setup import Source, TrainingSettings, require_peak, training_data
+from sahmr.training.setup import TrainingSettings, require_peak, training_data
+from sahmr.training.source import Source
 from sahmr.training.team import Team
 from sahmr.training.trainer import Row, train
 

@@ -6,7 +6,18 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn, TypeVar, cast, dataclass_transform, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    NoReturn,
+    TypeVar,
+    cast,
+    dataclass_transform,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, GetCoreSchemaHandler, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as checked_dataclass
@@ -117,6 +128,12 @@ def _check_text(value: Any) -> str:
     return value
 
 
+def _check_line(value: Any) -> str:
+    if not isinstance(value, str) or not value.isprintable() or len(value) > 4000:
+        raise _error("a line of text, '' for none")
+    return value.strip()
+
+
 def _check_paragraph(value: Any) -> str:
     if not isinstance(value, str) or not value.strip() or not all(line.isprintable() for line in value.splitlines()):
         raise _error("text that is not empty")
@@ -171,6 +188,7 @@ def _check_ends(ends: tuple[float, float]) -> tuple[float, float]:
 Seed = Annotated[int, Between(0, 2**32 - 1)]
 Flag = Annotated[bool, BeforeValidator(_check_bool)]
 Text = Annotated[str, BeforeValidator(_check_text)]
+Line = Annotated[str, BeforeValidator(_check_line)]  # may be empty
 Paragraph = Annotated[str, BeforeValidator(_check_paragraph)]  # of lines; spaces around it do not count
 Dataset = Annotated[str, BeforeValidator(_check_dataset)]
 Split = Literal["train", "val", "test"]
@@ -327,5 +345,9 @@ def _line(path: Path, section: str, kind: Any, item: dict[str, Any]) -> str:
 def _keys(kind: Any, steps: list[str]) -> list[str]:
     """Keys of the group that ``steps`` lead to."""
     for step in steps:
-        kind = get_type_hints(kind).get(step) if is_dataclass(kind) else None
+        kind = get_args(kind)[0] if get_origin(kind) is Annotated else kind
+        if get_origin(kind) is dict:
+            kind = get_args(kind)[1]
+        else:
+            kind = get_type_hints(kind).get(step) if is_dataclass(kind) else None
     return list(kind.__dataclass_fields__) if is_dataclass(kind) else []

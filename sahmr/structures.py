@@ -106,6 +106,7 @@ class Sample:
         scene_key: which scene store entry the points came from.
         scene_camera: scene points inside the crop's viewing frustum, camera frame, metres.
         vertices_camera, vertex_contact, has_contact: as in :class:`Targets`; None without ground truth.
+        dataset: name of its card; empty where none is known.
     """
 
     key: str
@@ -118,6 +119,7 @@ class Sample:
     vertices_camera: Float[Tensor, "6890 3"] | None
     vertex_contact: Bool[Tensor, " 6890"] | None
     has_contact: bool
+    dataset: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +132,7 @@ class Batch:
         camera: cameras and crop boxes.
         scene: scene points inside each crop's frustum, camera frame, metres.
         targets: None at inference.
+        datasets: name of each sample's card, where it counts; empty: it does not.
     """
 
     keys: tuple[str, ...]
@@ -137,6 +140,7 @@ class Batch:
     camera: Camera
     scene: PackedPoints
     targets: Targets | None
+    datasets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from sahmr.dimensions import MAP_SIZE, NUM_PARTS
@@ -16,6 +16,7 @@ from sahmr.structures import Batch, BodyTopology, Camera, PackedPoints, RootCont
 CONTACT_DISTANCE_M = 0.07  # reference: a scene point nearer than this to a contact-prone vertex has its part
 _JITTER = 0.3  # of the scene's voxel pitch; reference, training only
 _PREFILTER_M = 0.12  # scene points farther than this from the box of the contact vertices are not jittered
+_Groups = list[tuple[Int[Tensor, " 6890"], Bool[Tensor, " batch"]]]  # part ids, and which samples they are of
 _STAMP = ((0.25, 0.5, 0.25), (0.5, 1.0, 0.5), (0.25, 0.5, 0.25))
 
 
@@ -25,7 +26,7 @@ def make_targets(
     topology: BodyTopology,
     *,
     pitch_m: float = 0.02,
-    ignored_parts: tuple[int, ...] = (),
+    ignored_parts: Sequence[tuple[int, ...]] = (),
     generator: torch.Generator | None = None,
 ) -> RootContactTargets:
     """All targets of one batch.
@@ -35,7 +36,8 @@ def make_targets(
         voxel_centers: the voxels the network predicted for, camera frame, metres.
         topology: joint regressor and part ids.
         pitch_m: spacing of the scene's points; the scale of the training jitter.
-        ignored_parts: part ids that never count as contact-prone; the reference leaves out the hands (3, 4) on PROX.
+        ignored_parts: of each sample the part ids that never count as contact-prone; empty: every part counts. The
+            reference leaves out the hands (3, 4) on PROX.
         generator: jitters the points of the 2D part maps by U(-0.3, 0.3) of the pitch per axis; None: no jitter.
 
     Raises:
@@ -46,14 +48,14 @@ def make_targets(
     vertices = batch.targets.vertices_camera
     root = torch.einsum("v,bvc->bc", topology.joint_regressor[0], vertices)  # [batch, 3]
     root_map = _root_cell(root, batch.camera)
-    part = _without(topology.part_full, ignored_parts)
+    groups = _group_parts(topology.part_full, ignored_parts, len(vertices))
     return RootContactTargets(
         root=root,
         root_map=root_map,
         heatmap=stamp_cells(root_map),
         scaled_depth=root[:, 2] * batch.camera.depth_scale,
-        part_maps=part_maps(batch, vertices, part, pitch_m=pitch_m, generator=generator),
-        voxel_part=label_points(voxel_centers, vertices, part),
+        part_maps=part_maps(batch, vertices, groups, pitch_m=pitch_m, generator=generator),
+        voxel_part=_label_groups(voxel_centers, vertices, groups),
         voxel_offset=root[voxel_centers.sample] - voxel_centers.xyz,
     )
 
@@ -113,6 +115,19 @@ def label_points(
     return label
 
 
+def _label_groups(
+    points: PackedPoints, vertices: Float[Tensor, "batch 6890 3"], groups: _Groups
+) -> Int[Tensor, " points"]:
+    """:func:`label_points`, each group of samples by part ids of its own."""
+    if len(groups) == 1:
+        return label_points(points, vertices, groups[0][0])
+    label = torch.zeros(len(points.xyz), dtype=torch.long, device=points.xyz.device)
+    for part, which in groups:
+        row = which[points.sample].nonzero()[:, 0]
+        label[row] = label_points(PackedPoints(xyz=points.xyz[row], sample=points.sample[row]), vertices, part)
+    return label
+
+
 def _part_boxes(
     vertices: Float[Tensor, "batch 6890 3"], prone: Sequence[Int[Tensor, " _rows"]]
 ) -> tuple[Float[Tensor, "batch 7 3"], Float[Tensor, "batch 7 3"]]:
@@ -137,21 +152,23 @@ def _in_box(
 def part_maps(
     batch: Batch,
     vertices: Float[Tensor, "batch 6890 3"],
-    part: Int[Tensor, " 6890"],
+    groups: _Groups,
     *,
     pitch_m: float,
     generator: torch.Generator | None,
 ) -> Float[Tensor, "batch 7 56 56"]:
     """Cells of the crop where scene points close to each contact part appear, blurred by the stamp, at most 1."""
     scene = batch.scene
-    prone = vertices[:, part > 0]
-    low, high = prone.amin(dim=1) - _PREFILTER_M, prone.amax(dim=1) + _PREFILTER_M  # [batch, 3] each
+    low, high = torch.empty_like(vertices[:, 0]), torch.empty_like(vertices[:, 0])  # [batch, 3] each
+    for part, which in groups:
+        prone = vertices[which][:, part > 0]
+        low[which], high[which] = prone.amin(dim=1) - _PREFILTER_M, prone.amax(dim=1) + _PREFILTER_M
     close = _in_box(scene, low, high)
     xyz, sample = scene.xyz[close], scene.sample[close]
     if generator is not None:
         noise = torch.rand(xyz.shape, generator=generator, device=generator.device).to(xyz.device)
         xyz = xyz + (2 * noise - 1) * _JITTER * pitch_m
-    label = label_points(PackedPoints(xyz=xyz, sample=sample), vertices, part)
+    label = _label_groups(PackedPoints(xyz=xyz, sample=sample), vertices, groups)
     touching = label > 0
     xyz, sample, label = xyz[touching], sample[touching], label[touching]
     unit = image_to_unit(project(xyz, batch.camera.intrinsics[sample]), batch.camera.crop_box[sample])
@@ -167,6 +184,17 @@ def _root_cell(root: Float[Tensor, "batch 3"], camera: Camera) -> Int[Tensor, "b
     """Cell (u, v) of the root in the 56-grid, clamped so that its 3x3 neighbourhood exists."""
     unit = image_to_unit(project(root, camera.intrinsics), camera.crop_box)
     return (unit * (MAP_SIZE - 1)).round().long().clamp(1, MAP_SIZE - 2)
+
+
+def _group_parts(part: Int[Tensor, " 6890"], ignored: Sequence[tuple[int, ...]], count: int) -> _Groups:
+    """Samples that leave out the same parts, together."""
+    if ignored and len(ignored) != count:
+        raise ValueError(f"ignored_parts of {len(ignored)} samples, the batch has {count}; give them for each or none")
+    each = list(ignored) or [()] * count
+    return [
+        (_without(part, kind), torch.tensor([one == kind for one in each], dtype=torch.bool, device=part.device))
+        for kind in dict.fromkeys(each)
+    ] or [(part, torch.zeros(0, dtype=torch.bool, device=part.device))]
 
 
 def _without(part: Int[Tensor, " 6890"], ignored: tuple[int, ...]) -> Int[Tensor, " 6890"]:

@@ -2,6 +2,9 @@
 
 import fcntl
 import os
+import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,7 @@ import torch
 from tests.worlds import checked  # noqa: F401  # before any module of ours is loaded: it has their shapes checked
 
 # isort: split
+from sahmr.demo.bodies.family import BodyFamily, build_body_models
 from sahmr.demo.generate import Demo, Trees, generate
 from sahmr.demo.publishers.rich_plan import TINY
 from tests.worlds import prepared, small
@@ -42,19 +46,36 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=rank)
 
 
-@pytest.fixture(scope="session")
-def demo_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small but complete demo: ``RICH``, ``PROX`` and ``body_models`` below one folder, every trap included."""
+@contextmanager
+def one_for_all(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder of all processes of the run, in which one of them works at a time: the first makes things for all."""
     shared = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         shared = shared.parent
-    with (shared / "demo.lock").open("w") as lock:  # the first process makes it for all
+    with (shared / "demo.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        yield shared
+
+
+@pytest.fixture(scope="session")
+def demo_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small but complete demo: ``RICH``, ``PROX`` and ``body_models`` below one folder, every trap included."""
+    with one_for_all(tmp_path_factory) as shared:
         root, making = shared / "demo", shared / "demo.partial"
         if not root.is_dir():
-            generate(Trees.below(making), Demo(seed=7, image_divisor=16), size=TINY)
+            family = build_body_models(7)
+            generate(Trees.below(making), Demo(seed=7, image_divisor=16), size=TINY, family=family)
+            (shared / "family.pickle").write_bytes(pickle.dumps(family))
             making.rename(root)
     return root
+
+
+@pytest.fixture(scope="session")
+def body_family(tmp_path_factory: pytest.TempPathFactory, demo_root: Path) -> BodyFamily:
+    """The family whose files ``demo_root`` holds, as it was built."""
+    with one_for_all(tmp_path_factory) as shared:
+        family: BodyFamily = pickle.loads((shared / "family.pickle").read_bytes())
+    return family
 
 
 @pytest.fixture(scope="session")

@@ -23,6 +23,7 @@ LAYERS = (  # lowest first; modules on one line never import each other
         "sahmr.metrics",
         "sahmr.targets",
         "sahmr.placement",
+        "sahmr.sight",
     ),
     ("sahmr.demo", "sahmr.training", "sahmr.baseline", "sahmr.verify", "sahmr.report", "sahmr.export"),
     ("sahmr.inference",),

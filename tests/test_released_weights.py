@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from pipelines import evaluate, frames, predict, scenes, shards
 from sahmr.readers.prox import ProxRules
 from sahmr.readers.rich_listing import RichRules
 from sahmr.scenes.build import Scenes
+from sahmr.settings import Paths
 from tests.soak.processes import kill_family
 from tests.soak.road import ROOT
 from tests.soak.sandbox import Sandbox
@@ -26,14 +27,23 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # make prepared: a do
 PITCH_M = 0.02  # the authors'
 RELEASED = {"rich": "sahmr_rich_e30.pth", "prox": "sahmr_prox_e30.pth"}
 WEIGHTS = ROOT / "sahmr/demo/pretraining/start.pt"  # of the demo's size, and good enough to be scored
-# Both roads see the same people in the same scenes, whose points lie half a voxel apart along each axis, 17 mm. They
-# vote for the root, so G-MPJPE moves by some such steps, most where pictures are as few and small as here; over the
-# demo's 90 and 24 images it moves by 2 and 10 mm. What is measured from the root hardly moves.
-TOLERANCES = {
+# What a prepared folder holds otherwise, each by itself; off by at most so much.
+# Samples: PROX's are the same pictures with boxes in float32 (measured: 0.007 mm at most). RICH's are crops of the
+# authors', not encoded as ours (1.3 mm).
+SAMPLES = {
+    "prox": {"global_mpjpe_mm": 0.1, "global_mpve_mm": 0.1, "mpjpe_mm": 0.1, "mpve_mm": 0.1, "pa_mpjpe_mm": 0.1,
+             "contact_precision_ratio": 0.01, "contact_recall_ratio": 0.01},
+    "rich": {"global_mpjpe_mm": 5.0, "global_mpve_mm": 5.0, "mpjpe_mm": 3.0, "mpve_mm": 3.0, "pa_mpjpe_mm": 1.0,
+             "contact_precision_ratio": 0.05, "contact_recall_ratio": 0.05},
+}  # fmt: skip
+# Scenes: their points lie half a voxel beside ours along each axis, 17 mm. That is the layout's: prepared voxels on our
+# own grid move MPJPE by 0.01 mm. Points vote for the root, and which of them touch is a choice, so over the four tiny
+# images of PROX MPJPE moves by 6.0 mm and MPVE by 5.2; over RICH's two G-MPJPE moves by 21 mm.
+SCENES = {
     "global_mpjpe_mm": 50.0,
     "global_mpve_mm": 50.0,
-    "mpjpe_mm": 8.0,
-    "mpve_mm": 8.0,
+    "mpjpe_mm": 7.0,
+    "mpve_mm": 7.0,
     "pa_mpjpe_mm": 3.0,
     "contact_precision_ratio": 0.1,
     "contact_recall_ratio": 0.1,
@@ -69,8 +79,8 @@ def repro(box: Sandbox, target: str, log: Path) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def scores(fine_roads: Roads, demo_root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Means of the prepared road, by ``dvc repro`` in a clone that has the two downloads and no more."""
+def clone(fine_roads: Roads, demo_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository that had the two downloads and no more, after ``dvc repro``."""
     folder = tmp_path_factory.mktemp("released")
     downloads = folder / "downloads"
     for name in ("RICH", "PROX/quantitative"):
@@ -79,26 +89,37 @@ def scores(fine_roads: Roads, demo_root: Path, tmp_path_factory: pytest.TempPath
     params = yaml.safe_load((box.folder / "params.yaml").read_text())
     params["bodies"]["raw"] = str(demo_root / "body_models")
     (box.folder / "params.yaml").write_text(yaml.safe_dump(params))
-    known, found = {"bodies"}, {}
+    known = {"bodies"}
     for dataset, file in RELEASED.items():
         (box.folder / "data/models").mkdir(exist_ok=True)
         shutil.copy(WEIGHTS, box.folder / "data/models" / file)
         set_up(box.folder, checkpoint=file)
         known |= {f"evaluate_{dataset}", *(f"{stage}@{dataset}" for stage in OF_DATASET)}
         assert repro(box, f"evaluate_{dataset}", folder / f"{dataset}.log") == known
-        found[dataset] = json.loads((box.folder / f"reports/{dataset}_metrics.json").read_text())
-    return found
+    return box.folder
 
 
-@pytest.fixture(scope="module")
-def raw_scores(fine_roads: Roads) -> Iterator[dict[str, Any]]:
-    """Means of the raw road."""
-    paths, found = paths_of(fine_roads.folder), {}
-    rules = {"rich": RichRules(splits=("test",)), "prox": ProxRules(parts=("quantitative",))}
+def scored(paths: Paths, dataset: str) -> dict[str, Any]:
+    """Means of what shards and scenes of these paths give."""
     section = predict.Predict(
         checkpoint=Path("start.pt"), split="test", batch_size=8, sparse_backend="native", precision="float32",
         fit_smpl=False,
     )  # fmt: skip
+    predict.run(dataset, section, paths, PARALLEL)
+    evaluate.run(dataset, evaluate.Evaluate(split="test", sheet_frames=1), paths, PARALLEL)
+    return means(paths.reports, dataset)
+
+
+def means(reports: Path, dataset: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((reports / f"{dataset}_metrics.json").read_text())
+    return found
+
+
+@pytest.fixture(scope="module")
+def raw_scores(fine_roads: Roads) -> dict[str, Any]:
+    """Means of the raw road."""
+    paths, found = paths_of(fine_roads.folder), {}
+    rules = {"rich": RichRules(splits=("test",)), "prox": ProxRules(parts=("quantitative",))}
     paths.models.mkdir()
     shutil.copy(WEIGHTS, paths.models / "start.pt")
     for dataset in RELEASED:
@@ -107,17 +128,23 @@ def raw_scores(fine_roads: Roads) -> Iterator[dict[str, Any]]:
         scenes.run(dataset, Scenes(voxel_pitch_m=PITCH_M, sdf_spacing_m=0.1, sdf_margin_m=0.5, sdf_max_samples=10**6),
                    paths, PARALLEL, raw=raw)  # fmt: skip
         shards.run(dataset, SHARDS, paths, PARALLEL, raw=raw)
-        predict.run(dataset, section, paths, PARALLEL)
-        evaluate.run(dataset, evaluate.Evaluate(split="test", sheet_frames=1), paths, PARALLEL)
-        found[dataset] = json.loads((paths.reports / f"{dataset}_metrics.json").read_text())
-    yield found
+        found[dataset] = scored(paths, dataset)
+    return found
 
 
 @pytest.mark.parametrize("dataset", list(RELEASED))
-def test_both_roads_give_the_same_scores(scores: dict[str, Any], raw_scores: dict[str, Any], dataset: str) -> None:
-    ours, raw = scores[dataset]["sahmr"], raw_scores[dataset]["sahmr"]
-    assert ours["frames"] == raw["frames"] > 0
-    off = {name: abs(ours[name] - raw[name]) for name in TOLERANCES}
-    assert all(off[name] <= limit for name, limit in TOLERANCES.items()), off
-    assert "sahmr" in scores[dataset]
-    assert "baseline" not in scores[dataset]  # it comes from split train, which nobody has here
+def test_both_roads_give_the_same_scores(
+    clone: Path, fine_roads: Roads, raw_scores: dict[str, Any], dataset: str, tmp_path: Path
+) -> None:
+    """Prepared samples in the raw road's scenes stand between the two: so each cause has its own bound."""
+    raw, ours = raw_scores[dataset]["sahmr"], means(clone / "reports", dataset)
+    here = paths_of(fine_roads.folder)
+    own = {name: tmp_path / name for name in ("predictions", "scores", "reports")}
+    between = replace(here, shards=clone / "data/shards", frames=clone / "data/frames", **own)
+    mixed = scored(between, dataset)["sahmr"]
+    assert ours["sahmr"]["frames"] == mixed["frames"] == raw["frames"] > 0
+    by_samples = {name: abs(mixed[name] - raw[name]) for name in SCENES}
+    by_scenes = {name: abs(ours["sahmr"][name] - mixed[name]) for name in SCENES}
+    assert all(by_samples[name] <= limit for name, limit in SAMPLES[dataset].items()), by_samples
+    assert all(by_scenes[name] <= limit for name, limit in SCENES.items()), by_scenes
+    assert "baseline" not in ours  # it comes from split train, which nobody has here

@@ -10,6 +10,7 @@ import torch
 
 from sahmr.structures import Batch, Camera, PackedPoints, Targets, pack_points
 from sahmr.targets import label_points, make_targets, stamp_cells
+from tests.worlds.batches import person_batch
 from tests.worlds.networks import make_topology
 
 
@@ -82,9 +83,24 @@ def test_jitter_depends_on_the_generator_alone_and_ignored_parts_vanish(make: Ca
     )
     assert torch.equal(one, two)
     assert not torch.equal(one, make_targets(batch, voxels, topology).part_maps)
-    without = make_targets(batch, voxels, topology, ignored_parts=(3, 4)).part_maps
+    without = make_targets(batch, voxels, topology, ignored_parts=[(3, 4)] * len(batch.keys)).part_maps
     assert without[:, 2:4].abs().sum() == 0
     assert without.abs().sum() > 0
+
+
+def test_parts_are_left_out_of_the_samples_of_one_data_set_alone() -> None:
+    batch, topology = person_batch(1, count=3), make_topology()
+    voxels = batch.scene
+    kept, without = (make_targets(batch, voxels, topology, ignored_parts=[parts] * 3) for parts in ((), (3, 4)))
+    assert not torch.equal(kept.part_maps, without.part_maps)
+    assert not torch.equal(kept.voxel_part, without.voxel_part)
+    mixed = make_targets(batch, voxels, topology, ignored_parts=[(3, 4), (), (3, 4)])
+    for place, whole in enumerate((without, kept, without)):
+        assert torch.equal(mixed.part_maps[place], whole.part_maps[place])
+        of_it = voxels.sample == place
+        assert torch.equal(mixed.voxel_part[of_it], whole.voxel_part[of_it])
+    with pytest.raises(ValueError, match="ignored_parts of 1 samples, the batch has 3"):
+        make_targets(batch, voxels, topology, ignored_parts=[(3, 4)])
 
 
 def test_batch_without_ground_truth_is_an_error(make: Callable[..., Batch]) -> None:

@@ -70,15 +70,16 @@ def test_a_fresh_clone_scores_prox_and_fetches_no_more(team: Path, tmp_path: Pat
     assert "G-MPJPE" in said and "prox sahmr" in said
     assert served.sent() < 100_000_000
     content = {path for path, count in served.requests if count}
-    known = {stage: stored(team, stage) for stage in ("shards@rich", "scenes@rich", "train_rcnet", "frames@prox")}
+    known = {stage: stored(team, stage) for stage in ("shards@rich", "scenes@rich", "train_rcnet", "frames@rich")}
     assert content >= stored(team, "shards@prox") - {path for path in stored(team, "shards@prox") if ".dir" in path}
     for stage, files in known.items():
         strange = {path for path in content & files if not path.endswith(".dir")}
         assert strange <= stored(team, "shards@prox") | stored(team, "scenes@prox"), f"fetched from {stage}"
     assert sorted(path.name for path in (clone / "data").iterdir()) == [
-        *("bodies", "models", "predictions", "scenes", "scores", "shards"),
+        *("bodies", "frames", "models", "predictions", "scenes", "scores", "shards"),
     ]  # fmt: skip
-    assert [path.name for path in (clone / "data/bodies").iterdir()] == ["topology.npz"]
+    assert [path.name for path in (clone / "data/frames").iterdir()] == ["prox.parquet"]
+    assert {path.name for path in (clone / "data/bodies").iterdir()} == {"topology.npz", "SMPL_NEUTRAL.npz"}
     assert [path.name for path in (clone / "data/models").iterdir()] == ["sahmr.pt"]
     scores = "data/scores/prox.parquet"
     assert (clone / scores).read_bytes() == (team / "repository" / scores).read_bytes()

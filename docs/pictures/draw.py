@@ -5,6 +5,8 @@ They show nothing licensed: the road is a diagram, images, scans and people are 
 
 from __future__ import annotations
 
+import json
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -279,7 +281,29 @@ def draw_catalog(path: Path, width: int = 820) -> None:
     small.quantize(128, method=Image.Quantize.MEDIANCUT, kmeans=2, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
+def draw_photo(path: Path, width: int = 900) -> None:
+    """The check picture of the demo image, as the tool for one photograph draws it."""
+    from pipelines.predict_photo import CHECK, main
+
+    shot = load_shot()
+    size = {"width": shot.record.image_width, "height": shot.record.image_height}
+    pose = {"camera_from_world": shot.stored.camera_from_world.tolist(), "convention": "opencv", "units": "metres"}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        camera = folder / "camera.json"
+        camera.write_text(json.dumps({**size, **pose, "K": shot.stored.intrinsics.tolist()}))
+        options = {
+            "scene": SCAN, "camera": camera, "image": RAW / shot.record.image_file, "cache": folder / "cache",
+            "box": ",".join(f"{side:.0f}" for side in shot.record.person_box), "output": folder / "out",
+        }  # fmt: skip
+        main([*(word for key, value in options.items() for word in (f"--{key}", str(value))), "--check-only"])
+        with Image.open(folder / "out" / CHECK) as picture:
+            small = picture.resize((width, round(picture.height * width / picture.width)), Image.Resampling.LANCZOS)
+    small.quantize(128, method=Image.Quantize.MEDIANCUT, kmeans=2, dither=Image.Dither.NONE).save(path, optimize=True)
+
+
 if __name__ == "__main__":
+    draw_photo(HERE / "photo.png")
     draw_catalog(HERE / "catalog.png")
     draw_sheet(HERE / "sheet.png")
     draw_road(HERE / "road.png")

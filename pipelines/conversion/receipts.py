@@ -24,7 +24,9 @@ from sahmr.files import file_sha256, publish_text
 from sahmr.settings import Paths
 from sahmr.training.build import Network, prepare_torch
 from sahmr.training.checkpoint import Checkpoint, save_checkpoint
-from sahmr.training.setup import Source, TrainingSettings, decisive_data, source_of
+from sahmr.training.parts import drop_others
+from sahmr.training.setup import TrainingSettings, source_of
+from sahmr.training.source import Source, decisive_data
 from sahmr.training.team import Team, work_together
 from sahmr.training.trainer import Row
 
@@ -61,12 +63,12 @@ class Training:
         """Digest of all that decides the weights: of files (data, tables, checkpoints) their content, not their place.
 
         Raises:
-            ShardError, StoreError: as :func:`sahmr.training.setup.decisive_data`.
+            ShardError, StoreError: as :func:`sahmr.training.source.decisive_data`.
         """
         inputs: dict[str, Any] = {
             "data": decisive_data(self.source),
             "device": self.device.type,
-            "ignored_parts": find_card(self.section.dataset).ignored_parts,
+            "ignored_parts": {name: find_card(name).ignored_parts for name in self.section.datasets},
             "threads": self.threads,
             "topology": _content(paths.bodies / TOPOLOGY_FILE),
         }
@@ -95,9 +97,10 @@ def plan_training(
     """A training with its data and device; torch is set up for it. Arguments as the attributes of :class:`Training`.
 
     Raises:
-        SettingsError: if the section's dataset has no card.
+        SettingsError: if one of the section's data sets has no card.
     """
-    find_card(section.dataset)
+    for name in section.datasets:
+        find_card(name)
     return Training(
         stage=stage,
         version=version,
@@ -140,6 +143,7 @@ def _finish(training: Training, paths: Paths, train: TrainingWork) -> None:
     names = (f"{training.output}.pt", f"{training.output}_history.csv")
     resume = paths.models / f".{stage}.resume.pt"
     store.sweep()
+    drop_others(paths.models / f"{stage}_data", training.section.datasets)
     receipt = store.find(stage, key)
     if receipt is not None:
         log.info("%s: reused, trained before from the same settings and data: %s", stage, store.folder(stage, key))
@@ -150,7 +154,7 @@ def _finish(training: Training, paths: Paths, train: TrainingWork) -> None:
             save_checkpoint(draft.folder / names[0], checkpoint)
             publish_text(draft.folder / names[1], history_csv(history))
         receipt = store.require(stage, key)
-        counts = (checkpoint.epoch, training.section.dataset, len(checkpoint.network))
+        counts = (checkpoint.epoch, " + ".join(training.section.datasets), len(checkpoint.network))
         log.info("%s: %d epochs on %s, %d tensors", stage, *counts)
     for name in names:
         (paths.models / name).unlink(missing_ok=True)

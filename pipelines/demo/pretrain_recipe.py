@@ -95,10 +95,10 @@ def read_recipe(path: Path) -> Recipe:
                 f"{path}: {name}.zoom_range: found {section.zoom_range}, allowed a number from 0 to {ZOOM_MOST:.2g}, "
                 "which stored crops have room for; edit the value"
             )
-        if section.dataset != DATASET:
+        if list(section.datasets) != [DATASET]:
             raise SettingsError(
-                f"{path}: {name}.dataset: found {section.dataset!r}, allowed {DATASET}, whose labels crops have; edit "
-                "the value"
+                f"{path}: {name}.datasets: found {', '.join(section.datasets)}, allowed {DATASET}, whose labels crops "
+                "have; edit the value"
             )
     return recipe
 

@@ -32,6 +32,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
         ),
         scene=pack_points([sample.scene_camera for sample in samples]),
         targets=_targets(samples),
+        datasets=tuple(sample.dataset for sample in samples),
     )
 
 

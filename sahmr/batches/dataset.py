@@ -19,7 +19,7 @@ from sahmr.files import file_sha256
 from sahmr.geometry.rigid import apply_rigid
 from sahmr.remote import Place, RemotePath
 from sahmr.scenes.arrays import left_out_scenes
-from sahmr.scenes.visible import load_blocks, visible_points
+from sahmr.scenes.visible import BlockedPoints, load_blocks, visible_points
 from sahmr.shards.crop import (
     READY,
     ZOOM_RANGE,
@@ -67,6 +67,11 @@ def make_sample(stored: StoredSample, box: Float[ndarray, "4"], scenes: Place) -
     Raises:
         StoreError: if the store lacks the sample's scene or is damaged.
     """
+    return sample_in(stored, box, load_blocks(scenes, stored.scene_key))
+
+
+def sample_in(stored: StoredSample, box: Float[ndarray, "4"], scene: BlockedPoints) -> Sample:
+    """The same in a scene that is at hand: crop, and cull."""
     intrinsics, crop = (torch.from_numpy(value).float() for value in (stored.intrinsics, box))
     camera_from_world = torch.from_numpy(stored.camera_from_world).float()
     return Sample(
@@ -76,10 +81,11 @@ def make_sample(stored: StoredSample, box: Float[ndarray, "4"], scenes: Place) -
         camera_from_world=camera_from_world,
         crop_box=crop,
         scene_key=stored.scene_key,
-        scene_camera=visible_points(load_blocks(scenes, stored.scene_key), intrinsics, camera_from_world, crop),
+        scene_camera=visible_points(scene, intrinsics, camera_from_world, crop),
         vertices_camera=_vertices_camera(stored),
         vertex_contact=None if stored.contact is None else torch.from_numpy(stored.contact),
         has_contact=stored.contact is not None,
+        dataset=stored.dataset,
     )
 
 

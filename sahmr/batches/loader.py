@@ -110,6 +110,11 @@ class SampleLoader:
             worker_init_fn=_quiet_worker,
         )
 
+    @property
+    def samples(self) -> int:
+        """Of a walk through the data."""
+        return len(self._steps.order)
+
     def __len__(self) -> int:
         """Steps of an epoch."""
         return self._steps.per_epoch
@@ -145,7 +150,7 @@ class SampleLoader:
         return {
             "step": self.step,
             "batch_size": self._steps.batch_size,
-            "samples": len(self._steps.order),
+            "samples": self.samples,
             "order": self._order,
         }
 

@@ -13,7 +13,6 @@ from sahmr.geometry.rotation import axis_angles, nearest_rotations, rotation_mat
 
 _STRIDE = 8  # every eighth vertex is fitted, which is twice as many as the coarse mesh has; the residual is of all
 _ALTERNATIONS, _STEPS = 2, 3  # more change the residual of bodies SMPL can make by less than 0.001 mm
-_AT_ONCE = 32  # meshes; 0.9 MB of derivatives each
 # What a parameter is expected to be: 0, give or take this. A mesh of SMPL's own is followed exactly; the farther a
 # mesh is from any body, the more the fit keeps to likely ones: its error counts as that of so many free vertices.
 _SHAPE_STD, _TURN_STD_RAD, _INDEPENDENT = 1.0, 0.5, 200
@@ -54,6 +53,9 @@ def fit_smpl(tables: SmplTables, vertices: Float[Tensor, "bodies 6890 3"]) -> Sm
     Each joint's rotation is first read off the vertices it moves (Kabsch), in turns with the shape, which is linear
     given the rotations; then come Gauss-Newton steps on all parameters at once.
 
+    One mesh after another, for a fit must not depend on the meshes beside it: libraries choose how they sum a matrix
+    product by the size of the batch, which moved parameters by up to 5e-5.
+
     Args:
         tables: of the model, all of its vertices.
         vertices: any frame, metres, finite.
@@ -62,8 +64,7 @@ def fit_smpl(tables: SmplTables, vertices: Float[Tensor, "bodies 6890 3"]) -> Sm
         The fit, float32; a mesh that SMPL cannot make gets the nearest likely body, and its residual says how near.
     """
     few = tables.every(_STRIDE)
-    chunks = [vertices[start : start + _AT_ONCE].float() for start in range(0, max(1, len(vertices)), _AT_ONCE)]
-    found = [_fit(tables, few, chunk) for chunk in chunks]
+    found = [_fit(tables, few, vertices[row : row + 1].float()) for row in range(max(1, len(vertices)))]
     names = [field.name for field in fields(SmplParams)]
     params = {name: torch.cat([getattr(each.params, name) for each in found]) for name in names}
     return SmplFit(params=SmplParams(**params), residual_mm=torch.cat([each.residual_mm for each in found]))
@@ -76,10 +77,11 @@ def _fit(tables: SmplTables, few: SmplTables, vertices: Float[Tensor, "bodies 68
     bodies = _at_rest(few, len(vertices))
     for _ in range(_ALTERNATIONS):
         bodies = _aligned(bodies, sparse)
-        bodies = bodies.moved(_solve(bodies.by_shape(), sparse - bodies.vertices, _likely(bodies)[:, NUM_TURNS:]))
+        bodies = bodies.moved(_solve(bodies.by_shape(), sparse - bodies.vertices, _likely_shape(bodies)))
     for _ in range(_STEPS):
         derivative = torch.cat([bodies.by_turn(), bodies.by_shape()], dim=3)
-        change = _solve(derivative, sparse - bodies.vertices, _likely(bodies))
+        likely = torch.cat([_likely_turn(bodies), _likely_shape(bodies)], dim=1)
+        change = _solve(derivative, sparse - bodies.vertices, likely)
         bodies = bodies.moved(change[:, NUM_TURNS:], change[:, :NUM_TURNS])
     whole, pose = replace(bodies, tables=tables), axis_angles(bodies.local)
     params = SmplParams(
@@ -107,15 +109,20 @@ def _aligned(bodies: Bodies, target: Float[Tensor, "bodies vertices 3"]) -> Bodi
     return bodies.turned(nearest_rotations(covariance) @ bodies.turn)
 
 
-def _likely(bodies: Bodies) -> Float[Tensor, "bodies 85 2"]:
-    """Of each unknown, the change that leads to its likeliest value, and one over its variance."""
+def _likely_turn(bodies: Bodies) -> Float[Tensor, "bodies 72 2"]:
+    """Of each turn, the change that leads to its likeliest value, and one over its variance."""
     axes = axis_angles(bodies.local[:, 1:])  # seen from the parent, as the unknowns are not
     seen = torch.einsum("bjik,bjk->bij", bodies.parent_turn, axes)  # [bodies, 3, 23]
-    turn = torch.cat([torch.zeros_like(seen[..., :1]), seen], dim=2).flatten(1)
-    change = torch.cat([-turn, -bodies.betas, torch.zeros_like(bodies.transl)], dim=1)
+    change = -torch.cat([torch.zeros_like(seen[..., :1]), seen], dim=2).flatten(1)
     rate = torch.full((3, 24), _TURN_STD_RAD**-2)
     rate[:, 0] = 0  # bodies face anywhere
-    rate = torch.cat([rate.flatten(), torch.full((NUM_BETAS,), _SHAPE_STD**-2), torch.zeros(3)])
+    return torch.stack([change, rate.flatten().expand_as(change)], dim=2)
+
+
+def _likely_shape(bodies: Bodies) -> Float[Tensor, "bodies 13 2"]:
+    """The same of shape and ``transl``; bodies stand anywhere."""
+    change = torch.cat([-bodies.betas, torch.zeros_like(bodies.transl)], dim=1)
+    rate = torch.cat([torch.full((NUM_BETAS,), _SHAPE_STD**-2), torch.zeros(3)])
     return torch.stack([change, rate.expand_as(change)], dim=2)
 
 

@@ -159,7 +159,8 @@ class Bodies:
         carried = (moved * tables.weights[:, None]) @ tables.lineage  # by a joint and those below, times their weights
         arm = carried - self.places.transpose(1, 2)[:, None] * (tables.weights @ tables.lineage)[:, None]
         x, y, z = arm.unbind(2)
-        out = arm.new_zeros(count, size, 3, 3, 24)
+        out = arm.new_empty(count, size, 3, 3, 24)
+        out.diagonal(dim1=2, dim2=3).zero_()
         out[:, :, 1, 0], out[:, :, 2, 0] = -z, y  # first axis x arm
         out[:, :, 0, 1], out[:, :, 2, 1] = z, -x
         out[:, :, 0, 2], out[:, :, 1, 2] = -y, x

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from sahmr.demo.bodies.family import build_body_models
+from sahmr.demo.bodies.family import BodyFamily, build_body_models
 from sahmr.demo.bodies.files import write_body_models
 from sahmr.demo.publishers.prox import ProxJob, prox_divisor, write_prox_common, write_prox_scene
 from sahmr.demo.publishers.rich import RichJob, write_rich_tables, write_rich_view
@@ -59,7 +59,14 @@ def plain_map(function: Callable[[Any], int], jobs: list[Any]) -> Iterator[int]:
     yield from map(function, jobs)
 
 
-def generate(trees: Trees, params: Demo, *, size: DemoSize | None = None, run: Mapper = plain_map) -> DemoSummary:
+def generate(
+    trees: Trees,
+    params: Demo,
+    *,
+    size: DemoSize | None = None,
+    run: Mapper = plain_map,
+    family: BodyFamily | None = None,
+) -> DemoSummary:
     """Write the three raw trees, replacing what was there.
 
     Args:
@@ -67,12 +74,13 @@ def generate(trees: Trees, params: Demo, *, size: DemoSize | None = None, run: M
         params: seed and picture size.
         size: how many pictures; the default is the demo's own.
         run: maps jobs, in order; any worker count gives the same bytes.
+        family: what ``build_body_models`` makes of the seed, where that is at hand already.
     """
     size = size or DemoSize()
     finals = (trees.rich, trees.prox, trees.bodies)
     with ExitStack() as stack:  # all three appear, or none
         rich, prox, bodies = (stack.enter_context(publish_folder(path)).resolve() for path in finals)
-        write_body_models(bodies, build_body_models(params.seed))
+        write_body_models(bodies, family or build_body_models(params.seed))
         return _write_trees(rich, prox, bodies / "models", params, size, run)
 
 

@@ -32,7 +32,7 @@ def write_mesh(
         path: ending in .ply, .obj or .glb.
         vertices: metres, which are glTF's unit too; float32 in PLY and glTF, 8 decimals in OBJ.
         faces: triangles.
-        up: roughly, in the frame of the vertices; length 1.
+        up: in the frame of the vertices; length 1.
         about: stored as ``extras`` of the glTF scene, with the matrix; numbers, texts and lists.
     """
     mesh: Any = trimesh.Trimesh(vertices=vertices, faces=faces, process=False)
@@ -48,14 +48,12 @@ def write_mesh(
 
 
 def gltf_from_frame(up: tuple[float, float, float]) -> Float[ndarray, "4 4"]:
-    """The least rotation that makes an axis +y; half a turn about x where it is -y, as in a camera."""
-    axis, goal = np.asarray(up, dtype=np.float64), np.array([0.0, 1.0, 0.0])
-    cosine = float(axis @ goal)
-    matrix = np.eye(4)
-    if cosine < -0.999:
-        matrix[1, 1] = matrix[2, 2] = -1.0
-        return matrix
+    """The least rotation that makes an axis +y; of one that points down, as a camera's, after half a turn about x."""
+    half = np.diag([1.0, -1.0, -1.0]) if up[1] < 0 else np.eye(3)
+    axis, goal = half @ np.asarray(up, dtype=np.float64), np.array([0.0, 1.0, 0.0])
     x, y, z = np.cross(axis, goal)
     cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
-    matrix[:3, :3] += cross + cross @ cross / (1 + cosine)  # Rodrigues, without an angle
+    matrix = np.eye(4)
+    matrix[:3, :3] += cross + cross @ cross / (1 + axis[1])  # Rodrigues, without an angle; 1 + cosine is 1 or more
+    matrix[:3, :3] = matrix[:3, :3] @ half
     return matrix

@@ -38,6 +38,13 @@ def _transfer(path: Path) -> sp.csr_matrix:
     return load_transfer(path)
 
 
+def smpl_vertices_of_file(path: Path, bodies: Path, gender: str, *, nan_rule: str | None = None) -> Array:
+    """:func:`smpl_vertices_of_mesh` of a PLY file, :func:`smpl_vertices_of_params` of any other."""
+    if path.suffix == ".ply":
+        return smpl_vertices_of_mesh(path, bodies)
+    return smpl_vertices_of_params(path, bodies, gender, nan_rule=nan_rule)
+
+
 def smpl_vertices_of_mesh(path: Path, bodies: Path) -> Array:
     """A mesh file with 10475 (SMPL-X) or 6890 vertices as [6890, 3]; metres, the file's frame.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +13,6 @@ from PIL import Image
 from sahmr.cameras.boxes import check_box, check_image_size
 from sahmr.cameras.photo_camera import PhotoCamera
 from sahmr.cameras.undistort import Undistortion
-from sahmr.dimensions import NUM_VERTICES
 from sahmr.errors import RawDataError
 from sahmr.files import file_sha256, kept_sha256
 from sahmr.readers import own_layout as layout
@@ -27,7 +25,6 @@ from sahmr.readers.base import (
     Tally,
     View,
     sorted_listing,
-    task_inputs,
 )
 from sahmr.readers.bodies import smpl_vertices_of_array, smpl_vertices_of_mesh
 from sahmr.readers.calibration import Calibration
@@ -38,6 +35,7 @@ from sahmr.readers.own_layout import SceneFolder
 from sahmr.readers.own_lens import calibration_of, lens_of, require_pose
 from sahmr.readers.own_shots import Shot, find_shots
 from sahmr.readers.own_video import read_video_frame, video_size
+from sahmr.readers.tree import RawTree
 from sahmr.settings import Between, Share, settings
 from sahmr.untrusted.regular import inside
 from schemas.frame import FrameRecord
@@ -74,17 +72,13 @@ class OwnTask(BodyTask):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OwnReader:
+class OwnReader(RawTree):
     """Reads a folder laid out as docs/own-scene.md says. World = frame of the scan, metres.
 
     Attributes:
-        root: folder of scenes.
-        bodies: output folder of the stage ``bodies``.
         rules: which pictures are listed.
     """
 
-    root: Path
-    bodies: Path
     rules: OwnRules = field(default_factory=OwnRules)
     dataset: str = field(default="own", init=False)
 
@@ -181,10 +175,6 @@ class OwnReader:
             camera_name=camera.name,
         )
 
-    def inputs(self, task: BodyTask) -> list[tuple[str, Path]]:
-        """Files :meth:`measure` may open for a task."""
-        return task_inputs(self.root, task)
-
     def shared_files(self) -> list[Path]:
         """Camera files, and each scene's settings."""
         return [path for scene in self._scenes() for path in layout.camera_files(scene)]
@@ -239,7 +229,7 @@ class OwnReader:
         """The box in the picture without distortion, and the rule that drops the person."""
         given = task.shot.box
         if given is None:
-            box = person_box(self._body_world(task.known_body), made)
+            box = person_box(self.body_world(task.known_body, task.gender, made.camera_from_world), made)
             if box is None:
                 return None, "behind_camera"
             return box, None if is_visible(box, size) else "visibility"
@@ -247,23 +237,12 @@ class OwnReader:
         check_box(given.place, given.box, size)
         return lens.move_box(given.box), None
 
-    def frames(self) -> Iterator[FrameRecord]:
-        """All usable frames, sorted by key."""
-        for task in self.list_bodies().tasks:
-            yield from self.measure(task).records
-
-    def _body_world(self, body_file: str) -> Array:
+    def body_world(self, body_file: str, gender: str, camera_from_world: tuple[float, ...]) -> Array:
+        """As of any tree: a mesh or an array of vertices in the scan's frame; the camera does not matter."""
         path = inside(self.root, body_file)
         if path.suffix.lower() == ".npy":
             return smpl_vertices_of_array(path)
         return smpl_vertices_of_mesh(path, self.bodies)
-
-    def load_body_world(self, record: FrameRecord) -> Array:
-        """SMPL-topology vertices [6890, 3], float64, scan frame, metres."""
-        assert record.body_file is not None  # without one there is nothing to ask for
-        vertices = self._body_world(record.body_file)
-        assert len(vertices) == NUM_VERTICES
-        return vertices
 
     def load_contact(self, record: FrameRecord) -> NDArray[np.bool_] | None:
         """None: no layout of contact labels is read."""

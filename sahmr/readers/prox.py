@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
@@ -25,19 +24,18 @@ from sahmr.readers.base import (
     Tally,
     View,
     sorted_listing,
-    task_inputs,
 )
-from sahmr.readers.bodies import smpl_vertices_of_mesh, smpl_vertices_of_params
+from sahmr.readers.bodies import smpl_vertices_of_file, smpl_vertices_of_params
 from sahmr.readers.calibration import (
     Calibration,
     read_json_transform,
     read_prox_intrinsics,
 )
-from sahmr.readers.images import Region, read_record_image
 from sahmr.readers.measure import drop_body, measure_body
 from sahmr.readers.names import Sieve
 from sahmr.readers.prox_check import absences, check_part, tell_absences
 from sahmr.readers.prox_layout import PARTS, SPLIT_OF
+from sahmr.readers.tree import RawTree
 from sahmr.settings import Between, Keyed, Listed, refuse, settings
 from sahmr.untrusted.regular import inside
 from schemas.frame import FrameRecord
@@ -78,7 +76,7 @@ class ProxRules(Selection):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ProxReader:
+class ProxReader(RawTree):
     """Reads PROX as its publishers ship it. World = frame of the scan.
 
     Attributes:
@@ -87,8 +85,6 @@ class ProxReader:
         rules: which parts and frames are listed.
     """
 
-    root: Path
-    bodies: Path
     rules: ProxRules = field(default_factory=ProxRules)
     dataset: str = field(default="prox", init=False)
 
@@ -129,10 +125,10 @@ class ProxReader:
                 records[scene] = SceneRecord(
                     scene_key=scene,
                     dataset=self.dataset,
-                    scan_file=self._relative(scan),
+                    scan_file=self.relative(scan),
                     scan_sha256=file_sha256(scan),
-                    sdf_file=self._relative(sdf) if sdf.is_file() else None,
-                    sdf_info_file=self._relative(info) if sdf.is_file() else None,
+                    sdf_file=self.relative(sdf) if sdf.is_file() else None,
+                    sdf_info_file=self.relative(info) if sdf.is_file() else None,
                     sdf_sha256=file_sha256(sdf) if sdf.is_file() else None,
                     sdf_info_sha256=file_sha256(info) if sdf.is_file() else None,
                 )
@@ -209,10 +205,6 @@ class ProxReader:
             views=(view,),
         )
 
-    def inputs(self, task: BodyTask) -> list[tuple[str, Path]]:
-        """Files :meth:`measure` may open for a task."""
-        return task_inputs(self.root, task)
-
     def shared_files(self) -> list[Path]:
         """The Vicon frame of MoSH parameters, where it is shipped."""
         path = self.root / layout.VICON
@@ -221,7 +213,7 @@ class ProxReader:
     def measure(self, task: BodyTask) -> Measured:
         """The record of one image; ``nan_fit`` (PROXD), ``behind_camera`` and ``visibility`` drop."""
         try:
-            vertices = self._body_world(task.known_body, task.gender, task.views[0].calibration.camera_from_world)
+            vertices = self.body_world(task.known_body, task.gender, task.views[0].calibration.camera_from_world)
         except BodyUnusableError as defect:
             return drop_body(task, defect.rule)
         return measure_body(
@@ -232,36 +224,16 @@ class ProxReader:
             contact_known=False,
         )
 
-    def frames(self) -> Iterator[FrameRecord]:
-        """All usable frames, sorted by key."""
-        for task in self.list_bodies().tasks:
-            yield from self.measure(task).records
-
-    def _body_world(self, body_file: str, gender: str, camera_from_world: tuple[float, ...]) -> Array:
+    def body_world(self, body_file: str, gender: str, camera_from_world: tuple[float, ...]) -> Array:
         """Meshes and PROXD fits lie in the color camera's frame, MoSH parameters in the Vicon's (formats c)."""
         path = inside(self.root, body_file)
         is_vicon = body_file.startswith("quantitative/") and path.suffix == ".pkl"
         if is_vicon:
             world_from_vicon = read_json_transform(self.root / layout.VICON)
             return apply_rigid(world_from_vicon, smpl_vertices_of_params(path, self.bodies, gender))
-        if path.suffix == ".ply":
-            vertices = smpl_vertices_of_mesh(path, self.bodies)
-        else:
-            vertices = smpl_vertices_of_params(path, self.bodies, gender, nan_rule="nan_fit")
+        vertices = smpl_vertices_of_file(path, self.bodies, gender, nan_rule="nan_fit")
         return apply_rigid(invert_rigid(np.array(camera_from_world).reshape(4, 4)), vertices)
-
-    def load_body_world(self, record: FrameRecord) -> Array:
-        """SMPL-topology vertices [6890, 3], float64, scan frame, metres."""
-        assert record.body_file is not None  # without one there is nothing to ask for
-        return self._body_world(record.body_file, record.gender, record.camera_from_world)
 
     def load_contact(self, record: FrameRecord) -> NDArray[np.bool_] | None:
         """None: PROX has no contact labels."""
         return None
-
-    def read_image(self, record: FrameRecord, region: Region, divisor: int) -> NDArray[np.uint8]:
-        """RGB of a region, averaged over squares of ``divisor`` pixels; flipped, for the files are mirror images."""
-        return read_record_image(self.root, record, region, divisor)
-
-    def _relative(self, path: Path) -> str:
-        return path.relative_to(self.root).as_posix()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,9 @@ from sahmr.errors import RawDataError
 from sahmr.files import file_sha256
 from sahmr.geometry.rigid_numpy import apply_rigid, invert_rigid
 from sahmr.readers import prox_layout as layout
-from sahmr.readers.base import BodyTask, Listing, Measured, Tally, sorted_listing, task_inputs
+from sahmr.readers.base import BodyTask, Listing, Measured, Tally, sorted_listing
 from sahmr.readers.bodies import smpl_vertices_of_mesh
 from sahmr.readers.calibration import Calibration, read_json_transform, read_prox_intrinsics
-from sahmr.readers.images import Region, read_record_image
 from sahmr.readers.names import PROX_FRAME, PROX_IMAGE, PROX_RECORDING
 from sahmr.readers.prepared import BoxedView, measure_boxed
 from sahmr.readers.prepared_index import (
@@ -34,6 +33,7 @@ from sahmr.readers.prepared_index import (
     text_of,
 )
 from sahmr.readers.prox import ProxReader, ProxRules, frame_key, gender_of
+from sahmr.readers.tree import PreparedTree
 from sahmr.untrusted.regular import inside
 from schemas.frame import FrameRecord
 from schemas.scene import SceneRecord
@@ -53,7 +53,7 @@ def support_folder(root: Path) -> Path | None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ProxPreparedReader:
+class ProxPreparedReader(PreparedTree):
     """Reads what the authors prepared of PROX's quantitative part; the qualitative one, if asked for, as published.
 
     Attributes:
@@ -62,23 +62,10 @@ class ProxPreparedReader:
         rules: which parts and frames are listed.
     """
 
-    root: Path
-    bodies: Path
+    index = _INDEX
+    support_folder = staticmethod(support_folder)
     rules: ProxRules = field(default_factory=ProxRules)
     dataset: str = field(default="prox", init=False)
-
-    @staticmethod
-    def recognises(root: Path) -> bool:
-        """Whether a tree is of this layout, whatever its folders are called."""
-        return support_folder(root) is not None
-
-    @property
-    def base(self) -> Path:
-        """The prepared folder."""
-        found = support_folder(self.root)
-        if found is None:
-            raise RawDataError(f"{self.root}: no prepared folder with {_INDEX}; {SITE}")
-        return found
 
     def _published(self) -> ProxReader | None:
         """The reader of the other part."""
@@ -147,7 +134,7 @@ class ProxPreparedReader:
                 files = [(row, getattr(row, f"{kind}_file")) for row in rows]
                 problems += tell_missing(self.root, what, split, files, remedy)
         scenes = {row.scan: row for row in rows}
-        needed = [(row, self._relative(file)) for row in scenes.values() for file in self._files_of(row.scan).values()]
+        needed = [(row, self.relative(file)) for row in scenes.values() for file in self._files_of(row.scan).values()]
         return problems + list(
             tell_missing(self.root, "calibrations, voxels and distance fields", split, needed, "they are needed")
         )
@@ -161,10 +148,10 @@ class ProxPreparedReader:
             records[scene] = SceneRecord(
                 scene_key=scene,
                 dataset=self.dataset,
-                scan_file=self._relative(files["voxels"]),
+                scan_file=self.relative(files["voxels"]),
                 scan_sha256=file_sha256(files["voxels"]),
-                sdf_file=self._relative(files["sdf"]),
-                sdf_info_file=self._relative(files["info"]),
+                sdf_file=self.relative(files["sdf"]),
+                sdf_info_file=self.relative(files["info"]),
                 sdf_sha256=file_sha256(files["sdf"]),
                 sdf_info_sha256=file_sha256(files["info"]),
             )
@@ -201,10 +188,6 @@ class ProxPreparedReader:
             camera_from_world=tuple(map(float, invert_rigid(world_from_camera).ravel())),
         )
 
-    def inputs(self, task: BodyTask) -> list[tuple[str, Path]]:
-        """Files :meth:`measure` may open for a task."""
-        return task_inputs(self.root, task)
-
     def shared_files(self) -> list[Path]:
         """Those of the other part."""
         published = self._published()
@@ -215,36 +198,23 @@ class ProxPreparedReader:
         published = self._published()
         if published is not None and task.split == layout.SPLIT_OF[_OTHER]:
             return published.measure(task)
-        vertices = self._body_world(task.known_body, task.views[0].calibration.camera_from_world)
+        vertices = self.body_world(task.known_body, task.gender, task.views[0].calibration.camera_from_world)
         return measure_boxed(task, vertices, dataset=self.dataset, root=self.root)
 
-    def frames(self) -> Iterator[FrameRecord]:
-        """All usable frames, sorted by key."""
-        for task in self.list_bodies().tasks:
-            yield from self.measure(task).records
-
-    def _body_world(self, body_file: str, camera_from_world: tuple[float, ...]) -> Array:
+    def body_world(self, body_file: str, gender: str, camera_from_world: tuple[float, ...]) -> Array:
         """The meshes lie in the color camera's frame."""
         vertices = smpl_vertices_of_mesh(inside(self.root, body_file), self.bodies)
         return apply_rigid(invert_rigid(np.array(camera_from_world).reshape(4, 4)), vertices)
 
     def load_body_world(self, record: FrameRecord) -> Array:
         """SMPL-topology vertices [6890, 3], float64, scan frame, metres."""
-        assert record.body_file is not None  # without one there is nothing to ask for
         if record.box_source == "publisher":
-            return self._body_world(record.body_file, record.camera_from_world)
+            return PreparedTree.load_body_world(self, record)
         return ProxReader(root=self.root, bodies=self.bodies, rules=self.rules).load_body_world(record)
 
     def load_contact(self, record: FrameRecord) -> NDArray[np.bool_] | None:
         """None: PROX has no contact labels."""
         return None
-
-    def read_image(self, record: FrameRecord, region: Region, divisor: int) -> NDArray[np.uint8]:
-        """RGB of a region, averaged over squares of ``divisor`` pixels; flipped, for the files are mirror images."""
-        return read_record_image(self.root, record, region, divisor)
-
-    def _relative(self, path: Path) -> str:
-        return path.relative_to(self.root).as_posix()
 
 
 def _task(row: Entry, calibration: Calibration) -> BodyTask:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,15 +18,13 @@ from sahmr.readers.base import (
     Tally,
     raise_problems,
     sorted_listing,
-    task_inputs,
 )
-from sahmr.readers.bodies import read_contact, smpl_vertices_of_mesh, smpl_vertices_of_params
+from sahmr.readers.bodies import read_contact
 from sahmr.readers.calibration import Calibration, check_first_camera, read_rich_calibration
-from sahmr.readers.images import Region, read_record_image
 from sahmr.readers.measure import measure_body
 from sahmr.readers.names import Sieve, name_some
 from sahmr.readers.rich_check import absences, size_contradictions, tables_elsewhere, tell_absences
-from sahmr.readers.rich_listing import Cameras, RichRules, check_names, list_track
+from sahmr.readers.rich_listing import Cameras, check_names, list_track
 from sahmr.readers.rich_tables import (
     TOOLKIT,
     Track,
@@ -37,16 +34,15 @@ from sahmr.readers.rich_tables import (
     read_split_table,
     split_tables,
 )
+from sahmr.readers.tree import RichTree
 from sahmr.untrusted.meshes import obj_has_colors
 from sahmr.untrusted.regular import inside
 from schemas.frame import FrameRecord
 from schemas.scene import SceneRecord
 
-Array = NDArray[np.float64]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RichReader:
+class RichReader(RichTree):
     """Reads RICH as its publishers ship it.
 
     Attributes:
@@ -54,11 +50,6 @@ class RichReader:
         bodies: output folder of the stage ``bodies``.
         rules: which frames are listed.
     """
-
-    root: Path
-    bodies: Path
-    rules: RichRules = field(default_factory=RichRules)
-    dataset: str = field(default="rich", init=False)
 
     def tracks(self) -> list[Track]:
         """Rows of the tables of all splits that are read, in table order."""
@@ -107,7 +98,7 @@ class RichReader:
             SceneRecord(
                 scene_key=key,
                 dataset=self.dataset,
-                scan_file=self._relative(path),
+                scan_file=self.relative(path),
                 scan_sha256=file_sha256(path),
                 sdf_file=None,
                 sdf_info_file=None,
@@ -176,19 +167,11 @@ class RichReader:
                 sieve.problems.append(str(error))
         return found
 
-    def inputs(self, task: BodyTask) -> list[tuple[str, Path]]:
-        """Files :meth:`measure` may open for a task."""
-        return task_inputs(self.root, task)
-
-    def shared_files(self) -> list[Path]:
-        """None."""
-        return []
-
     def measure(self, task: BodyTask) -> Measured:
         """Records of one body's views; ``behind_camera`` and ``visibility`` drop, ``contact_unknown`` is noted."""
         return measure_body(
             task,
-            self._body_world(task.known_body, task.gender),
+            self.body_world(task.known_body, task.gender, task.views[0].calibration.camera_from_world),
             dataset=self.dataset,
             root=self.root,
             contact_known=self._contact_known(task),
@@ -202,32 +185,9 @@ class RichReader:
         mesh = (self.root / task.contact_file).with_suffix(".obj")
         return not mesh.is_file() or obj_has_colors(mesh)
 
-    def frames(self) -> Iterator[FrameRecord]:
-        """All usable frames, one body after another."""
-        for task in self.list_bodies().tasks:
-            yield from self.measure(task).records
-
-    def _body_world(self, body_file: str, gender: str) -> Array:
-        path = inside(self.root, body_file)
-        if path.suffix == ".ply":
-            return smpl_vertices_of_mesh(path, self.bodies)
-        return smpl_vertices_of_params(path, self.bodies, gender)
-
-    def load_body_world(self, record: FrameRecord) -> Array:
-        """SMPL-topology vertices [6890, 3], float64, capture frame, metres."""
-        assert record.body_file is not None  # without one there is nothing to ask for
-        return self._body_world(record.body_file, record.gender)
-
     def load_contact(self, record: FrameRecord) -> NDArray[np.bool_] | None:
         """Contact label per SMPL vertex; None where the raw data know none."""
         return None if record.contact_file is None else read_contact(inside(self.root, record.contact_file))
-
-    def read_image(self, record: FrameRecord, region: Region, divisor: int) -> NDArray[np.uint8]:
-        """RGB of a region of the full image, averaged over squares of ``divisor`` pixels."""
-        return read_record_image(self.root, record, region, divisor)
-
-    def _relative(self, path: Path) -> str:
-        return path.relative_to(self.root).as_posix()
 
 
 def _by_sequence(tracks: list[Track]) -> dict[tuple[str, str], list[Track]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +12,13 @@ from numpy.typing import NDArray
 
 from sahmr.errors import RawDataError
 from sahmr.files import file_sha256
-from sahmr.readers.base import BodyTask, Listing, Measured, Tally, raise_problems, sorted_listing, task_inputs
-from sahmr.readers.bodies import smpl_vertices_of_mesh, smpl_vertices_of_params
+from sahmr.readers.base import BodyTask, Listing, Measured, Tally, raise_problems, sorted_listing
 from sahmr.readers.calibration import read_rich_calibration
-from sahmr.readers.images import Region, read_record_image
+from sahmr.readers.images import Region
 from sahmr.readers.names import Sieve, entries
 from sahmr.readers.prepared import BoxedView, check_crop, check_labels, measure_boxed, read_crop, read_packed_contact
 from sahmr.readers.prepared_index import SITE, Entry, tell_missing
-from sahmr.readers.rich_listing import RichRules, check_names
+from sahmr.readers.rich_listing import check_names
 from sahmr.readers.rich_prepared_layout import (
     CROPS,
     calibration_file,
@@ -28,17 +27,17 @@ from sahmr.readers.rich_prepared_layout import (
     scene_files,
     support_folder,
 )
+from sahmr.readers.tree import PreparedTree, RichTree
 from sahmr.shards.crop import READY
 from sahmr.untrusted.regular import inside
 from schemas.frame import FrameRecord
 from schemas.scene import SceneRecord
 
-Array = NDArray[np.float64]
 _MEANT = {"image": "images", "body": "bodies", "contact": "contact labels"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RichPreparedReader:
+class RichPreparedReader(RichTree, PreparedTree):
     """Reads what the authors prepared of RICH. The test index is a selection already made; those of train and val list
     all frames, and the rules apply to them as to a raw tree.
 
@@ -48,23 +47,8 @@ class RichPreparedReader:
         rules: which splits and frames are read.
     """
 
-    root: Path
-    bodies: Path
-    rules: RichRules = field(default_factory=RichRules)
-    dataset: str = field(default="rich", init=False)
-
-    @staticmethod
-    def recognises(root: Path) -> bool:
-        """Whether a tree is of this layout, whatever its folders are called."""
-        return support_folder(root) is not None
-
-    @property
-    def base(self) -> Path:
-        """The prepared folder."""
-        found = support_folder(self.root)
-        if found is None:
-            raise RawDataError(f"{self.root}: no prepared folder with test_split/meta/test3116.npy; {SITE}")
-        return found
+    index = "test_split/meta/test3116.npy"
+    support_folder = staticmethod(support_folder)
 
     def entries_of(self, split: str) -> tuple[Entry, ...]:
         """Rows of a split's index; errors as :func:`sahmr.readers.rich_prepared_layout.list_entries`."""
@@ -99,7 +83,7 @@ class RichPreparedReader:
             files = [(row, getattr(row, f"{kind}_file")) for row in rows]
             yield from tell_missing(self.root, told, split, files, remedy)
         cameras = {(row.capture, row.camera): row for row in rows}
-        files = [(row, self._relative(calibration_file(self.root, self.base, row))) for row in cameras.values()]
+        files = [(row, self.relative(calibration_file(self.root, self.base, row))) for row in cameras.values()]
         yield from tell_missing(self.root, "calibrations", split, files, remedy)
         scenes = {row.scene_key: row for row in rows}
         needed = [(row, name) for row in scenes.values() for name in self._scene_needs(row)]
@@ -112,7 +96,7 @@ class RichPreparedReader:
         lacking = [path for name, path in place.items() if name != "mesh" and not path.is_file()]
         if lacking and place["mesh"].is_file():
             return []
-        return [self._relative(path) for name, path in place.items() if name != "mesh"]
+        return [self.relative(path) for name, path in place.items() if name != "mesh"]
 
     def _wrong(self, what: str, look: Callable[[Path], str | None], names: Iterable[str | None]) -> list[str]:
         """One line about the files of a kind that are there and not what they must be, if more than may be."""
@@ -140,10 +124,10 @@ class RichPreparedReader:
         return SceneRecord(
             scene_key=row.scene_key,
             dataset=self.dataset,
-            scan_file=self._relative(scan),
+            scan_file=self.relative(scan),
             scan_sha256=file_sha256(scan),
-            sdf_file=self._relative(files["sdf"]) if has_field else None,
-            sdf_info_file=self._relative(files["info"]) if has_field else None,
+            sdf_file=self.relative(files["sdf"]) if has_field else None,
+            sdf_info_file=self.relative(files["info"]) if has_field else None,
             sdf_sha256=file_sha256(files["sdf"]) if has_field else None,
             sdf_info_sha256=file_sha256(files["info"]) if has_field else None,
         )
@@ -214,38 +198,14 @@ class RichPreparedReader:
             )
         ]
 
-    def inputs(self, task: BodyTask) -> list[tuple[str, Path]]:
-        """Files :meth:`measure` may open for a task."""
-        return task_inputs(self.root, task)
-
-    def shared_files(self) -> list[Path]:
-        """None."""
-        return []
-
     def measure(self, task: BodyTask) -> Measured:
         """Records of one body's views; ``behind_camera`` and ``visibility`` drop, ``contact_unknown`` and
         ``box_differs`` are noted.
         """
         if task.contact_file is not None:
             read_packed_contact(self.root / task.contact_file)
-        vertices = self._body_world(task.known_body, task.gender)
+        vertices = self.body_world(task.known_body, task.gender, task.views[0].calibration.camera_from_world)
         return measure_boxed(task, vertices, dataset=self.dataset, root=self.root)
-
-    def frames(self) -> Iterator[FrameRecord]:
-        """All usable frames, one body after another."""
-        for task in self.list_bodies().tasks:
-            yield from self.measure(task).records
-
-    def _body_world(self, body_file: str, gender: str) -> Array:
-        path = inside(self.root, body_file)
-        if path.suffix == ".ply":
-            return smpl_vertices_of_mesh(path, self.bodies)
-        return smpl_vertices_of_params(path, self.bodies, gender)
-
-    def load_body_world(self, record: FrameRecord) -> Array:
-        """SMPL-topology vertices [6890, 3], float64, capture frame, metres."""
-        assert record.body_file is not None  # without one there is nothing to ask for
-        return self._body_world(record.body_file, record.gender)
 
     def load_contact(self, record: FrameRecord) -> NDArray[np.bool_] | None:
         """Contact label per SMPL vertex; None where they are unknown."""
@@ -255,7 +215,4 @@ class RichPreparedReader:
         """RGB of a region of the full image, averaged over squares of ``divisor`` pixels; a ready-made crop whole."""
         if record.box_source == READY:
             return read_crop(inside(self.root, record.image_file))
-        return read_record_image(self.root, record, region, divisor)
-
-    def _relative(self, path: Path) -> str:
-        return path.relative_to(self.root).as_posix()
+        return RichTree.read_image(self, record, region, divisor)

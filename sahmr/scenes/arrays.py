@@ -74,6 +74,11 @@ def store_attributes(store: Place, scene_key: str = "") -> dict[str, Any]:
     return attributes
 
 
+def is_cloud(store: Place, scene_key: str) -> bool:
+    """Whether a scene is of points without faces, and so has no distance field. Errors as :func:`list_scenes`."""
+    return store_attributes(store, scene_key).get("is_cloud") is True
+
+
 def read_array(store: Place, scene_key: str, name: str) -> Float[ndarray, "..."]:
     """``points`` or ``sdf`` of a scene, checked for lost and damaged chunks. Errors as :func:`read_scene`."""
     place, known = f"{store}: {scene_key}/{name}", list_scenes(store)

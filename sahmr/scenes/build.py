@@ -15,11 +15,11 @@ from sahmr.datasets import find_card
 from sahmr.errors import RawDataError
 from sahmr.scenes.agreement import FieldLimits, Surface, compare, compare_points, describe, guess, surface_of
 from sahmr.scenes.arrays import GRID_VERSION, STORE_VERSION, VOXELS_VERSION
-from sahmr.scenes.own_room import cloud_voxels, read_own_scan
+from sahmr.scenes.own_room import read_own_scan
 from sahmr.scenes.scan import ScanLimits, check_rounding, read_scan
 from sahmr.scenes.shipped import VOXELS_SUFFIX, read_shipped_distance, read_voxels
 from sahmr.scenes.signed_distance import DistanceGrid, grid_spacing, signed_distance_grid
-from sahmr.scenes.voxels import occupied_voxels
+from sahmr.scenes.voxels import cloud_voxels, occupied_voxels
 from sahmr.settings import Between, Quarantine, settings
 from sahmr.untrusted.regular import inside
 from schemas.conform import check_array, check_object
@@ -183,17 +183,19 @@ def _from_own(record: SceneRecord, raw_root: Path, settings: Scenes) -> _Made:
     scan_file, pitch_m = inside(raw_root, record.scan_file), settings.voxel_pitch_m
     vertices, faces = read_own_scan(scan_file, settings.scan)
     if len(faces) == 0:
-        check_rounding(scan_file, vertices[:, None], pitch_m, settings.scan)
-        return _Made(points=cloud_voxels(scan_file, vertices, pitch_m), pitch_m=pitch_m, grid=None)
+        return _Made(points=_voxels(scan_file, vertices[:, None], settings), pitch_m=pitch_m, grid=None)
     triangles = vertices[faces]
     points = _voxels(scan_file, triangles, settings)
     return _Made(points=points, pitch_m=pitch_m, grid=_distances(scan_file, triangles, settings))
 
 
-def _voxels(scan_file: Path, triangles: ndarray, settings: Scenes) -> ndarray:
-    check_rounding(scan_file, triangles, settings.voxel_pitch_m, settings.scan)
+def _voxels(scan_file: Path, corners: ndarray, settings: Scenes) -> ndarray:
+    """Those that triangles [n, 3, 3] pass through, or that hold a point of a cloud [n, 1, 3]."""
+    check_rounding(scan_file, corners, settings.voxel_pitch_m, settings.scan)
     try:
-        return occupied_voxels(triangles, settings.voxel_pitch_m)
+        if corners.shape[1] == 1:
+            return cloud_voxels(corners[:, 0], settings.voxel_pitch_m)
+        return occupied_voxels(corners, settings.voxel_pitch_m)
     except ValueError as problem:
         raise RawDataError(f"{scan_file}: {problem}; repair the scan, or raise scenes.voxel_pitch_m") from None
 

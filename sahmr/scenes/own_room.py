@@ -8,10 +8,8 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from sahmr.errors import RawDataError
 from sahmr.scenes.own_scan import read_mesh, unit_in_name
 from sahmr.scenes.scan import ScanLimits, check_size
-from sahmr.scenes.voxels import MOST_VOXELS, morton_code
 
 Points = Float[ndarray, "points 3"]
 
@@ -30,23 +28,3 @@ def read_own_scan(path: Path, limits: ScanLimits) -> tuple[Points, Int[ndarray, 
     remedy = f"the name states {unit}: rename it, as in {path.name.split('.')[0]}.mm{path.suffix} for millimetres"
     check_size(path, met, limits, remedy=remedy)
     return vertices, mesh.faces
-
-
-def cloud_voxels(path: Path, points: Points, pitch_m: float) -> Float[ndarray, "voxels 3"]:
-    """Centres of all voxels that hold a point, world frame, metres, float32, sorted by Morton code.
-
-    The grid is that of :func:`sahmr.scenes.voxels.occupied_voxels`.
-
-    Raises:
-        RawDataError: if there are far too many voxels, or they lie too far apart for their codes.
-    """
-    index = np.floor(points / pitch_m).astype(np.int64)
-    origin = index.min(axis=0)
-    try:
-        order = np.unique(morton_code(index - origin), return_index=True)[1]
-    except ValueError as problem:
-        raise RawDataError(f"{path}: {problem}; repair the scan, or raise scenes.voxel_pitch_m") from None
-    if len(order) > MOST_VOXELS:
-        raise RawDataError(f"{path}: has {len(order):,} voxels; allowed: {MOST_VOXELS:,}; raise scenes.voxel_pitch_m")
-    centers: Float[ndarray, "voxels 3"] = ((index[order] + 0.5) * pitch_m).astype(np.float32)
-    return centers

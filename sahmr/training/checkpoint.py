@@ -17,7 +17,7 @@ from sahmr.network.checkpoint_keys import compare_keys, is_dead, strip_prefix
 from sahmr.network.size import REFERENCE, Behaviour, ContactSampling, RootRegion, Vote
 from sahmr.sparse.kernel_map import Rounding
 from sahmr.training.container import ForbiddenError, require_sound
-from sahmr.training.unpack import expand
+from sahmr.training.unpack import SPARSE, expand, split_sparse
 
 RELEASED, METRO = "released", "metro"
 """What stands for the stage in checkpoints that the authors trained."""
@@ -70,8 +70,11 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 
 
 def checkpoint_content(checkpoint: Checkpoint) -> dict[str, Any]:
-    """What is written: plain values and tensors."""
-    content = {name: getattr(checkpoint, name) for name in _KEYS}
+    """What is written: plain values and tensors, large sparse matrices without their zeros."""
+    content: dict[str, Any] = {name: getattr(checkpoint, name) for name in _KEYS}
+    content["network"], sparse = split_sparse(checkpoint.network)
+    if sparse:
+        content[SPARSE] = sparse
     content["behaviour"] = behaviour_values(checkpoint.behaviour)
     if checkpoint.source_sha256:
         content |= {name: getattr(checkpoint, name) for name in _ORIGIN}
@@ -84,8 +87,9 @@ def read_checkpoint(path: Path) -> Checkpoint:
     ``sahmr_rich_e30.pth`` and ``sahmr_prox_e30.pth`` hold ``network`` (names behind ``net.``) and ``epoch``;
     ``metro_3dpw_state_dict.bin`` is a bare state dict. They are recognised by names, are of the published size and
     expect the reference's behaviour. Entries that nothing reads are left out and listed in ``dropped``; whether all
-    others fit a network is for :func:`load_state`. Compact files (:mod:`sahmr.training.compact`) come back in full. Of
-    our own files, entries that nothing reads any more (once the baseline's means) are ignored.
+    others fit a network is for :func:`load_state`. Files in half precision, or without
+    the zeros of sparse matrices, come back in full. Of our own files, entries that nothing reads any more (once the
+    baseline's means) are ignored.
 
     Raises:
         CheckpointError: if the file is missing, not a checkpoint, or lacks an entry.

@@ -1,34 +1,23 @@
-"""What both training stages need before the first step: common settings, batches, and what of the data decides."""
+"""What both training stages need before the first step: common settings and batches."""
 
 from __future__ import annotations
 
-import hashlib
 import logging
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Literal
 
-import numpy as np
-import torch
-from jaxtyping import Float
-from torch import Tensor
-
-from sahmr.batches.dataset import SampleDataset
-from sahmr.batches.loader import make_loader
+from sahmr.batches.loader import SampleLoader
 from sahmr.errors import SettingsError, ShardError
-from sahmr.scenes.store import load_points, voxel_pitch_m
-from sahmr.settings import Between, Dataset, Paths, Seed, settings
+from sahmr.settings import Between, Paths, Quarantine, Seed, settings
 from sahmr.shards.crop import ZOOM_RANGE
 from sahmr.structures import Batch
 from sahmr.training.optimizer import Plan
+from sahmr.training.parts import Ingredients, make_part
+from sahmr.training.source import Source
 from sahmr.training.team import ALONE, Team
 from sahmr.training.trainer import TrainingData
-from schemas.shard import ShardEntry
 
 log = logging.getLogger("sahmr")
-
-SPLITS = ("train", "val")
 
 
 @settings
@@ -36,7 +25,10 @@ class TrainingSettings:
     """What the sections of both training stages have in common.
 
     Attributes:
-        dataset: whose splits ``train`` and ``val`` are used.
+        datasets: whose splits ``train`` and ``val`` are used; an epoch is shared out by their weights.
+        steps_per_epoch: None: an epoch has as many samples as there are; else so many steps, and the walk through the
+            data goes on over its end.
+        max_quarantined: so many different damaged samples may each process leave out; 0: the first one is an error.
         zoom_range: training crops are widened by up to this share of the person box's larger side.
         seed, epochs, batch_size, canonical_lr, schedule, warmup_steps, average_decay: as in
             :class:`sahmr.training.optimizer.Plan`.
@@ -44,7 +36,9 @@ class TrainingSettings:
             its own, and their gradients are averaged: so their number decides the weights.
     """
 
-    dataset: Dataset
+    datasets: Ingredients
+    steps_per_epoch: Annotated[int, Between(1, 100_000_000)] | None = None
+    max_quarantined: Quarantine = 0
     seed: Seed
     epochs: Annotated[int, Between(1, 10_000)]
     batch_size: Annotated[int, Between(1, 1024)]
@@ -60,79 +54,54 @@ class TrainingSettings:
         return Plan(**{name: getattr(self, name) for name in Plan.__dataclass_fields__})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
-    """Where samples come from.
-
-    Attributes:
-        shards: the data set's shard folder.
-        scenes: its scene store.
-        workers: loader processes; cannot change the batches.
-        zoom_range: widest zoom of training crops, see :class:`SampleDataset`.
-    """
-
-    shards: Path
-    scenes: Path
-    workers: int
-    zoom_range: float
-
-    def plain(self, split: str, batch_size: int, team: Team = ALONE) -> Iterable[Batch]:
-        """All samples of a split in order, crops not jittered; of every batch this process's share.
-
-        Raises:
-            ShardError: if the split has none, or some without ground truth.
-        """
-        dataset = SampleDataset(self.shards, self.scenes, split)
-        dataset.require_bodies()
-        return make_loader(dataset, batch_size=batch_size, num_workers=self.workers, share=(team.rank, team.size))
-
-    def bodies(self, count: int) -> Float[Tensor, "bodies 6890 3"]:
-        """Up to so many people of split ``train``, evenly spread over its keys, world frame, metres.
-
-        Raises:
-            ShardError: if the split has no samples, or some without ground truth.
-        """
-        dataset = SampleDataset(self.shards, self.scenes, "train")
-        dataset.require_bodies()
-        places = np.linspace(0, len(dataset) - 1, min(count, len(dataset))).round().astype(int)
-        found = [dataset.reader.geometry(dataset.entries[int(place)]).vertices_world for place in places]
-        return torch.from_numpy(np.stack([vertices for vertices in found if vertices is not None])).float()
-
-
 def source_of(section: TrainingSettings, paths: Paths, workers: int) -> Source:
-    """The data set of a section."""
+    """The data sets of a section."""
     return Source(
-        shards=paths.shards / section.dataset,
-        scenes=paths.scenes / f"{section.dataset}.zarr",
+        parts=tuple(
+            make_part(name, ingredient, paths.shards, paths.scenes) for name, ingredient in section.datasets.items()
+        ),
         workers=workers,
         zoom_range=section.zoom_range,
+        max_quarantined=section.max_quarantined,
+        steps_per_epoch=section.steps_per_epoch,
     )
 
 
 def training_data(source: Source, plan: Plan, team: Team = ALONE) -> TrainingData:
-    """Shuffled, jittered ``train`` and plain ``val``; a data set without ``val`` is trained without validation.
+    """Shuffled, jittered ``train`` and plain ``val``; data sets without ``val`` are trained without validation.
 
     Raises:
         SettingsError: if a batch has fewer samples than the team has processes.
     """
-    dataset = SampleDataset(
-        source.shards, source.scenes, "train", is_training=True, seed=plan.seed, zoom_range=source.zoom_range
-    )
-    if min(plan.batch_size, len(dataset)) < team.size:
+    loader = source.shuffled(plan.batch_size, plan.seed, team)
+    most = min(plan.batch_size, loader.samples)
+    if most < team.size:
         raise SettingsError(
-            f"params.yaml: processes: found {team.size}, allowed at most {min(plan.batch_size, len(dataset))}, the "
+            f"params.yaml: processes: found {team.size}, allowed at most {most}, the "
             "samples of a batch; lower it, or raise batch_size"
         )
-    share = (team.rank, team.size)
-    loader = make_loader(dataset, batch_size=plan.batch_size, seed=plan.seed, num_workers=source.workers, share=share)
     validation: Iterable[Batch] = ()
-    try:
-        SampleDataset(source.shards, source.scenes, "val")
-    except ShardError:
-        log.info("%s: no split 'val'; training goes without validation", source.shards)
-    else:
+    if any(part.has("val") for part in source.parts):
         validation = source.plain("val", plan.batch_size, team)
-    return TrainingData(epoch=loader.epoch, steps=len(loader), validation=lambda: validation)
+    else:
+        places = ", ".join(str(part.shards) for part in source.parts)
+        log.info("%s: no split 'val'; training goes without validation", places)
+    return TrainingData(
+        epoch=lambda epoch: _never_empty(loader, epoch), steps=len(loader), validation=lambda: validation
+    )
+
+
+def _never_empty(loader: SampleLoader, epoch: int) -> Iterator[Batch]:
+    """Batches of an epoch. Raises ShardError if damage leaves this process nothing of one: it could not take part."""
+    for number, batch in enumerate(loader.epoch(epoch), start=1):
+        if not batch.keys:
+            raise ShardError(
+                f"epoch {epoch + 1}, step {number}: every sample of this process's share is damaged, a step needs one; "
+                "run: dvc repro shards, or set processes: 1"
+            )
+        yield batch
+    if loader.left_out:
+        log.warning("epoch %d: %d damaged samples were left out so far", epoch + 1, len(loader.left_out))
 
 
 def require_peak(stage: str, plan: Plan, data: TrainingData) -> None:
@@ -147,30 +116,3 @@ def require_peak(stage: str, plan: Plan, data: TrainingData) -> None:
             f"params.yaml: {stage}.warmup_steps: found {plan.warmup_steps}, allowed at most {steps}, the steps of the "
             f"whole training ({plan.epochs} epochs of {data.steps}); the rate would never peak: edit the value"
         )
-
-
-def decisive_data(source: Source) -> dict[str, Any]:
-    """All of the data that can change a training, as JSON-able digests.
-
-    Of the shard index the samples of ``train`` and ``val``: key (which seeds their augmentation), scene and SHA-256;
-    of their scenes the points. Other splits, columns and arrays may change without a new training.
-
-    Raises:
-        ShardError: if there is no index, or no sample to train with.
-        StoreError: if a scene is missing or damaged.
-    """
-    found: dict[str, Any] = {"voxel_pitch_m": voxel_pitch_m(source.scenes)}
-    scenes: set[str] = set()
-    for split in SPLITS:
-        try:
-            entries: Sequence[ShardEntry] = SampleDataset(source.shards, source.scenes, split).entries
-        except ShardError:
-            if split == "train":
-                raise
-            entries = []
-        found[split] = [(entry.key, entry.scene_key, entry.sha256) for entry in entries]
-        scenes |= {entry.scene_key for entry in entries}
-    found["scenes"] = {
-        key: hashlib.sha256(load_points(source.scenes, key).numpy().tobytes()).hexdigest() for key in sorted(scenes)
-    }
-    return found

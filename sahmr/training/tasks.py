@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -76,14 +76,14 @@ class RootContactTask:
         topology: joint regressor and part ids.
         loss_weights: weight 0 for ``part_maps_flipped`` also saves computing it.
         pitch_m: spacing of the scene's points.
-        ignored_parts: see :func:`sahmr.targets.make_targets`.
+        ignored_parts: by data set, see :func:`sahmr.targets.make_targets`; of one that is not named, every part counts.
         contact_voxel_weight: see :func:`sahmr.losses.root_contact_losses`.
     """
 
     topology: BodyTopology
     loss_weights: RootContactWeights
     pitch_m: float
-    ignored_parts: tuple[int, ...] = ()
+    ignored_parts: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     contact_voxel_weight: float = 1.0
     stage: str = "train_rcnet"
 
@@ -130,6 +130,6 @@ class RootContactTask:
             prediction.voxel_centers,
             self.topology,
             pitch_m=self.pitch_m,
-            ignored_parts=self.ignored_parts,
+            ignored_parts=[self.ignored_parts.get(name, ()) for name in batch.datasets],
             generator=generator,
         )

@@ -2,7 +2,10 @@
 
 import hashlib
 import json
+import pickle
+import shutil
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,7 @@ from sahmr.batches.loader import SampleLoader, make_loader
 from sahmr.batches.mixture import MixedDataset
 from sahmr.errors import QuarantineError, ShardError, StoreError
 from sahmr.shards.reader import read_index
+from sahmr.shards.write import write_index
 from sahmr.structures import Batch
 from tests.worlds import small
 
@@ -141,6 +145,23 @@ def test_damage_is_an_error_unless_it_is_allowed(world: Path, damaged: Path) -> 
     lost.scenes = world / "scenes/none.zarr"
     with pytest.raises(StoreError, match="no scene store"):  # concerns all samples
         list(make_loader(lost, batch_size=BATCH, quarantine=99))
+
+
+def test_a_replaced_shard_and_a_stale_index_are_errors(world: Path, tmp_path: Path) -> None:
+    shards = tmp_path / "rich"
+    shutil.copytree(world / "shards/rich", shards)
+    first, second, *_ = sorted(shards.glob("*.tar"))
+    first.chmod(0o644)
+    first.write_bytes(second.read_bytes())
+    data = dataset(world, shards)
+    with pytest.raises(ShardError, match=rf"{first.name}: sample .*(differs|of \d+ bytes).*dvc repro shards"):
+        data[next(number for number, entry in enumerate(data.entries) if entry.shard == first.name)]
+    for_a_worker = pickle.dumps(data)
+    rows = list(read_index(shards))
+    (shards / "index.parquet").unlink()
+    write_index(shards, [replace(rows[0], sha256="0" * 64), *rows[1:]])
+    with pytest.raises(ShardError, match="the index changed while it was in use; run the command again"):
+        pickle.loads(for_a_worker)
 
 
 @pytest.mark.parametrize(

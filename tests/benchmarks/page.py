@@ -66,6 +66,8 @@ def index_of(table: pa.Table) -> pa.Table:
         "length": pa.array(np.random.default_rng(1).integers(150, 200, rows) * 512),
         "sha256": pa.array(texts(np.random.default_rng(2), rows)),
         "has_body": pa.array([True] * rows),
+        "has_contact": pa.array([True] * rows),
+        "crc32c": pa.array(np.random.default_rng(3).integers(0, 2**32, rows)),
     }
     return pa.Table.from_pydict(columns, schema=SHARD_INDEX_SCHEMA)
 

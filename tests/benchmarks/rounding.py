@@ -31,7 +31,8 @@ from sahmr.structures import Batch, BodyTopology
 from sahmr.targets import make_targets, target_pelvis
 from sahmr.training.build import build_network
 from sahmr.training.checkpoint import load_state, read_checkpoint
-from sahmr.training.setup import Source
+from sahmr.training.parts import Part
+from sahmr.training.source import Source
 from tests.benchmarks.figures import record
 from tests.imports import ROOT
 
@@ -97,7 +98,8 @@ def main() -> None:
     args = parser.parse_args()
     data = ROOT / "data"
     topology = load_topology(data / "bodies")
-    source = Source(shards=data / "shards/rich", scenes=data / "scenes/rich.zarr", workers=0, zoom_range=0.0)
+    rich = Part(name="rich", shards=data / "shards/rich", scenes=data / "scenes/rich.zarr")
+    source = Source(parts=(rich,), workers=0, zoom_range=0.0)
     batches = [batch for split in ("val", "test") for batch in source.plain(split, _BATCH)]
     names: tuple[Rounding, ...] = get_args(Rounding)
     rows: dict[str, list[dict[str, float]]] = {name: [] for name in names}

@@ -22,8 +22,8 @@ from sahmr.demo.people.pose import POSE_KINDS, WORLD_FROM_BODY, sample_pose, yaw
 
 
 @pytest.fixture(scope="module")
-def family() -> BodyFamily:
-    return build_body_models(7)
+def family(body_family: BodyFamily) -> BodyFamily:
+    return body_family
 
 
 @pytest.fixture(scope="module")

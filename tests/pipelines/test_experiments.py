@@ -30,7 +30,8 @@ for name in sys.argv[1:]:
         path.write_text(json.dumps({dataset: {"sahmr": {name: int(text[:4], 16) / 100 for name in HEADLINE}}}))
     elif path.suffix in ("", ".zarr"):
         path.mkdir(exist_ok=True)
-        (path / "topology.npz").write_text(text)  # the file in a folder that a stage asks for by name
+        for asked in ("topology.npz", "SMPL_NEUTRAL.npz"):  # files in a folder that a stage asks for by name
+            (path / asked).write_text(text)
     elif path.suffix == ".csv":
         path.write_text("epoch,train_loss\\n1,1\\n")
     else:

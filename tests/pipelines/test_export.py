@@ -59,7 +59,8 @@ def write_predictions(path: Path, vertices: np.ndarray, **known: np.ndarray) -> 
 def world(small_world: Path, demo_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Shards, bodies and three tables: with a fit, without, and without cameras."""
     folder = tmp_path_factory.mktemp("export") / "world"
-    shutil.copytree(small_world / "shards", folder / "shards")
+    for name in ("shards", "scenes"):
+        shutil.copytree(small_world / name, folder / name)
     write_topology(folder / "bodies")
     official = demo_root / "body_models" / "basicModel_neutral_lbs_10_207_0_v1.0.0.pkl"
     write_clean(folder / "bodies" / SMPL_FILE, "smpl", read_official(official, "smpl", num_betas=10), 10)
@@ -120,7 +121,7 @@ def test_trimesh_reads_the_meshes(world: Path, tmp_path: Path, frame: str) -> No
         np.testing.assert_array_equal(scene.geometry["body"].vertices, vertices.astype(np.float32))
         np.testing.assert_array_equal(scene.geometry["body"].faces, faces)
         turn, _ = scene.graph["body"]
-        np.testing.assert_array_equal(turn, np.diag([1.0, -1, -1, 1]))  # RICH's world and every camera: y points down
+        np.testing.assert_allclose(turn, np.diag([1.0, -1, -1, 1]), atol=1e-3)  # y points down in camera and room
         assert scene.metadata["gltf_from_frame"] == turn.tolist()
         assert (scene.metadata["key"], scene.metadata["frame"]) == (key, frame)
 
@@ -140,6 +141,29 @@ def test_smplx_poses_the_parameters_again(world: Path, tmp_path: Path, frame: st
     np.testing.assert_allclose(posed.vertices.detach(), expected(world, frame), atol=2e-4)
     np.testing.assert_allclose(posed.joints[:, 0].detach(), arrays["root_joint"], atol=1e-5)
     assert np.linalg.norm(arrays["root_joint"] - arrays["transl"], axis=1).min() > 0.1
+
+
+def turn_of(path: Path) -> np.ndarray:
+    scene = trimesh.load_scene(path, process=False)
+    return np.array(scene.metadata["gltf_from_frame"])[:3, :3]
+
+
+def test_the_floor_s_normal_is_up_where_the_scene_is_here(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A floor that leans by 20 degrees, as RICH's do by as much as the first camera; and no scenes at all."""
+    lean = np.deg2rad(20)
+    up = np.array([0.0, -np.cos(lean), np.sin(lean)])
+    monkeypatch.setattr(export, "load_up", lambda store, scene, rough: torch.from_numpy(up))
+    folder = exported(world, tmp_path / "leaning", formats=("glb",))
+    for key in KEYS:
+        np.testing.assert_allclose(turn_of(folder / f"{key}.glb") @ up, [0, 1, 0], atol=1e-12)
+    seen = exported(world, tmp_path / "seen", frame="camera", key=KEYS[0], sequence=None, formats=("glb",))
+    np.testing.assert_array_equal(turn_of(seen / f"{KEYS[0]}.glb"), np.diag([1, -1, -1]))
+    bare = tmp_path / "world"
+    shutil.copytree(world, bare, ignore=shutil.ignore_patterns("scenes"))
+    kept = exported(bare, tmp_path / "kept", formats=("glb",))
+    np.testing.assert_array_equal(turn_of(kept / f"{KEYS[0]}.glb"), np.diag([1, -1, -1]))
 
 
 def test_one_key_alone_and_equal_bytes(world: Path, tmp_path: Path) -> None:
@@ -179,8 +203,10 @@ def test_no_predictions_and_a_stage_s_folder(world: Path, tmp_path: Path) -> Non
         exported(world, world / "shards" / "new")
 
 
-@pytest.mark.parametrize("up", [(0.0, 0.0, 1.0), (0.0, 1.0, 0.0), (-1.0, 0.0, 0.0), (0.0, -1.0, 0.0), (0.6, 0.0, 0.8)])
+@pytest.mark.parametrize("up", [(0.0, 0.0, 1.0), (0.0, 1.0, 0.0), (-1.0, 0.0, 0.0), (0.0, -1.0, 0.0), (0.6, 0.0, 0.8),
+                                (0.028, -0.9996, 0.0)])  # fmt: skip
 def test_gltf_s_y_is_up(up: tuple[float, float, float]) -> None:
+    up = tuple(np.array(up) / np.linalg.norm(up))
     turn = gltf_from_frame(up)[:3, :3]
     np.testing.assert_allclose(turn @ up, [0, 1, 0], atol=1e-15)
     np.testing.assert_allclose(turn @ turn.T, np.eye(3), atol=1e-15)

@@ -13,12 +13,12 @@ from tests.worlds import small
 def test_a_step_has_the_keys_that_a_training_reads(small_world: Path, capsys: pytest.CaptureFixture[str]) -> None:
     section = load_section("train_sahmr", loader.TrainSahmr)
     paths = small.paths_of(small_world)
-    asked = loader.open_loader(section, paths, "rich", "train")
+    asked = loader.open_loader(section, paths, "train")
     data = training_data(source_of(section, paths, 0), section.plan())
     assert data.steps == len(asked) == 1
     for epoch in range(2):
         assert [batch.keys for batch in data.epoch(epoch)] == [asked.keys(epoch)]
-    assert loader.open_loader(section, paths, "rich", "test").keys(0) == tuple(
+    assert loader.open_loader(section, paths, "test").keys(0) == tuple(
         row.key for row in small.records() if row.split == "test"
     )
 

@@ -24,7 +24,7 @@ UNTRACKED_SECTIONS = {"raw", "paths", "parallel"}
 TOOLS = {
     *("pipelines.convert_checkpoint", "pipelines.prune_work", "pipelines.raw_check", "pipelines.demo.pretrain"),
     *("pipelines.align", "pipelines.import_predictions"),
-    *("pipelines.export", "pipelines.loader", "pipelines.view"),
+    *("pipelines.export", "pipelines.loader", "pipelines.predict_photo", "pipelines.view"),
     "pipelines.demo.prepared",
 }
 SHARED_SECTIONS = {"network"}  # read by the two trainings
@@ -81,7 +81,7 @@ def test_stage_modules_and_sections_match() -> None:
     tracked = {section.split(".")[0] for name in [*STAGES, *DEMO] for section in body(name).get("params", [])}
     assert tracked == set(PARAMS) - UNTRACKED_SECTIONS
     for name in STAGES:
-        own = name.removesuffix("_rich").removesuffix("_prox")
+        own = name.removesuffix("_rich").removesuffix("_prox").removesuffix("_data")
         assert {section.split(".")[0] for section in body(name).get("params", [])} <= {own} | SHARED_SECTIONS, name
 
 

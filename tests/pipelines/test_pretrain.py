@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -161,7 +162,7 @@ def write_recipe(folder: Path, **changes: Any) -> Path:
     """The repository's, with some keys of both trainings set."""
     recipe = yaml.safe_load((imports.ROOT / RECIPE).read_text())
     for name in ("train_rcnet", "train_sahmr"):
-        recipe[name] |= changes
+        recipe[name] |= copy.deepcopy(changes)  # or YAML writes an alias
     (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe))
     return folder / "recipe.yaml"
 
@@ -173,8 +174,8 @@ def test_a_recipe_that_cannot_be_followed_is_told(tmp_path: Path) -> None:
         check_length(Order(rooms=2, crops=3), recipe)
     with pytest.raises(SettingsError, match=r"recipe\.yaml: train_rcnet\.zoom_range: found 0\.4, allowed .* to 0\.25"):
         read_recipe(write_recipe(tmp_path, zoom_range=0.4))
-    with pytest.raises(SettingsError, match=r"recipe\.yaml: train_rcnet\.dataset: found 'prox', allowed rich"):
-        read_recipe(write_recipe(tmp_path, dataset="prox"))
+    with pytest.raises(SettingsError, match=r"recipe\.yaml: train_rcnet\.datasets: found prox, allowed rich"):
+        read_recipe(write_recipe(tmp_path, datasets={"prox": {}}))
     with pytest.raises(SettingsError, match=r"recipe\.yaml: train_rcnet\.tpyo: found an unknown key"):
         read_recipe(write_recipe(tmp_path, tpyo=1))
 

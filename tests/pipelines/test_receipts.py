@@ -14,6 +14,7 @@ import pytest
 import torch
 import zarr
 
+from pipelines import training_data
 from pipelines.conversion.receipts import Training
 from pipelines.conversion.work_store import WorkStore
 from pipelines.prune_work import prune
@@ -24,6 +25,7 @@ from sahmr.settings import Paths, load_section
 from sahmr.shards.reader import read_index
 from sahmr.shards.write import write_index
 from sahmr.training.build import Network
+from sahmr.training.parts import Ingredient
 from sahmr.training.setup import source_of
 from tests import imports
 from tests.worlds import small, trainings
@@ -121,7 +123,8 @@ def test_other_inputs_are_another_training(made: Path, world: Path, change: Call
 @pytest.mark.parametrize(
     "change",
     [{"seed": 1}, {"zoom_range": 0.2}, {"mean_over_valid_contacts": True}, {"threads": 2}, {"device": "cuda"},
-     {"version": 2}],
+     {"version": 2}, {"max_quarantined": 1}, {"steps_per_epoch": 2},
+     {"datasets": {"rich": Ingredient(where="has_contact")}}],
 )  # fmt: skip
 def test_other_settings_are_another_training(made: Path, change: dict) -> None:
     assert key_of(made, **change) != key_of(made)
@@ -129,8 +132,10 @@ def test_other_settings_are_another_training(made: Path, change: dict) -> None:
 
 def test_a_dataset_without_a_card_is_refused(made: Path, tmp_path: Path) -> None:
     file = made / "params.yaml"
-    (tmp_path / "params.yaml").write_text(file.read_text().replace("dataset: rich", "dataset: kinect"))
-    with pytest.raises(SettingsError, match=r"train_rcnet\.dataset: found 'kinect', allowed one of own, prox, rich"):
+    (tmp_path / "params.yaml").write_text(file.read_text().replace("    rich:\n", "    kinect:\n"))
+    with pytest.raises(
+        SettingsError, match=r"train_rcnet\.datasets: found the keys kinect, allowed a mapping with some"
+    ):
         load_section("train_rcnet", TrainRcnet, tmp_path / "params.yaml")
 
 
@@ -166,6 +171,8 @@ def repository(tmp_path: Path) -> Path:
     (folder / "params.yaml").write_text(text)
     with (folder / "sahmr/training/build.py").open("a") as code:
         code.write(SMALL)
+    made = small.paths_of(folder / "data")
+    training_data.run("train_rcnet", "rich", {"rich": Ingredient()}, made)  # by another stage
     subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
     return folder
 

@@ -40,7 +40,20 @@ def test_sparse_matrices_come_back_exactly_and_others_to_half_precision(checkpoi
         torch.testing.assert_close(read.network[name], value, rtol=2**-11, atol=0)
     name = "metro_enhanced.upsampling.weight"
     assert torch.equal(read.network[name], checkpoint.network[name])
-    assert (tmp_path / "small.pt").stat().st_size < (tmp_path / "large.pt").stat().st_size / 10
+    assert (tmp_path / "small.pt").stat().st_size < (tmp_path / "large.pt").stat().st_size
+    for name, value in read_checkpoint(tmp_path / "large.pt").network.items():
+        assert value.dtype == checkpoint.network[name].dtype and torch.equal(value, checkpoint.network[name])
+
+
+def test_zeros_of_a_sparse_matrix_are_not_stored_but_negative_ones_are(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    name = "metro_enhanced.upsampling.weight"
+    save_checkpoint(tmp_path / "sparse.pt", checkpoint)
+    checkpoint.network[name][0, 1] = -0.0
+    save_checkpoint(tmp_path / "dense.pt", checkpoint)
+    sizes = [(tmp_path / f"{kind}.pt").stat().st_size for kind in ("sparse", "dense")]
+    assert sizes[1] - sizes[0] > 4 * checkpoint.network[name].numel() * 0.9
+    found = read_checkpoint(tmp_path / "dense.pt").network[name]
+    assert torch.equal(found.signbit(), checkpoint.network[name].signbit())
 
 
 def test_same_weights_same_bytes(checkpoint: Checkpoint, tmp_path: Path) -> None:

@@ -7,15 +7,21 @@ import pytest
 
 from sahmr.errors import SettingsError, ShardError
 from sahmr.training.optimizer import Plan
-from sahmr.training.setup import Source, require_peak, training_data
+from sahmr.training.parts import Part
+from sahmr.training.setup import require_peak, training_data
+from sahmr.training.source import Source
 from sahmr.training.trainer import TrainingData
 from tests.worlds import small
 
 PLAN = Plan(seed=1, epochs=1, batch_size=2, canonical_lr=1e-3)
 
 
+def part(world: Path, name: str = "rich", **more: object) -> Part:
+    return Part(name=name, shards=world / f"shards/{name}", scenes=world / f"scenes/{name}.zarr", **more)
+
+
 def source(world: Path) -> Source:
-    return Source(shards=world / "shards/rich", scenes=world / "scenes/rich.zarr", workers=0, zoom_range=0.1)
+    return Source(parts=(part(world),), workers=0, zoom_range=0.1)
 
 
 def test_without_a_validation_split_there_is_no_validation(small_world: Path) -> None:

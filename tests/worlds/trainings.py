@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ def write_params(root: Path, **changes: Any) -> Path:
     params["network"]["initial_checkpoint"] = None  # worlds have networks of other sizes
     params["predict"]["fit_smpl"] = False  # the people of such a world are clouds of points
     for stage in STAGES:
-        params[stage] |= {"warmup_steps": 0, "processes": 1} | changes  # of the few steps there are
+        params[stage] |= {"warmup_steps": 0, "processes": 1} | copy.deepcopy(changes)  # of the few steps there are
     (root / "params.yaml").write_text(yaml.safe_dump(params))
     return root / "params.yaml"
 

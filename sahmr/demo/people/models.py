@@ -26,9 +26,12 @@ def rest_joints(model: BodyModel, betas: Array, expression: Array) -> Array:
     return np.asarray(model.joint_regressor @ shape_vertices(model, betas, expression))
 
 
+@lru_cache(maxsize=3)
 def leading_joints(model: BodyModel) -> NDArray[np.int64]:
-    """Per vertex the joint that moves it most."""
-    return np.asarray(model.weights.argmax(axis=1), dtype=np.int64).ravel()
+    """Per vertex the joint that moves it most; kept per model, read-only."""
+    found = np.asarray(model.weights.argmax(axis=1), dtype=np.int64).ravel()
+    found.setflags(write=False)
+    return found
 
 
 def rotation_vector(matrix: Array) -> Array:
