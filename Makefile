@@ -31,10 +31,10 @@ repro: .venv.stamp
 	$(BIN)/dvc repro
 	$(BIN)/python -m pipelines.scores
 
-# From a phone's capture (or the folder that own/params.yaml names) to people in scans, and their page: docs/own-scene.md.
+# From a phone's capture (or the folder that pipelines/own/params.yaml names) to people in scans, and their page: docs/own-scene.md.
 own: .venv.stamp
-	cd own && dvc repro
-	@echo "page: own/reports/own/people.html"
+	cd pipelines/own && dvc repro
+	@echo "page: reports/own/people.html"
 
 # In a fresh clone, from the team's remote: fetches what these four stages read and nothing else, and runs them. Files
 # are named before stages: the other way round DVC forgets some.
@@ -92,4 +92,4 @@ lock: .venv/test.stamp
 	rm -r .lock
 
 clean:
-	rm -rf .venv .venv.stamp .lock data reports dvc.lock .dvc/cache .dvc/tmp
+	rm -rf .venv .venv.stamp .lock data reports dvc.lock pipelines/own/dvc.lock pipelines/own/*/dvc.lock .dvc/cache .dvc/tmp

@@ -35,7 +35,7 @@ _TABLE = "sahmr.parquet"
 
 @settings
 class Show:
-    """Section ``show`` of own/params.yaml.
+    """Section ``show`` of pipelines/own/params.yaml.
 
     Attributes:
         frames: person-images on the page, spread evenly over all of them. Each takes about 0.5 MB.

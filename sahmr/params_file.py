@@ -19,7 +19,7 @@ SECTIONS = (
     "raw", "paths", "parallel", "demo", "bodies", "frames", "scenes", "shards", "verify", "network", "train_rcnet",
     "train_sahmr", "predict", "baseline", "evaluate", "report",
 )  # fmt: skip
-OWN_SECTIONS = ("capture", "show")  # of own/params.yaml alone
+OWN_SECTIONS = ("capture", "show")  # of pipelines/own/params.yaml alone
 _BY_DATASET = ("raw", "frames")  # sections whose keys are names of datasets
 
 _MAX_BYTES = 1 << 18  # the repository's own has 5 kB

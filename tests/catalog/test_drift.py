@@ -28,7 +28,7 @@ STAGES = {stage.name for stage in GRAPH.stages}
 
 
 def test_every_dataset_of_the_pipeline_has_one_entry() -> None:
-    assert set(raw_keys(GRAPH, ENTRIES)) == {*CARDS, "bodies"} - {"own"}  # own/params.yaml has it
+    assert set(raw_keys(GRAPH, ENTRIES)) == {*CARDS, "bodies"} - {"own"}  # pipelines/own/params.yaml has it
     for dataset in raw_keys(GRAPH, ENTRIES):
         assert entry_of(GRAPH, ENTRIES, dataset).made_by == "demo"  # as params.yaml comes
 

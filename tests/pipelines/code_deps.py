@@ -10,7 +10,7 @@ import yaml
 from tests import imports
 
 FILES = (imports.ROOT / "dvc.yaml", imports.ROOT / "pipelines/demo/dvc.yaml")
-OWN = tuple(imports.ROOT / "own" / name for name in ("dvc.yaml", "capture/dvc.yaml", "truth/dvc.yaml"))
+OWN = tuple(imports.ROOT / "pipelines/own" / name for name in ("dvc.yaml", "capture/dvc.yaml", "truth/dvc.yaml"))
 MODULES = imports.modules()
 # These cannot change a result, nor can what they alone import: how work is spread and kept, how errors are reported,
 # how settings are checked.
@@ -57,7 +57,7 @@ def needed_code(stage: dict) -> list[str]:
 
 def declared_code(stage: dict) -> list[str]:
     """Dependencies that are code, as dvc.yaml has them, from the root on."""
-    return [dep.removeprefix("../") for dep in stage["deps"] if is_code(dep)]
+    return [re.sub(r"^(\.\./)+", "", dep) for dep in stage["deps"] if is_code(dep)]
 
 
 def count_lines(paths: list[str]) -> int:
@@ -70,7 +70,7 @@ def rewrite(path: Path) -> None:
     """Put the needed code first in every stage's ``deps``; data dependencies and all else stay as they are."""
     out: list[str] = []
     name, in_deps = "", False
-    known, up = stages((path,)), "../" if path in OWN else ""
+    known, up = stages((path,)), "../../" if path in OWN else ""
     for line in path.read_text().splitlines():
         if found := re.fullmatch(r"  (\w+):", line):
             name = found[1]

@@ -15,7 +15,7 @@ ROOT = imports.ROOT
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 DEMO = yaml.safe_load((ROOT / "pipelines/demo/dvc.yaml").read_text())["stages"]
 OWN = code_deps.stages(code_deps.OWN)
-OWN_PARAMS = yaml.safe_load((ROOT / "own/params.yaml").read_text())
+OWN_PARAMS = yaml.safe_load((ROOT / "pipelines/own/params.yaml").read_text())
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
 MODULES = imports.modules()
 # How this machine works and where things are cannot change a result, so no stage tracks these.
@@ -67,7 +67,7 @@ def test_own_folders_run_the_same_stages() -> None:
 def test_own_params_are_what_their_classes_take(section: str) -> None:
     from sahmr.settings import load_section
 
-    load_section(section, settings_class(section), ROOT / "own/params.yaml")
+    load_section(section, settings_class(section), ROOT / "pipelines/own/params.yaml")
 
 
 @pytest.mark.parametrize("name", [*STAGES, *DEMO])
