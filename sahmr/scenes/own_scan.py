@@ -100,7 +100,7 @@ def open_scan(path: Path, *, unit: str = "auto", up: str = "auto", need_up: bool
     Args:
         path: of one of :data:`READERS`' formats.
         unit: of :data:`SCAN_UNITS`, or "auto": that in which its longest side is 2 to 30 m, and its height 1 to 5 m
-            if there are several.
+            if there are several; an error where metres fit but for the height, and another unit with it.
         up: of :data:`UPS`, or "auto": glTF's y, else the side that most surfaces face.
         need_up: False leaves up out where it cannot be detected.
 
@@ -134,7 +134,7 @@ def open_scan(path: Path, *, unit: str = "auto", up: str = "auto", need_up: bool
 
 
 def _unit(path: Path, longest: float, height: float | None) -> str:
-    """The unit that makes a room of it; by the height, if several do."""
+    """The unit that makes a room of it; by the height, if several do, but never another one where metres may be."""
     fits = [name for name, metres in SCAN_UNITS.items() if _ROOM_M[0] <= longest * metres <= _ROOM_M[1]]
     if not fits:
         raise RawDataError(
@@ -142,12 +142,14 @@ def _unit(path: Path, longest: float, height: float | None) -> str:
             f"{', '.join(SCAN_UNITS)}; give --scan-unit"
         )
     high = [name for name in fits if height is not None and _HEIGHT_M[0] <= height * SCAN_UNITS[name] <= _HEIGHT_M[1]]
-    if len(fits) == 1 or "metres" in high:
+    if len(fits) == 1:
         return fits[0]
+    if "metres" in fits:
+        if "metres" in high or not high:
+            return "metres"
+        high = ["metres", *high]  # a high hall, or a room in feet: only its owner knows
     if len(high) == 1:
         return high[0]
-    if "metres" in fits and not high:
-        return "metres"
     raise RawDataError(
         f"{path}: its longest side is {longest:.4g}, which could be {' or '.join(high or fits)}; give --scan-unit"
     )
