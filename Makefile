@@ -7,7 +7,7 @@ export DVC_NO_ANALYTICS := 1
 export PYTHONHASHSEED := 0
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro score share-check test prepared servers soak lint format bench lock clean
+.PHONY: repro own score share-check test prepared servers soak lint format bench lock clean
 
 # Every file is compared with its hash. setuptools comes first: it builds what has no wheel (antlr4-python3-runtime), and
 # pip would fetch it for that without a hash. torch comes by itself, last: requirements.torch says why.
@@ -30,6 +30,11 @@ repro: .venv.stamp
 	$(BIN)/python -m pipelines.raw_check
 	$(BIN)/dvc repro
 	$(BIN)/python -m pipelines.scores
+
+# From a phone's capture (or the folder that pipelines/own/params.yaml names) to people in scans, and their page: docs/own-scene.md.
+own: .venv.stamp
+	cd pipelines/own && dvc repro
+	@echo "page: reports/own/people.html"
 
 # In a fresh clone, from the team's remote: fetches what these four stages read and nothing else, and runs them. Files
 # are named before stages: the other way round DVC forgets some.
@@ -88,4 +93,4 @@ lock: .venv/test.stamp
 	rm -r .lock
 
 clean:
-	rm -rf .venv .venv.stamp .lock data reports dvc.lock .dvc/cache .dvc/tmp
+	rm -rf .venv .venv.stamp .lock data reports dvc.lock pipelines/own/dvc.lock pipelines/own/*/dvc.lock .dvc/cache .dvc/tmp

@@ -50,13 +50,16 @@ class Source:
         return bool(run_git(self.root, "ls-tree", "--name-only", self.revision, f"./{name}").strip())
 
     def pipelines(self) -> list[str]:
-        """The files that define stages: those in folders of ``pipelines/``, which make raw data, and the root's."""
+        """The files that define stages: those in folders of ``pipelines/``, which make raw data, and the root's.
+
+        A folder with a params.yaml of its own is another pipeline: its stages are not of this one's data sets.
+        """
         if self.revision is None:
             below = sorted(path.relative_to(self.root).as_posix() for path in self.root.glob("pipelines/*/dvc.yaml"))
         else:
             names = run_git(self.root, "ls-tree", "-r", "--name-only", self.revision, "./pipelines").splitlines()
             below = sorted(name for name in names if name.endswith("/dvc.yaml") and name.count("/") == 2)
-        return [*below, "dvc.yaml"]
+        return [*(name for name in below if not self.has(name.replace("dvc.yaml", "params.yaml"))), "dvc.yaml"]
 
 
 def find_source(root: Path, name: str) -> Source:

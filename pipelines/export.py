@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
-from torch import Tensor
 from tqdm import tqdm
 
 from pipelines.stage import log, stage
@@ -25,8 +24,8 @@ from sahmr.export.bodies import Frame, nearest, open_predictions, predicted_keys
 from sahmr.export.meshes import MESH_FORMATS, write_mesh
 from sahmr.export.smpl import write_smpl
 from sahmr.files import is_plain_name, publish_folder
-from sahmr.scenes.arrays import list_scenes
-from sahmr.scenes.upright import load_up
+from sahmr.scenes.arrays import is_cloud, list_scenes
+from sahmr.scenes.upright import load_up, rough_up_of, upright_axis
 from sahmr.settings import Paths, load_section
 from sahmr.shards.reader import INDEX_NAME, read_index
 
@@ -88,13 +87,15 @@ def run(request: Request, paths: Paths) -> None:
     rows = _rows(request, paths, table_path)
     card, faces = find_card(request.dataset), load_topology(paths.bodies).faces.numpy()
     smpl = smpl_tables(load_clean(paths.bodies / SMPL_FILE)) if "npz" in request.formats else None
-    ups = _scene_ups(request, paths, card)
+    scenes = _meshed_scenes(request, paths)
     keys: list[str] = []
     fits: list[SmplFit] = []
     with publish_folder(request.output) as folder, tqdm(total=len(rows), desc="export", disable=None) as bar:
         for bodies in read_bodies(table, rows, request.frame, smpl):
-            for key, vertices in zip(bodies.keys, bodies.vertices, strict=True):
-                _write_meshes(request, folder, ups.get(key), key, vertices, faces)
+            cameras = [None] * len(bodies.keys) if bodies.cameras is None else bodies.cameras
+            for key, vertices, camera in zip(bodies.keys, bodies.vertices, cameras, strict=True):
+                up = _up_of(card, camera, scenes.get(key))
+                _write_meshes(request, folder, key, vertices, faces, up)
                 bar.update()
             keys += bodies.keys
             fits += [] if bodies.smpl is None else [bodies.smpl]
@@ -137,8 +138,8 @@ def _rows(request: Request, paths: Paths, table: Path) -> Int[ndarray, " rows"]:
     return rows
 
 
-def _scene_ups(request: Request, paths: Paths, card: DatasetCard) -> Mapping[str, Axis]:
-    """What is up for each person-image whose scene is here, by key: its floor's normal, world frame.
+def _meshed_scenes(request: Request, paths: Paths) -> Mapping[str, tuple[Path, str]]:
+    """Store and scene of each person-image whose scene is here and has a floor to be found, by key.
 
     Empty where nothing needs it, or shards or scenes, of which keys and floors are known, are not here.
     """
@@ -146,35 +147,45 @@ def _scene_ups(request: Request, paths: Paths, card: DatasetCard) -> Mapping[str
     needs_it = request.frame == "world" and "glb" in request.formats
     if not needs_it or not (shards / INDEX_NAME).is_file() or not (store / "zarr.json").is_file():
         return {}
-    index, known = read_index(shards).table, set(list_scenes(store))
+    index = read_index(shards).table
+    meshed = {name for name in list_scenes(store) if not is_cloud(store, name)}
     columns = (index.column(each).to_pylist() for each in ("key", "sequence", "scene_key"))
     asked = (request.key, request.sequence)
-    scenes = {
-        key: scene for key, sequence, scene in zip(*columns, strict=True)
-        if scene in known and asked in ((key, None), (None, sequence))
+    return {
+        key: (store, scene) for key, sequence, scene in zip(*columns, strict=True)
+        if scene in meshed and asked in ((key, None), (None, sequence))
     }  # fmt: skip
-    return {key: _axis(load_up(store, scene, card.rough_up)) for key, scene in scenes.items()}
 
 
-def _axis(up: Float[Tensor, "3"]) -> Axis:
-    x, y, z = up.tolist()
-    return x, y, z
+def _up_of(card: DatasetCard, camera: Float[ndarray, "4 4"] | None, scene: tuple[Path, str] | None) -> tuple[Axis, str]:
+    """What is up for a body, and what that is: the floor's normal, or the rough axis where no scene tells.
+
+    Args:
+        card: of the data set.
+        camera: camera from world; None: the body is in the camera's frame.
+        scene: store and name of a scene with a distance field.
+    """
+    if camera is None:
+        return _CAMERA_UP, "of the camera"
+    if scene is None:
+        return upright_axis(card.rough_up, camera), "rough axis"
+    x, y, z = load_up(*scene, rough_up_of(card.rough_up, camera)).tolist()
+    return (x, y, z), "of the floor"
 
 
 def _write_meshes(
-    request: Request, folder: Path, scene_up: Axis | None, key: str, vertices: ndarray, faces: ndarray
+    request: Request, folder: Path, key: str, vertices: ndarray, faces: ndarray, up: tuple[Axis, str]
 ) -> None:
     if not is_plain_name(key) or "/" in key:
         raise ExportError(f"the predictions table has the key {key!r}, which makes no file name; export another table")
     about: dict[str, Any] = {
         "dataset": request.dataset, "key": key, "predictor": request.predictor, "frame": request.frame,
         "axes": "x right, y down, z forward" if request.frame == "camera" else "of the scan",
-        "up": "of the camera" if request.frame == "camera" else "rough axis" if scene_up is None else "of the floor",
+        "up": up[1],
     }  # fmt: skip
-    up = _CAMERA_UP if request.frame == "camera" else scene_up or find_card(request.dataset).rough_up
     for name in request.formats:
         if name in MESH_FORMATS:
-            write_mesh(folder / f"{key}.{name}", vertices, faces, up=up, about=about)
+            write_mesh(folder / f"{key}.{name}", vertices, faces, up=up[0], about=about)
 
 
 if __name__ == "__main__":

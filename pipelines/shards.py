@@ -25,7 +25,7 @@ from pipelines.conversion.pieces import Conversion, Made, Planned, quarantine
 from pipelines.stage import log, parse_dataset, stage
 from sahmr.body.model import SMPL_FILE
 from sahmr.errors import RawDataError
-from sahmr.files import MANIFEST_NAME, file_sha256, folder_digest, publish_folder, write_manifest
+from sahmr.files import MANIFEST_NAME, file_sha256, folder_digest, kept_sha256, publish_folder, write_manifest
 from sahmr.raw import raw_root
 from sahmr.readers.base import Reader
 from sahmr.readers.registry import open_reader
@@ -122,7 +122,7 @@ def _inputs(record: FrameRecord, root: Path) -> list[tuple[str, Path, str | None
 def _encode(record: FrameRecord, reader: Reader, settings: Shards) -> dict[str, bytes]:
     """One sample from exactly the files its record was made from."""
     for rule, path, sha256 in _inputs(record, reader.root):
-        if not path.is_file() or file_sha256(path) != sha256:
+        if not path.is_file() or kept_sha256(path) != sha256:
             raise RawDataError(f"{path}: {rule} gone or changed since stage frames ran; run: dvc repro frames")
     crop, vertices = plan_crop(record, settings), None
     if record.body_file is not None:

@@ -22,8 +22,10 @@ class DatasetCard:
         splits: that its reader may give.
         ignored_parts: contact part ids that its labels never mean; the reference leaves the hands out on PROX.
         is_mirrored: its image files are mirror images.
+        is_own: a folder of a user's own: scans of any format and unit, and point clouds.
         rough_up: the axis of its scans' frames that is within 45 degrees of up, length 1; :mod:`sahmr.scenes.upright`
-            finds the rest in a scan. RICH's frame is the first camera's (y down), PROX's scans stand upright.
+            finds the rest in a scan. RICH's frame is the first camera's (y down), PROX's scans stand upright. None:
+            that of each photograph, as people take them upright.
     """
 
     name: str
@@ -35,7 +37,8 @@ class DatasetCard:
     prepared: str | None = None
     ignored_parts: tuple[int, ...] = ()
     is_mirrored: bool = False
-    rough_up: tuple[float, float, float] = (0.0, 0.0, 1.0)
+    is_own: bool = False
+    rough_up: tuple[float, float, float] | None = (0.0, 0.0, 1.0)
 
 
 CARDS = {
@@ -61,6 +64,16 @@ CARDS = {
             prepared="sahmr.readers.prox_prepared:ProxPreparedReader",
             ignored_parts=(3, 4),
             is_mirrored=True,
+        ),
+        DatasetCard(
+            name="own",
+            title="Own scenes",
+            reader="sahmr.readers.own:OwnReader",
+            rules="sahmr.readers.own:OwnRules",
+            licence_notice="made from a user's own scans and photographs; they say who may see them",
+            splits=("train", "val", "test"),
+            is_own=True,
+            rough_up=None,
         ),
     )
 }

@@ -15,6 +15,7 @@ import shutil
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,19 @@ def file_sha256(path: Path) -> str:
     """SHA-256 of a file's content, hexadecimal."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def kept_sha256(path: Path) -> str:
+    """:func:`file_sha256`, kept per process while size and times of the file are the same: a video has thousands of
+    frames.
+    """
+    found = path.stat()
+    return _kept_sha256(path, (found.st_size, found.st_mtime_ns, found.st_ctime_ns))
+
+
+@lru_cache(maxsize=16)
+def _kept_sha256(path: Path, state: tuple[int, int, int]) -> str:
+    return file_sha256(path)
 
 
 def folder_digest(folder: Path, *, without: tuple[str, ...] = ()) -> str:

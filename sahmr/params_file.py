@@ -19,6 +19,7 @@ SECTIONS = (
     "raw", "paths", "parallel", "share", "demo", "bodies", "frames", "scenes", "shards", "verify", "network",
     "train_rcnet", "train_sahmr", "predict", "baseline", "evaluate", "report",
 )  # fmt: skip
+OWN_SECTIONS = ("capture", "show")  # of pipelines/own/params.yaml alone
 _BY_DATASET = ("raw", "frames")  # sections whose keys are names of datasets
 
 _MAX_BYTES = 1 << 18  # the repository's own has 5 kB
@@ -89,7 +90,7 @@ def read_params(path: Path | None = None) -> dict[str, Any]:
     """
     path = path or Path("params.yaml")
     found = read_yaml(path)
-    lines = [unknown(path, name, SECTIONS, "section") for name in found if name not in SECTIONS]
+    lines = [unknown(path, name, SECTIONS, "section") for name in found if name not in (*SECTIONS, *OWN_SECTIONS)]
     for section in _BY_DATASET:
         group = found.get(section)
         for name in group if isinstance(group, dict) else ():

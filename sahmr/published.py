@@ -18,7 +18,7 @@ from sahmr.files import ManifestError, file_sha256, parse_manifest, render_manif
 from sahmr.remote import Published, Reach, RemotePath, Server, difference
 
 FOLDER = "catalog"
-DATASETS = ("rich", "prox")  # looked for where none is named
+DATASETS = ("rich", "prox", "own")  # looked for where none is named
 STAGES = ("frames", "scenes", "shards")
 _TAIL = 200  # bytes
 

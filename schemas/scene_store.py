@@ -6,7 +6,12 @@ import pyarrow as pa
 
 from schemas.fields import absent, column, schema, vector
 
-_VERSION = "1.2"  # 1.1: arrays say what their axes are called and their unit; 1.2: is_on_grid
+_VERSION = "1.3"  # 1.1: arrays say what their axes are called and their unit; 1.2: is_on_grid; 1.3: clouds, without sdf
+
+
+def _unless_cloud(name: str, kind: pa.DataType, *, unit: str = "", frame: str = "", note: str = "") -> pa.Field:
+    """An attribute of the distance field; absent of scans without faces, which have none."""
+    return absent(column(name, kind, unit=unit, frame=frame, note=note))
 
 
 def _only_computed(name: str, kind: pa.DataType, *, unit: str = "", note: str = "") -> pa.Field:
@@ -36,6 +41,7 @@ SCENE_GROUP_SCHEMA = schema(
     (
         column("dataset", pa.string(), note="name of its card"),
         column("frame", pa.string(), note="of all positions: world"),
+        absent(column("is_cloud", pa.bool_(), note="true: scanned as points without faces, no sdf; absent: false")),
         absent(
             column("is_on_grid", pa.bool_(), note="false: points as shipped, no centres of our voxels; absent: true")
         ),
@@ -47,14 +53,14 @@ SCENE_GROUP_SCHEMA = schema(
         _only_computed("sdf_exact_within_m", pa.float64(), unit="m", note="of the surface: distances are exact"),
         _only_computed("sdf_flat_faces", pa.int64(), note="faces of the scan without an area"),
         _only_computed("sdf_flipped_edges", pa.int64(), note="edges whose two faces disagree about their front"),
-        column("sdf_max", vector(3), unit="m", frame="world", note="centre of the last sample"),
+        _unless_cloud("sdf_max", vector(3), unit="m", frame="world", note="centre of the last sample"),
         _only_computed("sdf_method", pa.string()),
-        column("sdf_min", vector(3), unit="m", frame="world", note="centre of the first sample"),
+        _unless_cloud("sdf_min", vector(3), unit="m", frame="world", note="centre of the first sample"),
         _only_computed("sdf_open_edges", pa.int64(), note="edges of the scan with one face"),
-        column("sdf_order", pa.string(), note="of the axes and the ends"),
-        column("sdf_sign", pa.string(), note="which side is negative"),
-        column("sdf_source", pa.string(), note="computed from the scan | shipped by the publisher"),
-        column("sdf_spacing_m", vector(3), unit="m", frame="world", note="step of the grid"),
+        _unless_cloud("sdf_order", pa.string(), note="of the axes and the ends"),
+        _unless_cloud("sdf_sign", pa.string(), note="which side is negative"),
+        _unless_cloud("sdf_source", pa.string(), note="computed from the scan | shipped by the publisher"),
+        _unless_cloud("sdf_spacing_m", vector(3), unit="m", frame="world", note="step of the grid"),
         column("store_version", pa.string()),
         column("unit", pa.string(), note="of all positions and distances: m"),
         column("voxel_pitch_m", pa.float64(), unit="m", note="side of a voxel"),

@@ -37,11 +37,13 @@ class PredictedBodies:
         keys: one ``img_key`` per body.
         vertices: SMPL topology, in the frame asked for.
         smpl: parameters of the bodies nearest to them, in that frame; None: not asked for.
+        cameras: camera from world of each; None: the frame is the camera's.
     """
 
     keys: tuple[str, ...]
     vertices: Float[ndarray, "bodies 6890 3"]
     smpl: SmplFit | None
+    cameras: Float[ndarray, "bodies 4 4"] | None
 
 
 def open_predictions(path: Path) -> StoredTable:
@@ -80,6 +82,7 @@ def read_bodies(
         found = table.take(rows[start : start + _AT_ONCE])
         vertices = _array(found, "vertices").reshape(-1, NUM_VERTICES, 3)
         fit = None if smpl is None else _stored_fit(found) or fit_smpl(smpl, torch.from_numpy(vertices.copy()))
+        cameras = None
         if frame == "world":
             if found.column("camera_from_world").null_count:
                 raise ExportError(
@@ -92,7 +95,7 @@ def read_bodies(
                 inverse = torch.from_numpy(np.stack([invert_rigid(camera) for camera in cameras]))
                 fit = SmplFit(params=move_params(smpl, fit.params, inverse), residual_mm=fit.residual_mm)
         keys = tuple(found.column("key").to_pylist())
-        yield PredictedBodies(keys=keys, vertices=vertices.astype(np.float64), smpl=fit)
+        yield PredictedBodies(keys=keys, vertices=vertices.astype(np.float64), smpl=fit, cameras=cameras)
 
 
 def _array(table: pa.Table, name: str) -> Float[ndarray, "*rows"]:

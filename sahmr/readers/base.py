@@ -53,7 +53,10 @@ class View:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BodyTask:
-    """One body at one moment and every image that shows it; files are relative to the raw root."""
+    """One body at one moment and every image that shows it; files are relative to the raw root.
+
+    ``body_file`` is None where nobody knows the body: the reader then gives the person box itself.
+    """
 
     split: str
     sequence: str
@@ -61,9 +64,15 @@ class BodyTask:
     subject: str
     gender: str
     scene_key: str
-    body_file: str
+    body_file: str | None
     contact_file: str | None
     views: tuple[View, ...]
+
+    @property
+    def known_body(self) -> str:
+        """The body file, of readers that list no task without one."""
+        assert self.body_file is not None
+        return self.body_file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,7 +199,8 @@ def task_inputs(root: Path, task: BodyTask) -> list[tuple[str, Path]]:
     contact = None if task.contact_file is None else root / task.contact_file
     contacts = [] if contact is None else [("contact", contact), ("contact", contact.with_suffix(".obj"))]
     images = [("image", root / view.image_file) for view in task.views]
-    return [("body", root / task.body_file), *contacts, *images]
+    bodies = [] if task.body_file is None else [("body", root / task.body_file)]
+    return [*bodies, *contacts, *images]
 
 
 def sorted_listing(

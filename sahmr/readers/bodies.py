@@ -18,7 +18,7 @@ from sahmr.errors import BodyModelError, RawDataError
 from sahmr.readers.fits import MOST_BYTES, numbers, read_params
 from sahmr.units import as_if
 from sahmr.untrusted.meshes import read_ply
-from sahmr.untrusted.pickles import load_pickle
+from sahmr.untrusted.pickles import load_npy, load_pickle
 
 Array = NDArray[np.float64]
 
@@ -62,6 +62,25 @@ def smpl_vertices_of_mesh(path: Path, bodies: Path) -> Array:
     if len(vertices) == NUM_VERTICES:
         return vertices
     return to_smpl_vertices(_transfer(bodies / TRANSFER_FILE), vertices)
+
+
+def smpl_vertices_of_array(path: Path) -> Array:
+    """An ``.npy`` of [6890, 3] numbers; metres, the file's frame.
+
+    Raises:
+        RawDataError: if it holds anything else, or numbers that are no body.
+    """
+    found = load_npy(path)
+    if not isinstance(found, np.ndarray) or found.dtype.kind not in "fiu" or found.shape != (NUM_VERTICES, 3):
+        shape = getattr(found, "shape", type(found).__name__)
+        raise RawDataError(
+            f"{path}: holds {shape}; allowed: ({NUM_VERTICES}, 3) numbers, the vertices of SMPL in metres"
+        )
+    vertices: Array = found.astype(np.float64)
+    if not np.isfinite(vertices).all():
+        raise RawDataError(f"{path}: holds NaN or infinite vertices; allowed: metres in the scan's frame")
+    _check_size(path, vertices)
+    return vertices
 
 
 def smpl_vertices_of_params(path: Path, bodies: Path, gender: str, *, nan_rule: str | None = None) -> Array:

@@ -61,7 +61,7 @@ def measure_body(task: BodyTask, vertices_world: Array, *, dataset: str, root: P
     facts = {
         "dataset": dataset,
         "mirrored": find_card(dataset).is_mirrored,
-        "body_sha256": file_sha256(root / task.body_file),
+        "body_sha256": file_sha256(root / task.known_body),
         "contact_file": contact_file,
         "contact_sha256": None if contact_file is None else file_sha256(root / contact_file),
     }

@@ -175,7 +175,7 @@ def _record(task: BodyTask, view: BoxedView, own: Box, dataset: str, root: Path)
         image_divisor=view.image_divisor,
         mirrored=find_card(dataset).is_mirrored,
         body_file=task.body_file,
-        body_sha256=file_sha256(root / task.body_file),
+        body_sha256=file_sha256(root / task.known_body),
         contact_file=task.contact_file,
         contact_sha256=None if task.contact_file is None else file_sha256(root / task.contact_file),
     )

@@ -213,7 +213,7 @@ class ProxReader(RawTree):
     def measure(self, task: BodyTask) -> Measured:
         """The record of one image; ``nan_fit`` (PROXD), ``behind_camera`` and ``visibility`` drop."""
         try:
-            vertices = self.body_world(task.body_file, task.gender, task.views[0].calibration.camera_from_world)
+            vertices = self.body_world(task.known_body, task.gender, task.views[0].calibration.camera_from_world)
         except BodyUnusableError as defect:
             return drop_body(task, defect.rule)
         return measure_body(

@@ -198,7 +198,7 @@ class ProxPreparedReader(PreparedTree):
         published = self._published()
         if published is not None and task.split == layout.SPLIT_OF[_OTHER]:
             return published.measure(task)
-        vertices = self.body_world(task.body_file, task.gender, task.views[0].calibration.camera_from_world)
+        vertices = self.body_world(task.known_body, task.gender, task.views[0].calibration.camera_from_world)
         return measure_boxed(task, vertices, dataset=self.dataset, root=self.root)
 
     def body_world(self, body_file: str, gender: str, camera_from_world: tuple[float, ...]) -> Array:

@@ -171,7 +171,7 @@ class RichReader(RichTree):
         """Records of one body's views; ``behind_camera`` and ``visibility`` drop, ``contact_unknown`` is noted."""
         return measure_body(
             task,
-            self.body_world(task.body_file, task.gender, task.views[0].calibration.camera_from_world),
+            self.body_world(task.known_body, task.gender, task.views[0].calibration.camera_from_world),
             dataset=self.dataset,
             root=self.root,
             contact_known=self._contact_known(task),

@@ -204,7 +204,7 @@ class RichPreparedReader(RichTree, PreparedTree):
         """
         if task.contact_file is not None:
             read_packed_contact(self.root / task.contact_file)
-        vertices = self.body_world(task.body_file, task.gender, task.views[0].calibration.camera_from_world)
+        vertices = self.body_world(task.known_body, task.gender, task.views[0].calibration.camera_from_world)
         return measure_boxed(task, vertices, dataset=self.dataset, root=self.root)
 
     def load_contact(self, record: FrameRecord) -> NDArray[np.bool_] | None:

@@ -16,9 +16,9 @@ from sahmr.remote import Place, RemotePath
 from sahmr.scenes.limits import DIMENSIONS, read_group, require_array, require_extent, require_grid
 from schemas.version import VersionError, readable_minor
 
-# 1.1: arrays say what their axes are called and their unit; 1.2: points may lie off the grid (``is_on_grid``). What
-# lies on it is written as before.
-STORE_VERSION, GRID_VERSION = "1.2", "1.1"
+# 1.1: arrays say what their axes are called and their unit; 1.2: points may lie off the grid (``is_on_grid``); 1.3: a
+# cloud (``is_cloud``) has no distance field. All others are written as before.
+STORE_VERSION, VOXELS_VERSION, GRID_VERSION = "1.3", "1.2", "1.1"
 _REBUILD = "rebuild with: dvc repro scenes"
 
 
@@ -74,12 +74,22 @@ def store_attributes(store: Place, scene_key: str = "") -> dict[str, Any]:
     return attributes
 
 
+def is_cloud(store: Place, scene_key: str) -> bool:
+    """Whether a scene is of points without faces, and so has no distance field. Errors as :func:`list_scenes`."""
+    return store_attributes(store, scene_key).get("is_cloud") is True
+
+
 def read_array(store: Place, scene_key: str, name: str) -> Float[ndarray, "..."]:
     """``points`` or ``sdf`` of a scene, checked for lost and damaged chunks. Errors as :func:`read_scene`."""
     place, known = f"{store}: {scene_key}/{name}", list_scenes(store)
     if scene_key not in known:
         raise StoreError(f"{place}: not there; the store has {known}; run: dvc repro scenes")
     attributes = store_attributes(store, scene_key)
+    if name == "sdf" and attributes.get("is_cloud") is True:
+        raise StoreError(
+            f"{store}: scene {scene_key} was scanned as points without faces: it has voxels to predict with, and no "
+            "distance field; allowed: a mesh; to score penetration or contact give one, and run: dvc repro scenes"
+        )
     folder = store / scene_key / name
     try:
         folder = folder.hold() if isinstance(folder, RemotePath) else folder

@@ -14,11 +14,12 @@ from zarr.codecs import BytesCodec, ZstdCodec
 from sahmr.datasets import find_card
 from sahmr.errors import RawDataError
 from sahmr.scenes.agreement import FieldLimits, Surface, compare, compare_points, describe, guess, surface_of
-from sahmr.scenes.arrays import GRID_VERSION, STORE_VERSION
+from sahmr.scenes.arrays import GRID_VERSION, STORE_VERSION, VOXELS_VERSION
+from sahmr.scenes.own_room import read_own_scan
 from sahmr.scenes.scan import ScanLimits, check_rounding, read_scan
 from sahmr.scenes.shipped import VOXELS_SUFFIX, read_shipped_distance, read_voxels
 from sahmr.scenes.signed_distance import DistanceGrid, grid_spacing, signed_distance_grid
-from sahmr.scenes.voxels import occupied_voxels
+from sahmr.scenes.voxels import cloud_voxels, occupied_voxels
 from sahmr.settings import Between, Quarantine, settings
 from sahmr.untrusted.regular import inside
 from schemas.conform import check_array, check_object
@@ -26,6 +27,7 @@ from schemas.scene import SceneRecord
 from schemas.scene_store import SCENE_ARRAYS_SCHEMA, SCENE_GROUP_SCHEMA, STORE_SCHEMA
 
 _POINT_CHUNK, _SDF_CHUNK = 1 << 16, 64  # 768 kB and 1 MB of float32
+_OF_POINTS = "centres of the voxels that hold a point of the scan, Morton order"
 _NO_DATA = float("nan")  # fill value: a lost chunk shows as NaN and not as zeros
 
 
@@ -92,7 +94,7 @@ def write_scene(
 
     Same scan and settings, same bytes. Scenes of one store may be written side by side. Of a scan that is a mesh the
     voxels are found, and the distance field where none is shipped; of one that is its publisher's voxels both are taken
-    as given.
+    as given; of a user's cloud of points only voxels are written, as it has no surface to measure distances to.
 
     Args:
         record: its row in the scene table.
@@ -105,7 +107,11 @@ def write_scene(
             if the scan and its shipped field contradict each other.
     """
     is_mesh = not record.scan_file.endswith(VOXELS_SUFFIX)
-    made = (_from_mesh if is_mesh else _from_voxels)(record, raw_root, settings, others)
+    if find_card(record.dataset).is_own:
+        made = _from_own(record, raw_root, settings)
+    else:
+        made = (_from_mesh if is_mesh else _from_voxels)(record, raw_root, settings, others)
+    grid, version = made.grid, GRID_VERSION if is_mesh else VOXELS_VERSION
     attributes = {
         "dataset": record.dataset,
         "frame": "world",
@@ -113,30 +119,31 @@ def write_scene(
         "points": "centres of the voxels the scan passes through, Morton order",
         "scan_sha256": record.scan_sha256,
         "scene_key": record.scene_key,
-        "store_version": GRID_VERSION if is_mesh else STORE_VERSION,
+        "store_version": STORE_VERSION if grid is None else version,
         "unit": "m",
         "voxel_pitch_m": made.pitch_m,
         **({} if is_mesh else {"is_on_grid": False, "points": "voxel centres as shipped, Morton order"}),
-        **made.grid.attributes(),
+        **({"is_cloud": True, "points": _OF_POINTS} if grid is None else grid.attributes()),
     }
-    _write_group(store, record.scene_key, made.points, made.grid.values, attributes)
-    grid = made.grid
+    _write_group(store, record.scene_key, made.points, None if grid is None else grid.values, attributes)
     return SceneReceipt(
         scene_key=record.scene_key,
         num_points=len(made.points),
-        num_samples=grid.values.size,
-        is_coarsened=record.sdf_file is None and bool(grid.spacing_m.max() > 1.01 * settings.sdf_spacing_m),
-        num_flipped_edges=grid.edges.num_flipped if grid.edges else 0,
+        num_samples=0 if grid is None else grid.values.size,
+        is_coarsened=grid is not None
+        and record.sdf_file is None
+        and bool(grid.spacing_m.max() > 1.01 * settings.sdf_spacing_m),
+        num_flipped_edges=grid.edges.num_flipped if grid is not None and grid.edges else 0,
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Made:
-    """Voxel centres in Morton order, their side, and the distance field; world frame, metres."""
+    """Voxel centres in Morton order, their side, and the distance field, which clouds lack; world frame, metres."""
 
     points: ndarray
     pitch_m: float
-    grid: DistanceGrid
+    grid: DistanceGrid | None
 
 
 def _from_voxels(record: SceneRecord, raw_root: Path, settings: Scenes, others: Sequence[SceneRecord]) -> _Made:
@@ -161,23 +168,45 @@ def _from_mesh(record: SceneRecord, raw_root: Path, settings: Scenes, others: Se
     """Voxels of a scanned mesh; its field as shipped, or computed from it."""
     scan_file = inside(raw_root, record.scan_file)
     triangles = read_scan(scan_file, settings.scan)
-    check_rounding(scan_file, triangles, settings.voxel_pitch_m, settings.scan)
-    try:
-        points = occupied_voxels(triangles, settings.voxel_pitch_m)
-    except ValueError as problem:
-        raise RawDataError(f"{scan_file}: {problem}; repair the scan, or raise scenes.voxel_pitch_m") from None
+    points = _voxels(scan_file, triangles, settings)
     if record.sdf_file is not None and record.sdf_info_file is not None:
         grid = read_shipped_distance(inside(raw_root, record.sdf_file), inside(raw_root, record.sdf_info_file))
         surface = surface_of(triangles, points, settings.voxel_pitch_m)
         _insist(grid, surface, record, raw_root, settings, others)
     else:
-        extent = triangles.max(axis=(0, 1)) - triangles.min(axis=(0, 1))
-        spacing = grid_spacing(extent, settings.sdf_spacing_m, settings.sdf_margin_m, settings.sdf_max_samples)
-        try:
-            grid = signed_distance_grid(triangles, spacing_m=spacing, margin_m=settings.sdf_margin_m)
-        except ValueError as problem:
-            raise RawDataError(f"{scan_file}: {problem}; repair the scan") from None
+        grid = _distances(scan_file, triangles, settings)
     return _Made(points=points, pitch_m=settings.voxel_pitch_m, grid=grid)
+
+
+def _from_own(record: SceneRecord, raw_root: Path, settings: Scenes) -> _Made:
+    """Voxels of a user's scan; its field computed, if it is a mesh."""
+    scan_file, pitch_m = inside(raw_root, record.scan_file), settings.voxel_pitch_m
+    vertices, faces = read_own_scan(scan_file, settings.scan)
+    if len(faces) == 0:
+        return _Made(points=_voxels(scan_file, vertices[:, None], settings), pitch_m=pitch_m, grid=None)
+    triangles = vertices[faces]
+    points = _voxels(scan_file, triangles, settings)
+    return _Made(points=points, pitch_m=pitch_m, grid=_distances(scan_file, triangles, settings))
+
+
+def _voxels(scan_file: Path, corners: ndarray, settings: Scenes) -> ndarray:
+    """Those that triangles [n, 3, 3] pass through, or that hold a point of a cloud [n, 1, 3]."""
+    check_rounding(scan_file, corners, settings.voxel_pitch_m, settings.scan)
+    try:
+        if corners.shape[1] == 1:
+            return cloud_voxels(corners[:, 0], settings.voxel_pitch_m)
+        return occupied_voxels(corners, settings.voxel_pitch_m)
+    except ValueError as problem:
+        raise RawDataError(f"{scan_file}: {problem}; repair the scan, or raise scenes.voxel_pitch_m") from None
+
+
+def _distances(scan_file: Path, triangles: ndarray, settings: Scenes) -> DistanceGrid:
+    extent = triangles.max(axis=(0, 1)) - triangles.min(axis=(0, 1))
+    spacing = grid_spacing(extent, settings.sdf_spacing_m, settings.sdf_margin_m, settings.sdf_max_samples)
+    try:
+        return signed_distance_grid(triangles, spacing_m=spacing, margin_m=settings.sdf_margin_m)
+    except ValueError as problem:
+        raise RawDataError(f"{scan_file}: {problem}; repair the scan") from None
 
 
 def _insist(
@@ -217,15 +246,17 @@ def _fitting_other(
     return "it fits in no other unit, order or place: it is probably of another scan"
 
 
-def _write_group(store: Path, name: str, points: ndarray, sdf: ndarray, attributes: dict[str, Any]) -> None:
+def _write_group(store: Path, name: str, points: ndarray, sdf: ndarray | None, attributes: dict[str, Any]) -> None:
+    """Two arrays, or without a distance field one."""
     check_object(attributes, SCENE_GROUP_SCHEMA, f"{store}: scene {name}")
     group = zarr.create_group(
         str(store), path=name, overwrite=True, zarr_format=3, attributes=dict(sorted(attributes.items()))
     )
-    for key, values, chunks, axes in (
-        ("points", points, (min(_POINT_CHUNK, len(points)), 3), ("point", "axis")),
-        ("sdf", sdf, tuple(min(_SDF_CHUNK, side) for side in sdf.shape), ("x", "y", "z")),
-    ):
+    arrays: list[tuple[str, ndarray, tuple[int, ...], tuple[str, ...]]]
+    arrays = [("points", points, (min(_POINT_CHUNK, len(points)), 3), ("point", "axis"))]
+    if sdf is not None:
+        arrays.append(("sdf", sdf, tuple(min(_SDF_CHUNK, side) for side in sdf.shape), ("x", "y", "z")))
+    for key, values, chunks, axes in arrays:
         check_array(values.shape, "float32", SCENE_ARRAYS_SCHEMA.field(key), f"{store}: scene {name}")
         array = group.create_array(
             key,

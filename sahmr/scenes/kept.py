@@ -23,7 +23,7 @@ from sahmr.scenes.own_scan import OwnScan, open_scan
 from sahmr.scenes.scan import check_rounding
 from sahmr.scenes.signed_distance import grid_spacing, signed_distance_grid
 from sahmr.scenes.store import Scene
-from sahmr.scenes.voxels import morton_code, occupied_voxels
+from sahmr.scenes.voxels import cloud_voxels, occupied_voxels
 
 VERSION = 1  # of what the same scan and settings give
 _MOST_SAMPLES = 1 << 20  # of a field: 6 cm in a room of 6 x 5 x 3 m, 8.5 cm in a hall of 10 x 10 x 5 m
@@ -145,17 +145,12 @@ def _most_samples(settings: Scenes) -> int:
 def _find_voxels(kept: KeptScan) -> Float[ndarray, "voxels 3"]:
     """Those its triangles pass through, or those that hold a point of a cloud."""
     scan, pitch_m = kept.scan, kept.settings.voxel_pitch_m
-    corners = np.repeat(scan.vertices[:, None], 3, axis=1) if scan.is_cloud else scan.vertices[scan.faces]
+    corners = scan.vertices[:, None] if scan.is_cloud else scan.vertices[scan.faces]
     check_rounding(kept.path, corners, pitch_m, kept.settings.scan)
     try:
-        if not scan.is_cloud:
-            return occupied_voxels(corners, pitch_m)
-        index = np.floor(scan.vertices / pitch_m).astype(np.int64)
-        order = np.unique(morton_code(index - index.min(axis=0)), return_index=True)[1]
+        return cloud_voxels(scan.vertices, pitch_m) if scan.is_cloud else occupied_voxels(corners, pitch_m)
     except ValueError as problem:
         raise RawDataError(f"{kept.path}: {problem}; repair the scan, or give --scan-unit") from None
-    centers: Float[ndarray, "voxels 3"] = ((index[order] + 0.5) * pitch_m).astype(np.float32)
-    return centers
 
 
 def _save(path: Path, **arrays: Any) -> None:

@@ -22,6 +22,7 @@ READERS: dict[str, Callable[[Path], PlyMesh]] = {
     ".ply": read_ply, ".obj": read_obj, ".glb": read_gltf, ".gltf": read_gltf, ".stl": read_stl, ".off": read_off,
 }  # fmt: skip
 SCAN_UNITS = {"metres": 1.0, **METRES}
+_NAMED_UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001, "in": 0.0254, "ft": 0.3048}
 UPS = ("x", "-x", "y", "-y", "z", "-z")
 _GLTF = (".glb", ".gltf")  # y is up and lengths are metres by its specification
 _ROOM_M = (2.0, 30.0)  # the longest side of a scanned room
@@ -55,6 +56,23 @@ class OwnScan:
         return len(self.faces) == 0
 
 
+def unit_in_name(path: Path) -> tuple[str, float]:
+    """The unit that a scan's name states and its metres: ``scan.mm.ply``; metres without one.
+
+    Raises:
+        RawDataError: if it is no unit.
+    """
+    words = path.name.split(".")[1:-1]
+    if not words:
+        return "m", 1.0
+    if len(words) > 1 or words[0].lower() not in _NAMED_UNITS:
+        raise RawDataError(
+            f"{path}: its name states the unit {'.'.join(words)[:40]!r}; allowed: {', '.join(_NAMED_UNITS)}, as in "
+            f"scan.mm{path.suffix}, or none, for metres; rename it"
+        )
+    return words[0].lower(), _NAMED_UNITS[words[0].lower()]
+
+
 def read_mesh(path: Path) -> PlyMesh:
     """A mesh or point cloud of any format as stored; transforms within the file applied, textures left out.
 
@@ -82,7 +100,7 @@ def open_scan(path: Path, *, unit: str = "auto", up: str = "auto", need_up: bool
     Args:
         path: of one of :data:`READERS`' formats.
         unit: of :data:`SCAN_UNITS`, or "auto": that in which its longest side is 2 to 30 m, and its height 1 to 5 m
-            if there are several.
+            if there are several; an error where metres fit but for the height, and another unit with it.
         up: of :data:`UPS`, or "auto": glTF's y, else the side that most surfaces face.
         need_up: False leaves up out where it cannot be detected.
 
@@ -116,7 +134,7 @@ def open_scan(path: Path, *, unit: str = "auto", up: str = "auto", need_up: bool
 
 
 def _unit(path: Path, longest: float, height: float | None) -> str:
-    """The unit that makes a room of it; by the height, if several do."""
+    """The unit that makes a room of it; by the height, if several do, but never another one where metres may be."""
     fits = [name for name, metres in SCAN_UNITS.items() if _ROOM_M[0] <= longest * metres <= _ROOM_M[1]]
     if not fits:
         raise RawDataError(
@@ -124,12 +142,14 @@ def _unit(path: Path, longest: float, height: float | None) -> str:
             f"{', '.join(SCAN_UNITS)}; give --scan-unit"
         )
     high = [name for name in fits if height is not None and _HEIGHT_M[0] <= height * SCAN_UNITS[name] <= _HEIGHT_M[1]]
-    if len(fits) == 1 or "metres" in high:
+    if len(fits) == 1:
         return fits[0]
+    if "metres" in fits:
+        if "metres" in high or not high:
+            return "metres"
+        high = ["metres", *high]  # a high hall, or a room in feet: only its owner knows
     if len(high) == 1:
         return high[0]
-    if "metres" in fits and not high:
-        return "metres"
     raise RawDataError(
         f"{path}: its longest side is {longest:.4g}, which could be {' or '.join(high or fits)}; give --scan-unit"
     )

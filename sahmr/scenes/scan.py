@@ -15,6 +15,7 @@ from sahmr.units import as_if
 from sahmr.untrusted.meshes import read_ply
 
 _TYPICAL_M = (1.0, 100.0)  # a room or a car park, to guess the unit of one that is too large or too small
+_METRES = "scans are in metres: convert it, and whatever else is in its unit"
 _MOST = 0.01  # of the corners at either end of an axis may be wild; more, and the scan itself is that large
 
 
@@ -49,13 +50,22 @@ def read_scan(path: Path, limits: ScanLimits | None = None) -> Float[ndarray, "f
         wrong = faces.max() if faces.max() >= len(vertices) else faces.min()
         raise RawDataError(f"{path}: a face names vertex {wrong} of {len(vertices)}; fetch it again")
     triangles: Float[ndarray, "faces 3 3"] = vertices[faces]
-    _check_size(path, triangles, limits or ScanLimits())
+    check_size(path, triangles.reshape(-1, 3), limits or ScanLimits())
     return triangles
 
 
-def _check_size(path: Path, triangles: Float[ndarray, "faces 3 3"], limits: ScanLimits) -> None:
-    """Refuse scans in another unit, wild vertices, lines and points."""
-    corners = triangles.reshape(-1, 3)
+def check_size(path: Path, corners: Float[ndarray, "corners 3"], limits: ScanLimits, *, remedy: str = _METRES) -> None:
+    """Refuse scans in another unit, wild vertices, lines and points.
+
+    Args:
+        path: for messages.
+        corners: of faces, or points of a cloud, metres.
+        limits: what a scan looks like.
+        remedy: for one in another unit.
+
+    Raises:
+        RawDataError: saying what it looks like.
+    """
     low, high = corners.min(axis=0), corners.max(axis=0)
     sides = np.sort(high - low)
     smallest, largest = limits.size_m
@@ -69,17 +79,19 @@ def _check_size(path: Path, triangles: Float[ndarray, "faces 3 3"], limits: Scan
                 f"{within:.3g} m; fetch it again"
             )
         raise RawDataError(
-            f"{what}{as_if(sides[2], *_TYPICAL_M)}; allowed: {largest:g} m (scenes.scan.size_m); scans are in metres: "
-            "convert it, and whatever else is in its unit"
+            f"{what}{as_if(sides[2], *_TYPICAL_M)}; allowed: {largest:g} m (scenes.scan.size_m); {remedy}"
         )
     if sides[1] < smallest:
+        more = "" if remedy == _METRES else f"; {remedy}"
         raise RawDataError(
             f"{path}: its longest sides are {sides[2]:.3g} m and {sides[1]:.3g} m{as_if(sides[2], *_TYPICAL_M)}; "
-            f"allowed: at least {smallest:g} m each (scenes.scan.size_m); a scan is a surface, in metres"
+            f"allowed: at least {smallest:g} m each (scenes.scan.size_m); a scan is a surface, in metres{more}"
         )
 
 
-def check_rounding(path: Path, triangles: Float[ndarray, "faces 3 3"], pitch_m: float, limits: ScanLimits) -> None:
+def check_rounding(
+    path: Path, triangles: Float[ndarray, "faces corners 3"], pitch_m: float, limits: ScanLimits
+) -> None:
     """Refuse a scan so far from the origin that float32 no longer tells its voxels apart.
 
     Raises:

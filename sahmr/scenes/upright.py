@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+import numpy as np
 import torch
 from jaxtyping import Float
+from numpy import ndarray
 from torch import Tensor
 
 from sahmr.geometry.field_normal import field_normals
@@ -15,6 +17,40 @@ from sahmr.scenes.store import Scene, load_scene
 _ROUGH_DEG, _SAME_DEG = 45.0, 8.0  # a wall is at least 45 degrees from up; floors are level to a few degrees
 _SAMPLES = 4096  # points of a scan that are looked at
 _FEWEST = 32  # level points below which the rough axis is kept
+
+
+def rough_up_of(
+    stated: tuple[float, float, float] | None, camera_from_world: Float[ndarray, "4 4"]
+) -> tuple[float, float, float]:
+    """A data set's rough up, or, where scans may lie any way, that of an upright photograph, to a tenth.
+
+    Args:
+        stated: by the data set's card.
+        camera_from_world: of the photograph.
+
+    Returns:
+        World frame, length 1.
+    """
+    if stated is not None:
+        return stated
+    rounded = np.round(-camera_from_world[1, :3], 1)  # cameras have y down
+    x, y, z = rounded / np.linalg.norm(rounded)
+    return float(x), float(y), float(z)
+
+
+def upright_axis(
+    stated: tuple[float, float, float] | None, camera_from_world: Float[ndarray, "4 4"]
+) -> tuple[float, float, float]:
+    """The same as an axis of the scan's frame, so that all photographs of a level scan have one.
+
+    Arguments as :func:`rough_up_of`.
+    """
+    if stated is not None:
+        return stated
+    up = -camera_from_world[1, :3]
+    axis = int(np.abs(up).argmax())
+    x, y, z = (float(np.sign(up[axis])) if number == axis else 0.0 for number in range(3))
+    return x, y, z
 
 
 @lru_cache(maxsize=32)

@@ -113,6 +113,28 @@ def occupied_voxels(triangles: Float[ndarray, "n 3 3"], pitch_m: float) -> Float
     return centers
 
 
+def cloud_voxels(points: Float[ndarray, "points 3"], pitch_m: float) -> Float[ndarray, "voxels 3"]:
+    """Centres of all voxels that hold a point, on the grid of :func:`occupied_voxels`.
+
+    Args:
+        points: world frame, metres.
+        pitch_m: side of a voxel, metres.
+
+    Returns:
+        Centres, world frame, metres, float32, sorted by Morton code.
+
+    Raises:
+        ValueError: if there are far too many voxels, or they lie too far apart for their codes.
+    """
+    index = np.floor(points / pitch_m).astype(np.int64)
+    origin = index.min(axis=0)
+    code = sorted_unique(morton_code(index - origin))
+    if len(code) > MOST_VOXELS:
+        raise ValueError(f"{len(code):,} voxels of {pitch_m:g} m; allowed: {MOST_VOXELS:.2g} voxels")
+    centers: Float[ndarray, "voxels 3"] = ((_morton_index(code) + origin + 0.5) * pitch_m).astype(np.float32)
+    return centers
+
+
 def _small_pieces(triangles: Float[ndarray, "n 3 3"], longest_m: float) -> Iterator[Float[ndarray, "m 3 3"]]:
     """The pieces of :func:`subdivide` in runs, of which few are held at a time."""
     waiting = [triangles[start : start + _RUN] for start in range(0, len(triangles), _RUN)]

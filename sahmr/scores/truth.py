@@ -17,7 +17,7 @@ from sahmr.errors import ShardError
 from sahmr.geometry.rigid_numpy import apply_rigid
 from sahmr.remote import Place
 from sahmr.scenes.store import Scene, load_scene
-from sahmr.scenes.upright import load_up
+from sahmr.scenes.upright import load_up, rough_up_of
 from sahmr.scenes.visible import BlockedPoints, blocks_near_box, load_blocks, visible_points
 from sahmr.scores.contact import Contacts, touching_vertices, true_contacts
 from sahmr.shards.crop import crop_box
@@ -80,7 +80,7 @@ def find_truth(
         scene_key=entry.scene_key,
         camera=camera,
         scene=load_scene(store, entry.scene_key),
-        up=load_up(store, entry.scene_key, card.rough_up),
+        up=load_up(store, entry.scene_key, rough_up_of(card.rough_up, frame.camera_from_world)),
         contacts=_contacts(frame, frame.vertices_world, load_blocks(store, entry.scene_key), part, card),
     )
 

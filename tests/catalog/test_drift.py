@@ -28,12 +28,12 @@ STAGES = {stage.name for stage in GRAPH.stages}
 
 
 def test_every_dataset_of_the_pipeline_has_one_entry() -> None:
-    assert set(raw_keys(GRAPH, ENTRIES)) == {*CARDS, "bodies"}
+    assert set(raw_keys(GRAPH, ENTRIES)) == {*CARDS, "bodies"} - {"own"}  # pipelines/own/params.yaml has it
     for dataset in raw_keys(GRAPH, ENTRIES):
         assert entry_of(GRAPH, ENTRIES, dataset).made_by == "demo"  # as params.yaml comes
 
 
-@pytest.mark.parametrize("name", ENTRIES)
+@pytest.mark.parametrize("name", sorted(set(ENTRIES) - {"own"}))
 def test_an_entry_is_of_a_tree_that_params_yaml_names(name: str) -> None:
     entry = ENTRIES[name]
     path = GRAPH.param(entry.raw)

@@ -10,6 +10,7 @@ import yaml
 from tests import imports
 
 FILES = (imports.ROOT / "dvc.yaml", imports.ROOT / "pipelines/demo/dvc.yaml")
+OWN = tuple(imports.ROOT / "pipelines/own" / name for name in ("dvc.yaml", "capture/dvc.yaml", "truth/dvc.yaml"))
 MODULES = imports.modules()
 # These cannot change a result, nor can what they alone import: how work is spread and kept, how errors are reported,
 # how settings are checked.
@@ -33,9 +34,9 @@ def is_code(dep: str) -> bool:
     return dep.endswith((".py", ".html", ".css", ".js")) and not dep.startswith("${")
 
 
-def stages() -> dict[str, dict]:
+def stages(files: tuple[Path, ...] = FILES) -> dict[str, dict]:
     """Every stage by its name, its loop taken off."""
-    found = {name: stage for path in FILES for name, stage in yaml.safe_load(path.read_text())["stages"].items()}
+    found = {name: stage for path in files for name, stage in yaml.safe_load(path.read_text())["stages"].items()}
     return {name: stage.get("do", stage) for name, stage in found.items()}
 
 
@@ -56,8 +57,8 @@ def needed_code(stage: dict) -> list[str]:
 
 
 def declared_code(stage: dict) -> list[str]:
-    """Dependencies that are code, as dvc.yaml has them."""
-    return [dep for dep in stage["deps"] if is_code(dep)]
+    """Dependencies that are code, as dvc.yaml has them, from the root on."""
+    return [re.sub(r"^(\.\./)+", "", dep) for dep in stage["deps"] if is_code(dep)]
 
 
 def count_lines(paths: list[str]) -> int:
@@ -70,7 +71,7 @@ def rewrite(path: Path) -> None:
     """Put the needed code first in every stage's ``deps``; data dependencies and all else stay as they are."""
     out: list[str] = []
     name, in_deps = "", False
-    known = stages()
+    known, up = stages((path,)), "../../" if path in OWN else ""
     for line in path.read_text().splitlines():
         if found := re.fullmatch(r"  (\w+):", line):
             name = found[1]
@@ -82,12 +83,12 @@ def rewrite(path: Path) -> None:
         if line.strip() == "deps:":
             in_deps = True
             indent = " " * (len(line) - len(line.lstrip()) + 2)
-            out += [f"{indent}- {code}" for code in needed_code(known[name])]
+            out += [f"{indent}- {up}{code}" for code in needed_code(known[name])]
     path.write_text("\n".join(out) + "\n")
 
 
 if __name__ == "__main__":
-    for file in FILES:
+    for file in (*FILES, *OWN):
         rewrite(file)
-    for stage_name, stage in stages().items():
+    for stage_name, stage in stages((*OWN, *FILES)).items():
         print(f"{stage_name:>16} {count_lines(needed_code(stage)):>6} lines of {len(needed_code(stage))} files")

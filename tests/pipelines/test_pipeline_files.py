@@ -14,6 +14,8 @@ from tests.pipelines import code_deps
 ROOT = imports.ROOT
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 DEMO = yaml.safe_load((ROOT / "pipelines/demo/dvc.yaml").read_text())["stages"]
+OWN = code_deps.stages(code_deps.OWN)
+OWN_PARAMS = yaml.safe_load((ROOT / "pipelines/own/params.yaml").read_text())
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
 MODULES = imports.modules()
 # How this machine works and where things are cannot change a result, so no stage tracks these.
@@ -43,6 +45,31 @@ def test_stage_declares_the_code_it_runs(name: str) -> None:
     assert code_deps.declared_code(stage) == code_deps.needed_code(stage), "run: python -m tests.pipelines.code_deps"
 
 
+@pytest.mark.parametrize("name", OWN)
+def test_stage_of_own_folders_declares_the_code_it_runs(name: str) -> None:
+    assert code_deps.declared_code(OWN[name]) == code_deps.needed_code(OWN[name]), (
+        "run: python -m tests.pipelines.code_deps"
+    )
+
+
+def test_own_folders_run_the_same_stages() -> None:
+    """Beside the capture and the page, every stage has the command and the data of the main pipeline's."""
+    for name in set(OWN) - {"capture", "show"}:
+        ours, theirs = OWN[name], code_deps.stages()[name]
+        assert ours["cmd"] == theirs["cmd"]
+        data = [[dep for dep in stage["deps"] if not code_deps.is_code(dep)] for stage in (ours, theirs)]
+        assert data[0] == data[1], name
+    tracked = {section.split(".")[0] for stage in OWN.values() for section in stage["params"]}
+    assert tracked == set(OWN_PARAMS) - UNTRACKED_SECTIONS
+
+
+@pytest.mark.parametrize("section", sorted(set(OWN_PARAMS) - {"raw", "frames"}))
+def test_own_params_are_what_their_classes_take(section: str) -> None:
+    from sahmr.settings import load_section
+
+    load_section(section, settings_class(section), ROOT / "pipelines/own/params.yaml")
+
+
 @pytest.mark.parametrize("name", [*STAGES, *DEMO])
 def test_stage_has_a_main(name: str) -> None:
     module = module_of(name)
@@ -60,6 +87,7 @@ def test_stage_modules_and_sections_match() -> None:
 
 def test_every_command_is_a_stage_or_a_tool() -> None:
     stages = {module_of(name) for name in [*STAGES, *DEMO]}
+    stages |= {code_deps.module_of(stage).removesuffix(".__main__") for stage in OWN.values()}
     commands = {
         name.removesuffix(".__main__")
         for name, path in MODULES.items()
@@ -97,9 +125,12 @@ def test_every_dataset_has_a_card_and_rules(tmp_path: Path) -> None:
     from sahmr.errors import SettingsError
     from sahmr.raw import load_raw_roots
 
-    assert list(CARDS) == list(PARAMS["raw"]) == list(PARAMS["frames"])
+    assert list(PARAMS["raw"]) == list(PARAMS["frames"])
+    assert list(CARDS) == [*PARAMS["raw"], *OWN_PARAMS["raw"]]
     (tmp_path / "params.yaml").write_text("raw: {rihc: somewhere}")
-    with pytest.raises(SettingsError, match=r"raw\.rihc: found an unknown dataset, allowed rich, prox; write rich"):
+    with pytest.raises(
+        SettingsError, match=r"raw\.rihc: found an unknown dataset, allowed rich, prox, own; write rich"
+    ):
         load_raw_roots(tmp_path / "params.yaml")
 
 

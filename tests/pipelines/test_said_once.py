@@ -109,7 +109,9 @@ def test_the_demo_lies_where_params_and_raw_check_look() -> None:
 
 
 def test_every_card_has_its_name_for_the_whole_road() -> None:
-    for name in CARDS:
+    for name in set(CARDS) - {"own"}:
         stage = STAGES[f"evaluate_{name}"]
         assert stage["cmd"].endswith(f"--dataset {name}") and f"${{paths.reports}}/{name}_metrics.json" in stage["deps"]
-    assert {name for name in STAGES if name.startswith("evaluate_")} == {f"evaluate_{name}" for name in CARDS}
+    assert {name for name in STAGES if name.startswith("evaluate_")} == {
+        f"evaluate_{name}" for name in set(CARDS) - {"own"}
+    }

@@ -64,6 +64,19 @@ def test_unit_is_found(unit: str, factor: float, tmp_path: Path) -> None:
     np.testing.assert_allclose(np.ptp(scan.vertices, axis=0), SIDES, rtol=1e-5)
 
 
+@pytest.mark.parametrize(("height", "is_asked"), [(4.9, False), (5.01, True), (9.0, True), (17.0, False)])
+def test_a_high_hall_in_metres_is_not_taken_for_a_room_in_feet(height: float, is_asked: bool, tmp_path: Path) -> None:
+    mesh = room()
+    mesh.vertices = mesh.vertices * (10 / SIDES[0], 10 / SIDES[1], height / SIDES[2])
+    path = write(tmp_path / "hall.ply", mesh)
+    if is_asked:
+        with pytest.raises(RawDataError, match=r"could be metres or feet; give --scan-unit"):
+            open_scan(path, up="z")
+    scan = open_scan(path, up="z", unit="metres" if is_asked else "auto")
+    assert scan.unit == "metres"
+    np.testing.assert_allclose(scan.size_m[2], height, atol=0.05)
+
+
 def test_what_does_not_show_must_be_given(tmp_path: Path) -> None:
     bare = write(tmp_path / "bare.ply", room(table=False))
     with pytest.raises(RawDataError, match=r"bare\.ply: which way is up does not show .*; give --scan-up"):

@@ -177,11 +177,11 @@ def test_missing_store_scene_and_version_are_told(small_world: Path, tmp_path: P
     meta = json.loads((store / "zarr.json").read_text())
     meta["attributes"]["store_version"] = 0
     (store / "zarr.json").write_text(json.dumps(meta))
-    with pytest.raises(StoreError, match=r"rich\.zarr: has version 0, allowed: 1\.0 to 1\.2; .*dvc repro scenes"):
+    with pytest.raises(StoreError, match=r"rich\.zarr: has version 0, allowed: 1\.0 to 1\.3; .*dvc repro scenes"):
         list_scenes(store)
-    meta["attributes"]["store_version"] = "1.3"
+    meta["attributes"]["store_version"] = "1.4"
     (store / "zarr.json").write_text(json.dumps(meta))
-    with pytest.raises(StoreError, match=r"has version 1\.3, written by a newer .* update the software"):
+    with pytest.raises(StoreError, match=r"has version 1\.4, written by a newer .* update the software"):
         list_scenes(store)
 
 
