@@ -17,7 +17,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,33 +85,42 @@ class Cache:
                 os.utime(path)
         return data
 
-    def put(self, sha256: str, data: bytes) -> None:
-        """Keep content, if it is of the stable subset; ``data`` must have that digest."""
-        if self._is_given_up or len(data) > self.limit:
+    def put(self, entries: Mapping[str, bytes]) -> None:
+        """Keep contents by their SHA-256, those that are of the stable subset."""
+        if self._is_given_up or not entries or not self.limit:
             return
         try:
-            self._put(sha256, data)
+            self._put(entries)
         except OSError as problem:
             self._is_given_up = True
             reason = problem.strerror or type(problem).__name__
             log.warning("%s: cannot be written (%s); what is fetched from now on is not kept", self.folder, reason)
 
-    def _put(self, sha256: str, data: bytes) -> None:
-        path = self._path(sha256)
-        if not self._read_state().admits(sha256, len(data), self.limit) or path.exists():
+    def _put(self, entries: Mapping[str, bytes]) -> None:
+        state, written = self._read_state(), 0
+        for sha256, data in entries.items():
+            path = self._path(sha256)
+            has_place = len(data) <= self.limit and state.admits(sha256, written + len(data), self.limit)
+            if has_place and not path.exists():
+                self._write(path, data)
+                written += len(data)
+        if not written:
             return
+        with self._alone() as state:
+            state.used += written
+            if state.used > self.limit:
+                self._make_room(state)
+
+    def _write(self, path: Path, data: bytes) -> None:
         if not path.parent.is_dir():
             self._make(path.parent)
-        partial = path.with_name(f".{sha256[:16]}.{os.getpid()}.{next(_NUMBERS)}.partial")
+        partial = path.with_name(f".{path.name[:16]}.{os.getpid()}.{next(_NUMBERS)}.partial")
         try:
             partial.write_bytes(data)
             partial.replace(path)  # not flushed to the disk: an entry that is not whole is found out and fetched again
-        finally:
+        except BaseException:
             partial.unlink(missing_ok=True)
-        with self._alone() as state:
-            state.used += len(data)
-            if state.used > self.limit:
-                self._make_room(state)
+            raise
 
     def _path(self, sha256: str) -> Path:
         return self.folder / sha256[:2] / sha256

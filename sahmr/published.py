@@ -15,7 +15,8 @@ from typing import Any
 
 from sahmr.errors import RemoteError
 from sahmr.files import ManifestError, file_sha256, parse_manifest, render_manifest
-from sahmr.remote import Published, Reach, RemotePath, Server, difference
+from sahmr.remote import Published, Reach, RemotePath, difference
+from sahmr.server import Server
 
 FOLDER = "catalog"
 DATASETS = ("rich", "prox", "own")  # looked for where none is named

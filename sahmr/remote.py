@@ -1,7 +1,6 @@
-"""The door for fsspec: the files of a published dataset wherever they lie, each sure to be what its manifest says.
+"""Files of a published dataset wherever they lie, each sure to be what its manifest says.
 
-Nothing is written but into a cache, if there is one (:mod:`sahmr.cache`). Whatever a server, a network or a library
-raises becomes one :class:`sahmr.errors.RemoteError` in one line that names the file.
+Nothing is written but into a cache, if there is one (:mod:`sahmr.cache`).
 """
 
 from __future__ import annotations
@@ -9,25 +8,20 @@ from __future__ import annotations
 import fnmatch
 import hashlib
 import io
-import os
-import re
 import stat
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
 
 from sahmr.cache import Cache
 from sahmr.errors import ContentError, RemoteError
-from sahmr.repository import is_repository, open_repository
+from sahmr.server import Server
 
-_PACKAGES = {"s3": "s3", "s3a": "s3", "ssh": "ssh", "sftp": "ssh"}  # protocol -> extra of ours that brings it
-_SHOWN = 200  # characters of what a library says
-_LATER = (408, 429)  # of HTTP's refusals those that ask for patience
+Range = tuple[str, int, int, str]
+"""Part of a file: its name, where it starts, how long it is, its SHA-256."""
+
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.25, 8.0  # between tries
-_PASSWORD = re.compile(r"(?<=//)[^/@\s]*@")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,74 +30,6 @@ class _State:
 
     st_size: int
     st_mode: int = stat.S_IFREG | 0o444
-
-
-class Server:
-    """A folder behind a URL; connections are opened when first needed, per process.
-
-    Args:
-        url: ``s3://``, ``ssh://``, ``sftp://``, ``http(s)://``, ``file://``, a path, or a folder of a DVC repository
-            (:mod:`sahmr.repository`).
-        options: what fsspec's filesystem takes besides: endpoint, user, key file.
-    """
-
-    def __init__(self, url: str, options: Mapping[str, Any] | None = None) -> None:
-        self.url, self.options = url.rstrip("/"), dict(options or {})
-        self.has_ranges = True  # until it sends more than was asked for
-        self._opened: dict[int, tuple[Any, str]] = {}
-
-    def __str__(self) -> str:
-        return _PASSWORD.sub("", self.url)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_opened": {}}
-
-    def read(self, name: str, start: int = 0, length: int | None = None) -> bytes:
-        """A file, or ``length`` bytes of it from ``start`` on; fewer where it ends.
-
-        Raises:
-            RemoteError: if there is no such file, or it cannot be read.
-        """
-        try:
-            fs, root = self._filesystem()
-            if length is None:
-                return bytes(fs.cat_file(f"{root}/{name}"))
-            data = bytes(fs.cat_file(f"{root}/{name}", start=start, end=start + length))
-        except RemoteError:
-            raise
-        except Exception as problem:  # aiohttp, botocore and asyncssh raise many types
-            raise self._refused(name, problem) from None
-        if len(data) <= length:
-            return data
-        self.has_ranges = False
-        return data[start : start + length]
-
-    def _filesystem(self) -> tuple[Any, str]:
-        """The filesystem of this process, and the folder's path on it."""
-        if os.getpid() not in self._opened:
-            if is_repository(self.url):
-                self._opened[os.getpid()] = open_repository(self.url)
-                return self._opened[os.getpid()]
-            import fsspec  # not earlier: who reads local files alone need not wait for it
-
-            try:
-                fs, root = fsspec.core.url_to_fs(self.url, skip_instance_cache=True, **self.options)
-            except ImportError:
-                extra = _PACKAGES.get(urlsplit(self.url).scheme, "")
-                remedy = f"pip install 'sahmr-pipeline[{extra}]'" if extra else "install the package fsspec names"
-                raise RemoteError(f"{self}: the package for such addresses is missing; {remedy}") from None
-            self._opened[os.getpid()] = (fs, str(root).rstrip("/"))
-        return self._opened[os.getpid()]
-
-    def _refused(self, name: str, problem: Exception) -> RemoteError:
-        place = f"{self}/{name}" if name else f"{self}"
-        if isinstance(problem, FileNotFoundError | NotADirectoryError) or "No such file" in str(problem):
-            return RemoteError(f"{place}: not there; compare the address with the publisher's, or pull another version")
-        text = _PASSWORD.sub("", " ".join(str(problem).split()))[:_SHOWN] or type(problem).__name__
-        error = RemoteError(f"{place}: cannot be read ({text}); check network and credentials and run it again")
-        status = getattr(problem, "status", 500)  # of HTTP
-        error.may_pass = not isinstance(problem, PermissionError) and (status >= 500 or status in _LATER)
-        return error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,8 +106,21 @@ class Published:
             if (tries := tries - 1) == 0:
                 raise ContentError(f"{self.server}/{name}: {wrong}", data)
         if cache is not None:
-            cache.put(sha256, data)
+            cache.put({sha256: data})
         return data
+
+    def fetch_all(self, wanted: Sequence[Range]) -> list[bytes | None]:
+        """The same of many parts at once and without patience; None in place of one that cannot be had like that."""
+        cache = self.reach.cache
+        found = [None if cache is None else cache.get(sha256, length) for _, _, length, sha256 in wanted]
+        missing = [place for place, data in enumerate(found) if data is None]
+        came = self.server.read_ranges([wanted[place][:3] for place in missing], self.reach.connections)
+        for place, data in zip(missing, came, strict=True):
+            if data is not None and not difference(data, *wanted[place][2:]):
+                found[place] = data
+        if cache is not None:
+            cache.put({wanted[place][3]: data for place in missing if (data := found[place]) is not None})
+        return found
 
 
 def _waits(patience_s: float) -> Iterator[float]:
@@ -294,6 +233,12 @@ class RemotePath:
     def read_range(self, start: int, length: int, sha256: str) -> bytes:
         """Some bytes, sure to have that digest. Errors as :meth:`Published.fetch`."""
         return self.published.fetch(self.name_in_root, length, sha256, start=start)
+
+    def read_ranges(self, wanted: Sequence[Range]) -> list[bytes | None]:
+        """The same of many files of this folder. See :meth:`Published.fetch_all`."""
+        return self.published.fetch_all(
+            [((self / name).name_in_root, start, length, sha256) for name, start, length, sha256 in wanted]
+        )
 
     def open(self, mode: str = "rb") -> io.BytesIO:
         """All of it as a file in memory. Errors as :meth:`Published.read`."""

@@ -7,6 +7,7 @@ from tests import imports
 LAYERS = (  # lowest first; modules on one line never import each other
     ("sahmr.files", "sahmr.errors"),  # the standard library alone: schemas and catalog stand on the first
     ("sahmr.cache", "sahmr.repository"),
+    ("sahmr.server",),
     ("sahmr.remote",),
     ("sahmr.published",),
     ("schemas", "sahmr.dimensions", "sahmr.units", "sahmr.structures", "sahmr.datasets"),
@@ -53,9 +54,12 @@ CATALOG_USES = (
 # Some of its commands stand on the library, and are imported when they are asked for.
 CATALOG_ON_DEMAND = ("catalog.deep", "catalog.preview", "catalog.thumbnails")
 ALLOWED_SIDEWAYS: set[tuple[str, str]] = set()
-BELOW_SCHEMAS = {"sahmr.files", "sahmr.errors", "sahmr.published", "sahmr.remote", "sahmr.cache", "sahmr.repository"}
+BELOW_SCHEMAS = {
+    *("sahmr.files", "sahmr.errors", "sahmr.cache", "sahmr.repository"),
+    *("sahmr.server", "sahmr.remote", "sahmr.published"),
+}
 DOORS = {
-    "fsspec": "sahmr/remote.py",
+    "fsspec": "sahmr/server.py",
     "dvclive": "pipelines/conversion/curves.py",
     "dask": "pipelines/conversion/cluster.py",
     "distributed": "pipelines/conversion/cluster.py",

@@ -31,7 +31,7 @@ def fetch(cache: Cache, data: bytes) -> bool:
     """As a reader does; whether the cache had it."""
     found = cache.get(sha256(data), len(data))
     if found is None:
-        cache.put(sha256(data), data)
+        cache.put({sha256(data): data})
         return False
     assert found == data
     return True
@@ -135,7 +135,7 @@ def test_a_lost_or_damaged_state_is_made_anew(tmp_path: Path) -> None:
         (tmp_path / "state.json").write_text(text)
         for number in range(40):
             fetch(cache, content(number))
-        cache.put(sha256(b""), b"")
+        cache.put({sha256(b""): b""})
     (tmp_path / "state.json").unlink()
     share_served(cache, 1)
     share_served(cache, 1)

@@ -21,8 +21,8 @@ from sahmr.datasets import CARDS
 from sahmr.errors import RemoteError, ShardError
 from sahmr.open import open_dataset
 from sahmr.published import DATASETS
-from sahmr.remote import Server
 from sahmr.scenes.store import load_scene
+from sahmr.server import Server
 from tests import imports
 from tests.worlds import servers, small
 from tests.worlds.servers import Served

@@ -1,55 +1,52 @@
-"""Reads that are begun before their result is needed, in threads: latency of a server passes beside other work."""
+"""Reads that are begun before their results are needed, in a thread: latency of a server passes beside other work."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Generic, TypeVar
 
-from sahmr.errors import RemoteError
-
 _Asked = TypeVar("_Asked")
+_THREADS = 2  # a step that comes slowly does not hold up the one behind it
 
 
 class Ahead(Generic[_Asked]):
-    """Results by name; an error is raised where its result is taken.
+    """Results by name.
 
     Args:
-        read: gives a result; called in threads.
-        threads: so many at a time, in each process that asks.
+        read: gives one result, and raises what is wrong.
+        read_all: gives many at once; None in place of one that cannot be had. Called in a thread.
     """
 
-    def __init__(self, read: Callable[[_Asked], bytes], threads: int) -> None:
-        self._read, self._threads = read, threads
+    def __init__(
+        self, read: Callable[[_Asked], bytes], read_all: Callable[[Sequence[_Asked]], Sequence[bytes | None]]
+    ) -> None:
+        self._read, self._read_all = read, read_all
         self._pools: dict[int, ThreadPoolExecutor] = {}  # by process: threads do not survive a fork
-        self._begun: dict[tuple[int, str], Future[bytes]] = {}
+        self._begun: dict[tuple[int, str], tuple[Future[Sequence[bytes | None]], int]] = {}  # and place among many
 
     def ask(self, things: Mapping[str, _Asked]) -> None:
-        """Begin with what is not begun yet, in this order, and forget whatever else was."""
+        """Begin with what is not begun yet, all at once, and forget whatever else was."""
         here = os.getpid()
         if here not in self._pools:
-            self._pools = {here: ThreadPoolExecutor(self._threads, thread_name_prefix="ahead")}
-        names = {(here, name): thing for name, thing in things.items()}
-        for key, future in self._begun.items():
-            if key not in names and key[0] == here:
+            self._pools = {here: ThreadPoolExecutor(_THREADS, thread_name_prefix="ahead")}
+        kept = {key: self._begun[key] for name in things if (key := (here, name)) in self._begun}
+        wanted = {future for future, _ in kept.values()}
+        for key, (future, _) in self._begun.items():
+            if key[0] == here and future not in wanted:
                 future.cancel()
-        kept = {key: self._begun[key] for key in names if key in self._begun}
-        self._begun = kept | {
-            key: self._pools[here].submit(self._read, thing) for key, thing in names.items() if key not in kept
-        }
+        fresh = {name: thing for name, thing in things.items() if (here, name) not in kept}
+        self._begun = kept
+        if fresh:
+            begun = self._pools[here].submit(self._read_all, list(fresh.values()))
+            self._begun |= {(here, name): (begun, place) for place, name in enumerate(fresh)}
 
     def take(self, name: str, thing: _Asked) -> bytes:
         """A result, at once if it has come; nothing of it is kept. Errors as ``read``."""
-        begun = self._begun.pop((os.getpid(), name), None)
-        if begun is None:
-            return self._read(thing)
-        try:
-            return begun.result()
-        except RemoteError as problem:
-            if problem.may_pass:  # but did not: what waits for the same server is given up
-                self.ask({})
-            raise
+        begun, place = self._begun.pop((os.getpid(), name), (None, 0))
+        data = None if begun is None else begun.result()[place]
+        return self._read(thing) if data is None else data
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_pools": {}, "_begun": {}}

@@ -39,7 +39,7 @@ class ShardReader:
     def __init__(self, folder: Place, *, is_checked: bool = True) -> None:
         self.folder, self.is_checked = folder, is_checked
         self._files: dict[tuple[int, str], tuple[int, int]] = {}  # handle and length
-        self._ahead = Ahead(self._fetch, folder.published.reach.connections) if isinstance(folder, RemotePath) else None
+        self._ahead = Ahead(self._fetch, self._fetch_all) if isinstance(folder, RemotePath) else None
 
     @property
     def is_remote(self) -> bool:
@@ -102,6 +102,12 @@ class ShardReader:
         shard = self._path(entry.shard)
         assert isinstance(shard, RemotePath)
         return shard.read_range(max(0, entry.offset), max(0, entry.length), entry.sha256)
+
+    def _fetch_all(self, entries: Sequence[ShardEntry]) -> list[bytes | None]:
+        assert isinstance(self.folder, RemotePath)
+        return self.folder.read_ranges(
+            [(entry.shard, max(0, entry.offset), max(0, entry.length), entry.sha256) for entry in entries]
+        )
 
     def _open_file(self, shard: str) -> tuple[int, int]:
         """A shard's handle and length, in this process from now on."""

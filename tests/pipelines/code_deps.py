@@ -17,7 +17,8 @@ MODULES = imports.modules()
 EXEMPT = {
     *("pipelines.environment", "pipelines.stage", "sahmr.errors", "sahmr.files", "sahmr.settings"),
     # What these bring is compared with its digest.
-    *("sahmr.cache", "sahmr.remote", "sahmr.repository", "sahmr.published", "sahmr.share", "sahmr.shards.ahead"),
+    *("sahmr.cache", "sahmr.remote", "sahmr.repository", "sahmr.server", "sahmr.published", "sahmr.share"),
+    "sahmr.shards.ahead",
     # These only refuse.
     *("sahmr.network.batch_check", "sahmr.training.container", "sahmr.training.resume"),
     *("sahmr.scenes.limits", "sahmr.shards.limits", "sahmr.shards.index_check", "schemas.table_check"),

@@ -41,16 +41,21 @@ def share_of(epoch: int, step: int, share: int) -> Batch:
     return empty_batch() if (step, share) == (1, 1) else person_batch(100 * epoch + 10 * step + share, count=1)
 
 
-def data_of(team: Team, dies_at: int | None = None, by: int = signal.SIGKILL) -> TrainingData:
-    """Of the team's shares; ``dies_at``: in which step of the first epoch the last process is sent a signal."""
+def data_of(team: Team, dies_at: tuple[int, int] | None = None, by: int = signal.SIGKILL) -> TrainingData:
+    """Of the team's shares; ``dies_at``: in which epoch and step the last process is sent a signal.
+
+    The last batch of the validation is short: the first share has none of it.
+    """
 
     def epoch(number: int, first_batch: int = 0) -> Iterator[Batch]:
         for step in range(first_batch, STEPS):
-            if (number, step) == (0, dies_at) and team.rank == team.size - 1:
+            if (number, step) == dies_at and team.rank == team.size - 1:
                 os.kill(os.getpid(), by)
             yield from (share_of(number, step, share) for share in team.own)
 
-    return TrainingData(epoch=epoch, steps=STEPS, validation=lambda: [])
+    last = [empty_batch(), person_batch(92, count=1)]
+    validation = [person_batch(90 + share, count=1) for share in team.own] + [last[share] for share in team.own]
+    return TrainingData(epoch=epoch, steps=STEPS, validation=lambda: validation)
 
 
 def fresh() -> SahmrNet:
@@ -59,7 +64,7 @@ def fresh() -> SahmrNet:
 
 
 def train_rcnet(
-    team: Team, *, folder: Path, dies_at: int | None = None, by: int = signal.SIGKILL
+    team: Team, *, folder: Path, dies_at: tuple[int, int] | None = None, by: int = signal.SIGKILL
 ) -> tuple[list[Row], dict[str, torch.Tensor]]:
     network = fresh()
     task = RootContactTask(topology=make_topology(), loss_weights=RootContactWeights(), pitch_m=0.02)
@@ -90,10 +95,11 @@ def assert_same(
 def test_killed_with_two_processes_it_goes_on_alone_to_the_same_bits(
     calm: tuple[list[Row], dict[str, torch.Tensor]], tmp_path: Path
 ) -> None:
-    """Two steps, one of them with an empty share, by two processes; SIGKILL; the rest by one."""
+    """An epoch and a step by two processes, empty shares in training and validation; SIGKILL; the rest by one."""
     with pytest.raises(SahmrError, match="ended without a word"):
-        work_together(Team(size=2), partial(train_rcnet, folder=tmp_path, dies_at=2), prepare)
-    assert torch.load(tmp_path / ".a.resume.pt", weights_only=True)["within"]["step"] == 2
+        work_together(Team(size=2), partial(train_rcnet, folder=tmp_path, dies_at=(1, 1)), prepare)
+    kept = torch.load(tmp_path / ".a.resume.pt", weights_only=True)
+    assert kept["within"]["step"] == 1 and kept["history"][0]["val_loss"] > 0
     assert_same(train_rcnet(Team(parts=2), folder=tmp_path), calm)
 
 
@@ -101,7 +107,7 @@ def test_sigterm_ends_it_after_the_step_and_the_same_call_goes_on(
     calm: tuple[list[Row], dict[str, torch.Tensor]], tmp_path: Path
 ) -> None:
     with pytest.raises(KeyboardInterrupt):
-        train_rcnet(Team(parts=2), folder=tmp_path, dies_at=0, by=signal.SIGTERM)
+        train_rcnet(Team(parts=2), folder=tmp_path, dies_at=(0, 0), by=signal.SIGTERM)
     assert torch.load(tmp_path / ".a.resume.pt", weights_only=True)["within"]["step"] == 1
     assert_same(train_rcnet(Team(parts=2), folder=tmp_path), calm)
 

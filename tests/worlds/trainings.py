@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from sahmr.scenes.build import write_scene
 from sahmr.settings import Paths, load_section
 from sahmr.training.build import Network
 from sahmr.training.foreign import REFUSED, Others
+from schemas.frame import FrameRecord
 from tests import imports
 from tests.worlds import small
 from tests.worlds.networks import write_topology
@@ -25,9 +27,9 @@ STAGES = {
 }
 
 
-def write_world(root: Path) -> None:
-    """The small world and the tables of a body; a seat stands where the people are."""
-    small.write_world(root)
+def write_world(root: Path, rows: Sequence[FrameRecord] | None = None) -> None:
+    """The small world, of these samples or its own, and the tables of a body; a seat stands where the people are."""
+    small.write_world(root, rows)
     write_topology(root / "bodies")
     seat = trimesh.creation.box((0.6, 0.4, 0.4))
     seat.apply_translation((0, 0.3, 1.0))
