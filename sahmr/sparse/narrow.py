@@ -50,7 +50,8 @@ def kernel_gradient(
     taps, width_in, width = kernel.shape
     if kernel_map.num_outputs <= kernel_map.num_inputs:
         read = _all_taps(features, kernel_map)  # [outputs, taps * in_channels]
-        return (read.t() @ grad).view(taps, width_in, width)
+        # With the long side first the same product takes four times as long.
+        return (grad.t() @ read).view(width, taps, width_in).permute(1, 2, 0).contiguous()
     given = _all_taps(grad, kernel_map.reversed())  # [inputs, taps * out_channels]
     return (features.t() @ given).view(width_in, taps, width).transpose(0, 1).contiguous()
 
