@@ -122,7 +122,7 @@ def _face_edges(
     vertices: Float[Tensor, "batch vertices 3"], faces: Int[Tensor, "faces 3"]
 ) -> Float[Tensor, "3 3 faces batch"]:
     """By axis: the first edges of all faces, then the second, then the third."""
-    # Axes first and the batch last: sums over rows of 3 numbers, hundreds of thousands of them, are several times slower.
+    # Axes first, the batch last: sums over rows of 3 numbers, hundreds of thousands of them, are several times slower.
     batch, count, _ = vertices.shape
     rows = vertices.permute(2, 1, 0).reshape(3 * count, batch)
     of_axis = torch.arange(3, device=faces.device)[:, None] * count
