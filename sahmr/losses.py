@@ -107,22 +107,27 @@ def surface_losses(
     Source: Choi et al., Pose2Mesh, ECCV 2020, and Moon and Lee, I2L-MeshNet, ECCV 2020; means for their sums.
     """
     edges, wanted = (_face_edges(mesh, faces) for mesh in (predicted, true))
-    length = (edges * edges).sum(dim=1).clamp(min=_SHORT**2).sqrt()  # [3 * faces, batch]
-    right = (wanted * wanted).sum(dim=1).sqrt()
-    first, second, _ = wanted.chunk(3)
-    normal = functional.normalize(torch.linalg.cross(first, second, dim=1), dim=1).repeat(3, 1, 1)
-    cosine = (edges * normal).sum(dim=1) / length
-    return {"edges": (length - right).abs().mean(dim=0), "normals": cosine.abs().mean(dim=0)}
+    length = (edges * edges).sum(dim=0).clamp(min=_SHORT**2).sqrt()  # [3, faces, batch]
+    right = (wanted * wanted).sum(dim=0).sqrt()
+    normal = torch.linalg.cross(wanted[:, 0], wanted[:, 1], dim=0)  # [3, faces, batch]
+    normal = normal / (normal * normal).sum(dim=0).sqrt().clamp(min=_SHORT**2)
+    cosine = (edges * normal[:, None]).sum(dim=0) / length
+    return {
+        "edges": (length - right).abs().flatten(0, 1).mean(dim=0),
+        "normals": cosine.abs().flatten(0, 1).mean(dim=0),
+    }
 
 
 def _face_edges(
     vertices: Float[Tensor, "batch vertices 3"], faces: Int[Tensor, "faces 3"]
-) -> Float[Tensor, "edges 3 batch"]:
-    """The first edges of all faces, then the second, then the third."""
-    # The batch last: rows of 3 numbers, hundreds of thousands of them, are gathered and summed several times slower.
-    rows = vertices.permute(1, 2, 0).contiguous()
-    start, end = faces.t().flatten(), faces.roll(-1, dims=1).t().flatten()
-    return rows.index_select(0, end) - rows.index_select(0, start)
+) -> Float[Tensor, "3 3 faces batch"]:
+    """By axis: the first edges of all faces, then the second, then the third."""
+    # Axes first, the batch last: sums over rows of 3 numbers, hundreds of thousands of them, are several times slower.
+    batch, count, _ = vertices.shape
+    rows = vertices.permute(2, 1, 0).reshape(3 * count, batch)
+    of_axis = torch.arange(3, device=faces.device)[:, None] * count
+    corners = rows.index_select(0, (faces.t().flatten() + of_axis).flatten()).view(3, 3, len(faces), batch)
+    return corners.roll(-1, dims=1) - corners
 
 
 def weighted_sum(

@@ -102,12 +102,12 @@ def label_points(
     prone = [(part == number).nonzero()[:, 0] for number in range(1, NUM_PARTS)]
     low, high = _part_boxes(vertices, prone)  # [batch, 7, 3] each
     close = _in_box(points, low.amin(dim=1), high.amax(dim=1))
-    xyz, sample = points.xyz[close], points.sample[close]
+    xyz, sample = points.xyz.index_select(0, close), points.sample.index_select(0, close)
     for number, rows in enumerate(prone, start=1):
-        is_near = ((xyz >= low[sample, number - 1]) & (xyz <= high[sample, number - 1])).all(dim=1)
-        near = is_near.nonzero()[:, 0]
+        near = _inside(xyz, low[:, number - 1].index_select(0, sample), high[:, number - 1].index_select(0, sample))
         if len(near):
-            found = nearest_in_sample(PackedPoints(xyz=xyz[near], sample=sample[near]), vertices[:, rows])
+            some = PackedPoints(xyz=xyz.index_select(0, near), sample=sample.index_select(0, near))
+            found = nearest_in_sample(some, vertices.index_select(1, rows))
             row = close[near]
             better = found < best[row]
             best[row[better]] = found[better]
@@ -144,9 +144,18 @@ def _in_box(
 ) -> Int[Tensor, " inside"]:
     """Rows of the points in their sample's box. One axis first: it rules out most of a large scene's points."""
     x, sample = points.xyz[:, 0], points.sample
-    rows = ((x >= low[sample, 0]) & (x <= high[sample, 0])).nonzero()[:, 0]
+    first, last = low[:, 0].index_select(0, sample), high[:, 0].index_select(0, sample)
+    rows = ((x >= first) & (x <= last)).nonzero()[:, 0]
     some, sample = points.xyz.index_select(0, rows), sample.index_select(0, rows)
-    return rows[((some >= low[sample]) & (some <= high[sample])).all(dim=1)]
+    return rows.index_select(0, _inside(some, low.index_select(0, sample), high.index_select(0, sample)))
+
+
+def _inside(
+    xyz: Float[Tensor, "points 3"], low: Float[Tensor, "points 3"], high: Float[Tensor, "points 3"]
+) -> Int[Tensor, " inside"]:
+    """Rows of the points between their own corners."""
+    x, y, z = ((xyz >= low) & (xyz <= high)).unbind(dim=1)
+    return (x & y & z).nonzero()[:, 0]
 
 
 def part_maps(
@@ -164,7 +173,7 @@ def part_maps(
         prone = vertices[which][:, part > 0]
         low[which], high[which] = prone.amin(dim=1) - _PREFILTER_M, prone.amax(dim=1) + _PREFILTER_M
     close = _in_box(scene, low, high)
-    xyz, sample = scene.xyz[close], scene.sample[close]
+    xyz, sample = scene.xyz.index_select(0, close), scene.sample.index_select(0, close)
     if generator is not None:
         noise = torch.rand(xyz.shape, generator=generator, device=generator.device).to(xyz.device)
         xyz = xyz + (2 * noise - 1) * _JITTER * pitch_m

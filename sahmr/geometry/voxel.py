@@ -42,8 +42,9 @@ def pack_keys(coords: Int[Tensor, "voxels 4"]) -> Int[Tensor, " voxels"]:
         )
     if low[3] < 0 or high[3] >= 1 << BATCH_BITS:
         raise ValueError(f"batch index {low[3]}..{high[3]} outside 0..{(1 << BATCH_BITS) - 1}; use smaller batches")
-    step = coords.new_tensor(STRIDES)  # [4]
-    return ((coords + coords.new_tensor([_HALF, _HALF, _HALF, 0])) * step).sum(1)
+    x, y, z, batch = coords.unbind(1)  # rows of four are summed ten times slower
+    steps = zip((x, y, z), STRIDES, strict=False)
+    return sum(((axis + _HALF) * step for axis, step in steps), batch * STRIDES[3])
 
 
 def key_step(offsets: Int[Tensor, "taps 3"]) -> Int[Tensor, " taps"]:

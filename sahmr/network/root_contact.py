@@ -59,10 +59,10 @@ def crop_to_region(scene: PackedPoints, anchor: Float[Tensor, "batch 3"], region
     for (first, last), root in zip(
         pairwise(scene.ends(len(anchor))), anchor, strict=True
     ):  # no copy of the root per point
-        gap = scene.xyz[first:last] - root  # [points of the sample, 3]
-        steps = (gap[:, 2] / region.anchor_spacing).round_().clamp_(-1, 1)  # to the nearest of the three anchors
-        gap[:, 2] -= steps * region.anchor_spacing
-        near = (gap.square_().sum(dim=1) < region.roi_radius**2).nonzero()[:, 0]
+        x, y, z = (axis - own for axis, own in zip(scene.xyz[first:last].unbind(1), root, strict=True))
+        steps = (z / region.anchor_spacing).round_().clamp_(-1, 1)  # to the nearest of the three anchors
+        z -= steps * region.anchor_spacing
+        near = (x.square_() + y.square_() + z.square_() < region.roi_radius**2).nonzero()[:, 0]
         kept.append(near + first if len(near) else torch.arange(first, last, device=near.device))
     rows = torch.cat(kept)
     return PackedPoints(xyz=scene.xyz.index_select(0, rows), sample=scene.sample.index_select(0, rows))

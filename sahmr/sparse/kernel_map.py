@@ -153,6 +153,8 @@ class KernelMap:
         self.num_inputs, self.num_outputs = num_inputs, table.shape[1]
         self.is_symmetric = is_symmetric
         self._blocks: dict[int, list[Block]] = {}
+        self._bags: tuple[Tensor, Tensor] | None = None
+        self._places: Tensor | None = None
         self._num_pairs: int | None = None
         self._reversed: KernelMap | None = None
 
@@ -175,6 +177,22 @@ class KernelMap:
         """Input rows and output rows of all pairs, tap by tap, and the number of pairs of each tap."""
         hit = self.table < self.num_inputs
         return self.table[hit], hit.nonzero()[:, 1], hit.sum(1)
+
+    def places(self) -> Int[Tensor, " outputs_times_taps"]:
+        """The table output by output, the taps of each side by side."""
+        if self._places is None:
+            self._places = self.table.t().reshape(-1)
+        return self._places
+
+    def bags(self) -> tuple[Int[Tensor, " pairs"], Int[Tensor, " outputs_plus_one"]]:
+        """Output by output, its pairs as ``input * taps + tap``; where each output's pairs start, and their end."""
+        if self._bags is None:
+            taps = len(self.table)
+            read = self.places().view(self.num_outputs, taps)
+            hit = read < self.num_inputs
+            pairs = (read * taps + torch.arange(taps, device=read.device)).masked_select(hit)
+            self._bags = pairs, F.pad(hit.sum(1).cumsum(0), (1, 0))
+        return self._bags
 
     def blocks(self, rows: int) -> list[Block]:
         """The map cut into runs of that many output rows; made once per length."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 import torch
@@ -10,7 +9,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from sahmr.sparse import narrow
 from sahmr.sparse.kernel_map import PARTS, Block, KernelMap
+from sahmr.sparse.scratch import scratch
 
 # Measured on a CPU, where nothing else is said.
 _BLOCK_ROWS = 4096  # of the output: a block's gathered rows and products stay in the cache
@@ -20,36 +21,12 @@ _DENSE_CUDA = 1 << 29  # numbers gathered and multiplied at once on CUDA: 2 GiB.
 _WIDE = 1 << 14  # weights of a tap; beyond, partial sums of its gradient cost more than they save
 
 
-class _Scratch(threading.local):
-    """Buffers kept between calls.
-
-    Fresh memory of this size would be returned to the system after every block: on the CPU the page faults of
-    getting it back cost as much as the products themselves. On CUDA torch's own allocator keeps it.
-    """
-
-    def __init__(self) -> None:
-        self._buffers: dict[tuple[str, torch.dtype], Tensor] = {}
-
-    def rows(self, name: str, count: int, width: int, like: Tensor) -> Tensor:
-        """Give an uninitialised [count, width] tensor; the next call with the same name may overwrite it."""
-        if like.device.type != "cpu":
-            return like.new_empty(count, width)
-        buffer = self._buffers.get((name, like.dtype))
-        if buffer is None or len(buffer) < count * width:
-            with torch.inference_mode(False):  # a buffer made in inference mode could not serve a training later
-                buffer = self._buffers[name, like.dtype] = like.new_empty(count * width)
-        return buffer[: count * width].view(count, width)
-
-
-_scratch = _Scratch()
-
-
 def _block_rows(features: Tensor) -> int:
     return _BLOCK_ROWS if features.device.type == "cpu" else _BLOCK_ROWS_CUDA
 
 
 def _gather(name: str, features: Tensor, row: Tensor) -> Tensor:
-    return torch.index_select(features, 0, row, out=_scratch.rows(name, len(row), features.shape[1], features))
+    return torch.index_select(features, 0, row, out=scratch.rows(name, len(row), features.shape[1], features))
 
 
 def _by_tap(rows: Tensor, block: Block, parts: int = PARTS) -> list[Tensor]:
@@ -77,7 +54,7 @@ def _sum_products(
 ) -> Float[Tensor, "outputs out_channels"]:
     """Multiply each tap's gathered rows by that tap's matrix and sum the products of each output row."""
     width = matrices[0].shape[2]
-    products = _scratch.rows("products", len(rows), width, rows)
+    products = scratch.rows("products", len(rows), width, rows)
     for count, tap_rows, matrix, out in zip(
         block.part_counts, _by_tap(rows, block), matrices, _by_tap(products, block), strict=True
     ):
@@ -102,13 +79,13 @@ def _dense(features: Tensor, table: Tensor) -> Float[Tensor, "taps outputs chann
 
 
 def _forward_dense(features: Tensor, kernel: Tensor, table: Tensor) -> Tensor:
-    products = _scratch.rows("products", table.numel(), kernel.shape[2], features).view(*table.shape, -1)
+    products = scratch.rows("products", table.numel(), kernel.shape[2], features).view(*table.shape, -1)
     return torch.bmm(_dense(features, table), kernel, out=products).sum(0)
 
 
 def _backward_dense(grad: Tensor, features: Tensor, kernel: Tensor, table: Tensor) -> tuple[Tensor, Tensor]:
     grad_rows = _dense(grad, table)  # [taps, inputs, out_channels]
-    products = _scratch.rows("products", table.numel(), kernel.shape[1], grad).view(*table.shape, -1)
+    products = scratch.rows("products", table.numel(), kernel.shape[1], grad).view(*table.shape, -1)
     grad_features = torch.bmm(grad_rows, kernel.transpose(1, 2), out=products).sum(0)
     return grad_features, torch.bmm(features.t().expand(len(table), -1, -1), grad_rows)
 
@@ -149,12 +126,18 @@ def _backward_taps(
 
 
 class _Convolve(torch.autograd.Function):
-    """Two ways to the same sum: one product per tap over the pairs, or one over all rows with zeros for empty taps."""
+    """Three ways to the same sum, which is fastest depends on sizes.
+
+    One product per tap over the pairs; one over all rows with zeros for empty taps; or, of few channels, one of every
+    input row with all taps (:mod:`sahmr.sparse.narrow`).
+    """
 
     @staticmethod
     def forward(ctx: Any, features: Tensor, kernel: Tensor, kernel_map: KernelMap) -> Tensor:
         ctx.save_for_backward(features, kernel)
         ctx.kernel_map = kernel_map
+        if narrow.is_narrow(kernel_map, kernel):
+            return narrow.convolve(features, kernel, kernel_map)
         if _is_dense(kernel_map, kernel):
             return _forward_dense(features, kernel, kernel_map.table)
         return _forward_taps(features, kernel, kernel_map)
@@ -166,6 +149,10 @@ class _Convolve(torch.autograd.Function):
         features, kernel = ctx.saved_tensors
         kernel_map: KernelMap = ctx.kernel_map
         back = kernel_map if kernel_map.is_symmetric else kernel_map.reversed()
+        if narrow.is_narrow(kernel_map, kernel):
+            turned = kernel.flip(0) if back.is_symmetric else kernel
+            grad_features = narrow.convolve(grad, turned.transpose(1, 2), back)
+            return grad_features, narrow.kernel_gradient(grad, features, kernel, kernel_map), None
         if _is_dense(back, kernel):
             table = back.table.flip(0) if back.is_symmetric else back.table
             return *_backward_dense(grad, features, kernel, table), None

@@ -113,26 +113,41 @@ def descend(
         scaler.update()
 
 
-def make_average(module: nn.Module, decay: float) -> AveragedModel:
+class RunningAverage(AveragedModel):
     """Running average of a module's parameters and buffers; its first steps average over what there is.
+
+    Torch looks for all parameters in every step, which takes longer than averaging them: here that is done once.
 
     Args:
         module: whose state is the first value.
         decay: see :class:`Plan`.
     """
 
-    @torch.no_grad()
-    def average(mean: list[Tensor], now: list[Tensor], updates: Tensor | int) -> None:
-        share = 1.0 - min(decay, (1 + int(updates)) / (10 + int(updates)))
-        if mean[0].is_floating_point():  # all are of one type
-            moving = [(old, new) for old, new in zip(mean, now, strict=True) if old.data_ptr() != new.data_ptr()]
-            torch._foreach_lerp_([old for old, _ in moving], [new for _, new in moving], share)
-        else:
-            torch._foreach_copy_(mean, now)  # counters
+    def __init__(self, module: nn.Module, decay: float) -> None:
+        super().__init__(module, use_buffers=True)
+        self.decay = decay
+        self._pairs: list[tuple[Tensor, Tensor]] | None = None
+        super().update_parameters(module)
+        for old, new in zip(self.module.parameters(), module.parameters(), strict=True):
+            if not new.requires_grad:
+                old.data = new.data  # what does not move is its own mean
 
-    averaged = AveragedModel(module, multi_avg_fn=average, use_buffers=True)  # type: ignore[arg-type]  # its own lists
-    averaged.update_parameters(module)
-    for old, new in zip(averaged.module.parameters(), module.parameters(), strict=True):
-        if not new.requires_grad:
-            old.data = new.data  # what does not move is its own mean
-    return averaged
+    @torch.no_grad()
+    def update_parameters(self, model: nn.Module) -> None:
+        """Take in the module's values after a step; always the same module's."""
+        if self._pairs is None:
+            every = zip(_values(self.module), _values(model), strict=True)
+            self._pairs = [(old, new) for old, new in every if old.data_ptr() != new.data_ptr()]
+        done = int(self.n_averaged)
+        share = 1.0 - min(self.decay, (1 + done) / (10 + done))
+        floats = [pair for pair in self._pairs if pair[0].is_floating_point()]
+        counters = [pair for pair in self._pairs if not pair[0].is_floating_point()]
+        if floats:
+            torch._foreach_lerp_([old for old, _ in floats], [new for _, new in floats], share)
+        if counters:
+            torch._foreach_copy_([old for old, _ in counters], [new for _, new in counters])
+        self.n_averaged += 1
+
+
+def _values(module: nn.Module) -> list[Tensor]:
+    return [value.detach() for value in (*module.parameters(), *module.buffers())]

@@ -16,13 +16,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
-from torch.optim.swa_utils import AveragedModel
 
 from sahmr.batches.loader import SampleLoader
 from sahmr.errors import CheckpointError, ShardError
 from sahmr.structures import Batch
 from sahmr.training.checkpoint import load_plain, save_atomically
-from sahmr.training.optimizer import Plan, descend, make_average, make_optimizer, make_schedule
+from sahmr.training.optimizer import Plan, RunningAverage, descend, make_optimizer, make_schedule
 from sahmr.training.progress import BETWEEN, Progress, Row
 from sahmr.training.resume import read_resume
 from sahmr.training.shares import Statistics
@@ -91,7 +90,7 @@ class State:
     module: nn.Module
     optimizer: torch.optim.Optimizer
     schedule: LambdaLR
-    average: AveragedModel | None
+    average: RunningAverage | None
     scaler: torch.amp.GradScaler | None
     statistics: Statistics
     history: list[Row]
@@ -255,7 +254,7 @@ def make_state(module: nn.Module, plan: Plan, data: TrainingData, keeping: Keepi
         module=module,
         optimizer=optimizer,
         schedule=make_schedule(optimizer, plan, data.steps),
-        average=make_average(module, plan.average_decay) if plan.average_decay else None,
+        average=RunningAverage(module, plan.average_decay) if plan.average_decay else None,
         scaler=torch.amp.GradScaler(device.type) if plan.precision == "float16" else None,
         statistics=Statistics(module),
         history=[],

@@ -21,7 +21,6 @@ from pipelines import convert_checkpoint, evaluate, predict, train_rcnet, train_
 from sahmr.files import file_sha256
 from sahmr.network.sahmr import SahmrNet
 from sahmr.network.size import OWN, REFERENCE
-from sahmr.sparse import native_backend
 from sahmr.training import restore
 from sahmr.training.checkpoint import load_plain, read_checkpoint, save_checkpoint
 from schemas.fields import read_table
@@ -38,8 +37,6 @@ def patch() -> Iterator[pytest.MonkeyPatch]:
         for size in ("paper", "demo"):
             patch.setitem(restore.SIZES, size, TINY)
         patch.setattr(restore, "_empty_state", functools.cache(restore._empty_state))
-        # Buffers made while predicting (inference mode) cannot serve a training of the same process.
-        patch.setattr(native_backend, "_scratch", native_backend._Scratch())
         yield patch
     torch.use_deterministic_algorithms(False)
     torch.set_num_threads(threads)

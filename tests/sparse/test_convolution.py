@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from sahmr.geometry.voxel import pack_keys, unpack_keys
-from sahmr.sparse import native_backend
+from sahmr.sparse import narrow, native_backend
 from sahmr.sparse.backend import resolve_backend
 from sahmr.sparse.kernel_map import OFFSETS_3, Lattice, downsampling_map, submanifold_map
 from sahmr.sparse.layers import RowNorm, SparseConv
@@ -23,6 +23,7 @@ from sahmr.sparse.tensor import Pyramid, SparseTensor
 from tests.worlds.checked import unchecked
 
 SIDE = 6
+WAYS = ("narrow", "dense", "taps")  # of the native backend, which chooses by sizes
 cells = st.lists(st.tuples(*[st.integers(-3, 2)] * 3, st.integers(0, 1)), min_size=1, max_size=40, unique=True)
 
 
@@ -35,6 +36,12 @@ def make(coords: Any, channels: int = 3, seed: int = 0, rounding: Any = "floor")
 def layer(kind: Any, width_in: int = 3, width_out: int = 4, backend: str = "native") -> SparseConv:
     torch.manual_seed(1)
     return SparseConv(width_in, width_out, kind, resolve_backend(backend)).double()
+
+
+def choose(way: str, patch: pytest.MonkeyPatch) -> None:
+    """Every convolution goes one way."""
+    patch.setattr(narrow, "is_narrow", lambda *_: way == "narrow")
+    patch.setattr(native_backend, "_is_dense", lambda *_: way == "dense")
 
 
 def dense(x: SparseTensor) -> torch.Tensor:
@@ -51,13 +58,13 @@ def at(grid: torch.Tensor, coords: torch.Tensor, shift: int = 4, stride: int = 1
 
 
 @settings(max_examples=25, deadline=None)
-@given(cells, st.booleans())
-def test_submanifold_is_conv3d_on_occupied_voxels(coords: list[tuple[int, ...]], small: bool) -> None:
+@given(cells, st.sampled_from(WAYS))
+def test_submanifold_is_conv3d_on_occupied_voxels(coords: list[tuple[int, ...]], way: str) -> None:
     x, conv = make(coords), layer("same")
     weight = conv.kernel.view(3, 3, 3, 3, 4).permute(4, 3, 0, 1, 2)  # z, y, x, in, out -> out, in, z, y, x
     want = at(F.conv3d(dense(x), weight, padding=1), x.pyramid.lattice(1).coords)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(native_backend, "_is_dense", lambda *_: small)
+        choose(way, patch)
         torch.testing.assert_close(conv(x).features, want)
 
 
@@ -82,10 +89,10 @@ def test_down_and_up_are_strided_conv3d(coords: list[tuple[int, ...]]) -> None:
 
 @pytest.mark.parametrize("kind", ["same", "down"])
 @pytest.mark.parametrize("rounding", ["trunc", "floor"])
-@pytest.mark.parametrize("small", [True, False])
-def test_gradients(kind: Any, rounding: Any, small: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("way", WAYS)
+def test_gradients(kind: Any, rounding: Any, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(native_backend, "_BLOCK_ROWS", 4)  # several blocks, the last one not full
-    monkeypatch.setattr(native_backend, "_is_dense", lambda *_: small)
+    choose(way, monkeypatch)
     coords = [(*c, 0) for c in itertools.product((-2, -1, 0), (-1, 0), (0, 1))]
     x, conv = make(coords, rounding=rounding), layer(kind)
     up = layer("up", 4, 2)
@@ -95,6 +102,14 @@ def test_gradients(kind: Any, rounding: Any, small: bool, monkeypatch: pytest.Mo
         return out if kind == "same" else up.backend.convolve(out, up_kernel, x.pyramid.up(2))
 
     assert torch.autograd.gradcheck(run, (x.features, conv.kernel, up.kernel))
+
+
+def test_few_channels_on_the_cpu_go_the_narrow_way() -> None:
+    x = make([(0, 0, 0, 0)])
+    kernel_map = x.pyramid.same(1)
+    assert narrow.is_narrow(kernel_map, torch.zeros(27, 8, 16))
+    assert not narrow.is_narrow(kernel_map, torch.zeros(27, 64, 64))
+    assert not narrow.is_narrow(kernel_map, torch.zeros(27, 8, 16, device="meta"))
 
 
 @pytest.mark.parametrize("stride", [1, 2])

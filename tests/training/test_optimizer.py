@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from sahmr.training.optimizer import Plan, descend, make_average, make_optimizer, make_schedule, peak_rate
+from sahmr.training.optimizer import Plan, RunningAverage, descend, make_optimizer, make_schedule, peak_rate
 
 PLAN = Plan(seed=0, epochs=4, batch_size=24, canonical_lr=5e-4)
 STEPS = 10  # per epoch
@@ -59,7 +59,7 @@ def test_frozen_parameters_are_left_out() -> None:
 
 def test_average_warms_up_takes_buffers_in_and_copies_counters() -> None:
     layer = torch.nn.BatchNorm1d(1)
-    average = make_average(layer, 0.25)
+    average = RunningAverage(layer, 0.25)
     expected = 1.0
     for update, value in enumerate((3.0, 5.0, -1.0, 2.0), start=1):
         with torch.no_grad():

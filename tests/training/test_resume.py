@@ -21,7 +21,7 @@ from sahmr.network.sahmr import SahmrNet
 from sahmr.structures import Batch, BodyTopology
 from sahmr.training import checkpoint
 from sahmr.training.checkpoint import save_atomically
-from sahmr.training.optimizer import Plan, descend, make_average, make_optimizer, make_schedule
+from sahmr.training.optimizer import Plan, RunningAverage, descend, make_optimizer, make_schedule
 from sahmr.training.progress import BETWEEN
 from sahmr.training.resume import read_resume
 from sahmr.training.state import TrainingData
@@ -41,7 +41,7 @@ class Run:
         self.module = torch.nn.Sequential(torch.nn.Linear(40, 30), torch.nn.BatchNorm1d(30), torch.nn.Linear(30, 1))
         self.optimizer = make_optimizer(self.module.parameters(), PLAN)
         self.schedule = make_schedule(self.optimizer, PLAN, STEPS)
-        self.average = make_average(self.module, 0.9)
+        self.average = RunningAverage(self.module, 0.9)
         self.start = copy.deepcopy(self.content([]))
         for _ in range(STEPS):
             descend(self.optimizer, [self.module(torch.randn(4, 40)).square().mean()])
