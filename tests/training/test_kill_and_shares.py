@@ -215,15 +215,3 @@ def test_a_checkpoint_of_other_settings_is_refused_set_aside_or_adopted(
     assert settle(file, "c", {}, Others(restart=True)) == "c" and not file.exists()
     with pytest.raises(CheckpointError, match="no such file"):
         settle(file, "c", {}, Others(adopt=file))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("stage", ["rcnet", "mesh"])
-def test_one_batch_is_learnt_by_heart(stage: str, topology: BodyTopology, network: SahmrNet, tmp_path: Path) -> None:
-    """Noise and dropout stay on; what is left of the loss is theirs."""
-    batch = person_batch(3, count=2)
-    task = task_of(stage, topology)
-    data = TrainingData(epoch=lambda _: [batch] * 50, steps=50, validation=lambda: [])
-    plan = Plan(seed=1, epochs=20, batch_size=32, canonical_lr=5e-3, schedule="cosine")
-    rows = train(network, task, plan, data, resume_file=tmp_path / ".a.resume.pt", digest="a")
-    assert rows[-1]["train_loss"] < 0.05 * rows[0]["train_loss"], (rows[0], rows[-1])
