@@ -7,7 +7,7 @@ export DVC_NO_ANALYTICS := 1
 export PYTHONHASHSEED := 0
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro own score share-check test prepared servers soak lint format bench lock clean
+.PHONY: repro own score share-check test prepared servers streams soak lint format bench lock clean
 
 # Every file is compared with its hash. setuptools comes first: it builds what has no wheel (antlr4-python3-runtime), and
 # pip would fetch it for that without a hash. torch comes by itself, last: requirements.torch says why.
@@ -65,6 +65,11 @@ prepared: .venv/test.stamp
 servers: .venv/test.stamp
 	$(BIN)/pytest -q -m slow tests/catalog tests/test_open.py tests/test_team_scores.py tests/pipelines/test_experiments.py
 
+# Trainings killed at random steps, torchrun, and the loader's batches for all numbers of ranks and workers.
+streams: .venv/test.stamp
+	$(BIN)/python -m tests.soak.training --rounds 2 --seed 2
+	$(BIN)/pytest -q -m slow tests/batches tests/contrast tests/training tests/test_share.py tests/pipelines/test_torchrun.py
+
 lint: .venv/test.stamp
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -74,7 +79,7 @@ soak: .venv/test.stamp
 	$(BIN)/python -m tests.soak.crash --rounds 50 --seed 1
 	$(BIN)/python -m tests.soak.damages --mutations 5000 --seed 1
 	$(BIN)/python -m tests.soak.training --rounds 20 --seed 1
-	$(BIN)/pytest -q -m slow tests/soak tests/pipelines
+	$(BIN)/pytest -q -m slow tests/soak tests/pipelines tests/test_prox_training.py
 
 bench: .venv/test.stamp
 	$(BIN)/python -m tests.benchmarks

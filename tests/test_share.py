@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Iterable, Iterator
@@ -241,7 +242,7 @@ def test_a_repository_at_a_revision(folder: Path, tmp_path: Path, expected: list
         "repo.add(['data/shards', 'data/scenes'])\n"
         "print(repo.push())\n"
     )
-    call(str(imports.ROOT / ".venv/bin/python"), "-c", code)
+    call(sys.executable, "-c", code)
     call("git", "add", ".")
     call("git", "commit", "-qm", "all")
     call("git", "tag", "v1")
