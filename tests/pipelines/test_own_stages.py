@@ -88,7 +88,9 @@ def test_bodies_of_ones_own_are_scored(tmp_path: Path, monkeypatch: pytest.Monke
 def test_a_cloud_is_predicted_with_and_shown_but_not_scored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = predicted(tmp_path, cloud())
     assert "left out: the scan is points without faces" in page_of(paths)
-    with pytest.raises(StoreError, match=r"scene room was scanned as points without faces: .*no distance field") as told:
+    with pytest.raises(
+        StoreError, match=r"scene room was scanned as points without faces: .*no distance field"
+    ) as told:
         score(paths, monkeypatch)
     assert len(str(told.value).splitlines()) == 1
     assert not list(paths.scores.glob("*"))
