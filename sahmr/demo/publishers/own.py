@@ -125,7 +125,7 @@ def _camera_from_world(view: RoomCamera, world: Array) -> Array:
 def _shoot(
     room: Room, view: RoomCamera, person: Person, seed: list[int], *, is_aimed: bool = False
 ) -> tuple[NDArray[np.uint8], Array, RoomCamera]:
-    """A picture, the body's vertices in the room, and the camera: turned to the person if it is aimed, as phones are."""
+    """A picture, the body's vertices in the room, and the camera, turned to the person if it is aimed."""
     rng = np.random.default_rng(seed)
     studio = open_studio(room, view)
     placed = find_body(studio, person, _KINDS, rng)
