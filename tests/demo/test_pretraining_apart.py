@@ -29,6 +29,10 @@ STREAMS = {
     "pictures/paint.py": ["20230618"],  # the grain of all surfaces
     "pictures/shoot.py": ["[1, *letters]", "[2, outfit, *letters]"],  # letters: seed, then a subject's three digits
     "places/captures.py": ["[4112, seed]"],  # cameras: no seed of the demo's
+    "publishers/own.py": [
+        "seed",
+        "[seed, 33]",
+    ],  # people of a capture's pictures, and its scan's noise: not the demo's data
     "publishers/prox.py": ["[1920, crc32(scene.encode())]", "[job.seed, crc32(recording.name.encode()), number]"],
     "publishers/rich.py": [
         "[job.seed, crc32(sequence.name.encode()), camera, frame]",

@@ -64,7 +64,7 @@ def _write_phone(scene: Path, models: Path, seed: int, size: CaptureSize) -> int
     for number in range(size.photographs):
         view = _standing(_PHOTO_AZIMUTHS[number % len(_PHOTO_AZIMUTHS)], 3.3 + 0.15 * number, 1.5)
         name = f"images/IMG_{4031 + number}.jpg"
-        picture, vertices = _shoot(room, view, person, [seed, 31, number])
+        picture, vertices, view = _shoot(room, view, person, [seed, 31, number], is_aimed=True)
         files.put(scene / name, files.jpeg(picture))
         rows.append((name.rpartition("/")[2], *_box(view, vertices), 0.97))
         stored = _APPLIED @ transpose_rigid(_camera_from_world(view, world)) @ _OPENGL
@@ -87,7 +87,7 @@ def _write_tripod(scene: Path, models: Path, seed: int, size: CaptureSize) -> in
     person, view = cast_person(models, "male", "00778", 6, seed), _standing(0.0, 3.5, 1.9)
     pictures, boxes = [], []
     for number in range(size.frames):
-        picture, vertices = _shoot(room, view, person, [seed, 32, number])
+        picture, vertices, _ = _shoot(room, view, person, [seed, 32, number])
         pictures.append(picture)
         boxes.append(_box(view, vertices))
     _write_video(scene / "images/cam0.avi", pictures)
@@ -122,12 +122,18 @@ def _camera_from_world(view: RoomCamera, world: Array) -> Array:
     return np.asarray(view.matrix @ transpose_rigid(world))
 
 
-def _shoot(room: Room, view: RoomCamera, person: Person, seed: list[int]) -> tuple[NDArray[np.uint8], Array]:
-    """A picture, and the body's vertices in the room."""
+def _shoot(
+    room: Room, view: RoomCamera, person: Person, seed: list[int], *, is_aimed: bool = False
+) -> tuple[NDArray[np.uint8], Array, RoomCamera]:
+    """A picture, the body's vertices in the room, and the camera, turned to the person if it is aimed."""
     rng = np.random.default_rng(seed)
     studio = open_studio(room, view)
     placed = find_body(studio, person, _KINDS, rng)
-    return take_picture(studio, [(person, placed)], exposure=float(rng.uniform(0.9, 1.05))), placed.vertices
+    if is_aimed:
+        middle = (placed.vertices.min(axis=0) + placed.vertices.max(axis=0)) / 2
+        studio = open_studio(room, look_at(view.center, middle, view.intrinsics, _SIZE, roll=0.015))
+    exposure = float(rng.uniform(0.9, 1.05))
+    return take_picture(studio, [(person, placed)], exposure=exposure), placed.vertices, studio.view
 
 
 def _box(view: RoomCamera, vertices: Array) -> tuple[float, float, float, float]:
