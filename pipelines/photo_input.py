@@ -15,6 +15,8 @@ from sahmr.cameras.boxes import PersonBox, boxes_of, check_box, check_image_size
 from sahmr.cameras.photo_camera import LengthUnit, PhotoCamera, fit_to_image, need_metres
 from sahmr.cameras.read import read_cameras
 from sahmr.cameras.undistort import plan_undistortion
+from sahmr.detect.network import Network
+from sahmr.detect.people import find_people
 from sahmr.errors import RawDataError
 from sahmr.readers.images import check_fits_camera, decode_region, image_size
 from sahmr.scenes.own_scan import OwnScan, open_scan
@@ -34,7 +36,8 @@ class Asked:
         camera, camera_name, camera_unit: file of cameras; which of them, None: by the photograph's name; the unit of
             formats that have none.
         image: the photograph.
-        box, boxes, person: the box by hand, or a file of boxes; the number of the person of several.
+        box, boxes, detect: the box by hand, or a file of boxes, or the detector is asked.
+        person: the number of the person of several.
     """
 
     scene: Path
@@ -46,6 +49,7 @@ class Asked:
     image: Path
     box: str | None
     boxes: Path | None
+    detect: bool
     person: int | None
 
 
@@ -119,6 +123,10 @@ def _pick_camera(asked: Asked) -> PhotoCamera:
 def _box(asked: Asked, size: tuple[int, int]) -> tuple[float, float, float, float]:
     if asked.box is not None:
         found, place = parse_box(asked.box), "--box"
+    elif asked.detect:
+        people = find_people(np.asarray(decode_region(asked.image, (0, 0, *size), 1)), asked.image.name, Network().look)
+        chosen = choose_person("--detect", people, asked.person, image=asked.image.name)
+        found, place = chosen.box, chosen.place
     else:
         assert asked.boxes is not None  # the command line insists on one of them
         chosen = _chosen(asked, asked.boxes, size)

@@ -89,6 +89,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--box", help="left,top,right,bottom of the person, pixels")
     which.add_argument("--boxes", type=Path, help="table (.csv) or COCO (.json) with the photograph's box")
+    which.add_argument("--detect", action="store_true", help="find the person (pip install '.[detect]')")
     parser.add_argument("--person", type=int, help="which of several boxes of the photograph, from 1 on")
     parser.add_argument("--checkpoint", type=Path, default=Path("data/models/sahmr.pt"))
     parser.add_argument("--output", type=Path, required=True, help="folder to be made")

@@ -26,6 +26,7 @@ LAYERS = (  # lowest first; modules on one line never import each other
         "sahmr.targets",
         "sahmr.placement",
         "sahmr.sight",
+        "sahmr.detect",
     ),
     ("sahmr.demo", "sahmr.training", "sahmr.baseline", "sahmr.verify", "sahmr.report", "sahmr.export"),
     ("sahmr.inference",),
@@ -73,6 +74,7 @@ DOORS = {
     "jinja2": "sahmr/report/html.py",
     "trimesh": "sahmr/export/meshes.py",
     "google_crc32c": "sahmr/shards",
+    "ai_edge_litert": "sahmr/detect/network.py",
 }
 MODULES = imports.modules()
 

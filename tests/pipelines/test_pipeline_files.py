@@ -23,7 +23,7 @@ UNTRACKED_SECTIONS = {"raw", "paths", "parallel", "share"}
 # Run by hand, no stage: README or docs/ have their command lines.
 TOOLS = {
     *("pipelines.convert_checkpoint", "pipelines.prune_work", "pipelines.raw_check", "pipelines.demo.pretrain"),
-    *("pipelines.align", "pipelines.import_predictions"),
+    *("pipelines.align", "pipelines.detect", "pipelines.import_predictions"),
     *("pipelines.export", "pipelines.loader", "pipelines.predict_photo", "pipelines.view"),
     "pipelines.demo.prepared",
 }

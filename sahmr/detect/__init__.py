@@ -1,0 +1,1 @@
+"""People in photographs: their boxes, by a detector whose weights lie beside this file."""
