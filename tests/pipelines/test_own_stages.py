@@ -35,7 +35,8 @@ Scan = trimesh.Trimesh | trimesh.PointCloud
 
 
 def cloud() -> trimesh.PointCloud:
-    return trimesh.PointCloud(np.random.default_rng(0).uniform(-1, 1, (4000, 3)) * (2, 1.2, 2))
+    points = np.random.default_rng(0).uniform(-1, 1, (4000, 3)) * (2, 1.2, 2)
+    return trimesh.PointCloud(points)  # type: ignore[no-untyped-call]
 
 
 def predicted(root: Path, scan: Scan, pose: np.ndarray = own.POSE) -> Paths:
