@@ -1,4 +1,4 @@
-"""The person detector on the demo's pictures: recall, overlap of boxes and crops, false people. Part of ``make bench``."""
+"""The person detector on the demo's pictures: recall, overlaps, false people. Part of ``make bench``."""
 
 from __future__ import annotations
 
