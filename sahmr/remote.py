@@ -236,7 +236,7 @@ class RemotePath:
 
     def read_ranges(self, wanted: Sequence[Range]) -> list[bytes | None]:
         """The same of many files of this folder. See :meth:`Published.fetch_all`."""
-        return self.published.fetch_all([((self / name).name_in_root, *rest) for name, *rest in wanted])
+        return self.published.fetch_all([((self / each[0]).name_in_root, *each[1:]) for each in wanted])
 
     def open(self, mode: str = "rb") -> io.BytesIO:
         """All of it as a file in memory. Errors as :meth:`Published.read`."""
