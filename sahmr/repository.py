@@ -43,6 +43,8 @@ class Repository:
     files each would cost three requests and read 5 MB ahead.
     """
 
+    async_impl = False  # as fsspec's filesystems say
+
     def __init__(self, repository: str, revision: str) -> None:
         from dvc.api import DVCFileSystem  # not earlier: it takes a second
 
