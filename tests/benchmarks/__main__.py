@@ -12,11 +12,11 @@ import sys
 from tests.benchmarks.figures import FOLDER
 from tests.imports import ROOT
 
-# Minutes on two cores, roughly: 2, 9, 4, 2, 5, 6, 5, 3, 1, 1, 1, 1, 3, 1, 1; the GPU's part measures nothing where
-# there is none, those of trainings, fit, evaluation, report and photo nothing before make repro.
+# Minutes on two cores, roughly: 2, 9, 4, 2, 5, 6, 5, 3, 1, 1, 1, 1, 3, 1, 2, 1; the GPU's part measures nothing where
+# there is none, those of trainings, fit, evaluation, report, photo and detect nothing before make repro.
 PARTS = (
     *("network", "training", "loader", "images", "scenes", "conversion", "listing", "tables", "catalog", "page"),
-    *("fit", "scoring", "evaluation", "report", "photo", "gpu"),
+    *("fit", "scoring", "evaluation", "report", "photo", "detect", "gpu"),
 )
 
 
