@@ -14,7 +14,13 @@ MOST_VOXELS = 200_000_000
 _RUN = 1 << 16  # triangles halved at once; bounds memory, cannot change the result
 _CANDIDATES = 1 << 18  # (triangle, voxel) pairs tested at once; bounds memory, cannot change the result
 _TOUCH = 1e-9  # a voxel's half side grows by this share, so that rounding loses no touching voxel
+_HALF = 0.5 * (1 + _TOUCH)  # in voxels
+_PLANES = ((1, 2), (2, 0), (0, 1))  # the two other axes of each
 _MORTON_BITS = 21  # per axis; 3 x 21 fit into 63 bits
+_SPREADS = (  # each step moves the upper halves of all groups of bits away, until two gaps follow every bit
+    (32, 0x1F00000000FFFF), (16, 0x1F0000FF0000FF), (8, 0x100F00F00F00F00F), (4, 0x10C30C30C30C30C3),
+    (2, 0x1249249249249249),
+)  # fmt: skip
 
 
 def subdivide(
@@ -166,27 +172,45 @@ def _met_voxels(
     local = np.arange(count.sum()) - np.repeat(count.cumsum() - count, count)
     # Number k of a box of x * y * z voxels, in C order, has the place (k // (y z), k // z % y, k % z).
     y, z = size[owner, 1], size[owner, 2]
-    index = first[owner] + np.stack([local // (y * z), local // z % y, local % z], axis=1)  # [pairs, 3]
-    edges = np.roll(triangles, -1, axis=1) - triangles
+    row = local // z
+    index = [first[owner, 0] + row // y, first[owner, 1] + row % y, first[owner, 2] + local - row * z]  # [pairs] each
+    corners = np.ascontiguousarray(triangles.transpose(1, 2, 0))  # [3, 3, n]; one row per coordinate: contiguous
+    edges = np.roll(corners, -1, axis=0) - corners
     # Separating axes of a triangle and a cube: its normal, then the nine products of its edges and the cube's axes; the
     # cube's own axes are done with, as only voxels of the triangle's box are candidates. Akenine-Moller, JGT 2001.
-    normal = cross(edges[:, 0], edges[:, 1])  # [n, 3]
-    half = 0.5 * (1 + _TOUCH)
-    reach = half * (np.abs(normal[:, 0]) + np.abs(normal[:, 1]) + np.abs(normal[:, 2]))
-    height = dot(normal, triangles[:, 0])
-    near = np.abs(height[owner] - dot(normal[owner], index + 0.5)) <= reach[owner]  # [pairs]
-    index, owner = index[near], owner[near]
-    corners = triangles[owner] - (index + 0.5)[:, None]  # [near, 3, 3]; seen from the cube's centre
+    normal = [edges[0, u] * edges[1, v] - edges[0, v] * edges[1, u] for u, v in _PLANES]  # [n] each
+    reach = _HALF * (np.abs(normal[0]) + np.abs(normal[1]) + np.abs(normal[2]))
+    height = _dot(normal, [*corners[0]])
+    middle = [along + 0.5 for along in index]
+    off = np.abs(height[owner] - _dot([along[owner] for along in normal], middle))
+    near = np.flatnonzero(off <= reach[owner])
+    owner = owner[near]
+    seen = [[corners[k, axis][owner] - middle[axis][near] for axis in range(3)] for k in range(3)]  # from the centres
     is_met = np.ones(len(owner), dtype=bool)
     for edge in range(3):
-        direction, here, opposite = edges[owner, edge], corners[:, edge], corners[:, (edge + 2) % 3]
-        for u, v in ((1, 2), (2, 0), (0, 1)):  # along the axis unit x edge both ends of the edge lie at one place
-            one = here[:, v] * direction[:, u] - here[:, u] * direction[:, v]
-            other = opposite[:, v] * direction[:, u] - opposite[:, u] * direction[:, v]
-            reach = half * (np.abs(direction[:, u]) + np.abs(direction[:, v]))
-            is_met &= (np.minimum(one, other) <= reach) & (np.maximum(one, other) >= -reach)
-    met: Int[ndarray, "m 3"] = index[is_met]
-    return met
+        is_met &= _straddles([along[owner] for along in edges[edge]], seen[edge], seen[(edge + 2) % 3])
+    return np.stack([along[near[is_met]] for along in index], axis=1)
+
+
+def _straddles(
+    direction: list[Float[ndarray, " n"]], here: list[Float[ndarray, " n"]], opposite: list[Float[ndarray, " n"]]
+) -> Bool[ndarray, " n"]:
+    """Whether no axis across an edge and one of the cube's edges parts cube and triangle.
+
+    Along the axis unit x edge both ends of the edge lie at one place, so one of them and the opposite corner say all.
+    """
+    is_met = np.ones(len(here[0]), dtype=bool)
+    for u, v in _PLANES:
+        one = here[v] * direction[u] - here[u] * direction[v]
+        other = opposite[v] * direction[u] - opposite[u] * direction[v]
+        reach = _HALF * (np.abs(direction[u]) + np.abs(direction[v]))
+        is_met &= (np.minimum(one, other) <= reach) & (np.maximum(one, other) >= -reach)
+    return is_met
+
+
+def _dot(a: list[Float[ndarray, " n"]], b: list[Float[ndarray, " n"]]) -> Float[ndarray, " n"]:
+    product: Float[ndarray, " n"] = a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+    return product
 
 
 def morton_code(index: Int[ndarray, "n 3"]) -> Int[ndarray, " n"]:
@@ -198,9 +222,11 @@ def morton_code(index: Int[ndarray, "n 3"]) -> Int[ndarray, " n"]:
     if len(index) and (index.min() < 0 or index.max() >> _MORTON_BITS):
         raise ValueError(f"voxel indices {index.min()}..{index.max()} do not fit {_MORTON_BITS} bits; raise the pitch")
     code = np.zeros(len(index), dtype=np.int64)
-    for bit in range(_MORTON_BITS):
-        for axis in range(3):
-            code |= (index[:, axis] >> bit & 1) << (3 * bit + axis)
+    for axis in range(3):
+        spread = index[:, axis].astype(np.int64)
+        for shift, mask in _SPREADS:
+            spread = (spread | spread << shift) & mask
+        code |= spread << axis
     return code
 
 

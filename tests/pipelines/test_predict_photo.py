@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,8 +14,10 @@ import trimesh
 import yaml
 from PIL import Image
 
+from pipelines import photo_input
 from pipelines.predict_photo import main
 from sahmr.body.model import SMPL_FILE, read_official, write_clean
+from sahmr.cameras.boxes import PersonBox
 from sahmr.network.sahmr import SahmrNet
 from sahmr.network.size import OWN
 from sahmr.training import build
@@ -34,14 +37,14 @@ class World:
 
     folder: Path
 
-    def run(self, output: Path, **changes: str | None) -> Path:
+    def run(self, output: Path, *flags: str, **changes: str | None) -> Path:
         options = {
             "scene": self.folder / "room.ply", "camera": self.folder / "camera.json",
             "image": self.folder / "photo.png", "box": BOX, "checkpoint": self.folder / "models/sahmr.pt",
             "cache": self.folder / "cache", "output": output,
         } | changes  # fmt: skip
-        main([word for name, value in options.items() if value is not None
-              for word in (f"--{name.replace('_', '-')}", str(value))])  # fmt: skip
+        main([*flags, *(word for name, value in options.items() if value is not None
+              for word in (f"--{name.replace('_', '-')}", str(value)))])  # fmt: skip
         return output
 
 
@@ -117,6 +120,24 @@ def test_a_scan_in_millimetres_is_the_same_room(world: World, tmp_path: Path) ->
     world.run(tmp_path / "b")
     ours, theirs = (np.load(tmp_path / name / "person.npz")["vertices"] for name in "ab")
     np.testing.assert_allclose(ours, theirs, atol=1e-4)
+
+
+def test_the_detector_is_asked(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = tuple(
+        PersonBox(image="photo.png", box=box, person="", score=score, image_size=None, place="the detector")
+        for box, score in (((10.0, 20.0, 60.0, 90.0), 0.9), (rooms.BOX, 0.8))
+    )
+    monkeypatch.setattr(photo_input, "Network", lambda: SimpleNamespace(look=None))
+    monkeypatch.setattr(
+        photo_input, "find_people", lambda image, name, look: found[: 2 * (image.shape == (240, 320, 3))]
+    )
+    with pytest.raises(SystemExit):
+        world.run(tmp_path / "a", "--detect", box=None)
+    assert "--detect: 2 people in photo.png (1: 10,20,60,90 score 0.90; 2: 120,60,200,220" in capsys.readouterr().err
+    world.run(tmp_path / "a", "--detect", "--check-only", box=None, person="2")
+    assert "320x240, box 120,60,200,220" in capsys.readouterr().err
 
 
 def turned(folder: Path) -> dict[str, str]:

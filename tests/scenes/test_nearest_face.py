@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import trimesh
@@ -67,11 +69,13 @@ def test_closest_point_in_every_region(point: tuple, closest: tuple, feature: in
     assert found.tolist() == [feature]
 
 
-def test_places_are_numbered_once() -> None:
+@pytest.mark.parametrize("hashed", [nearest_face._hash, lambda points: np.zeros(len(points), dtype=np.uint64)])
+def test_places_are_numbered_once(hashed: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nearest_face, "_hash", hashed)  # the second: all places share one
     points = np.array([[0.0, 1, 2], [3, 1, 2], [-0.0, 1, 2], [0, 1, 2.5], [3, 1, 2]])
     places, number = number_places(points)
     np.testing.assert_array_equal(places[number], points)
-    assert len(places) == 3
+    assert places.tolist() == sorted(places.tolist()) and len(places) == 3
     assert number[0] == number[2] and number[1] == number[4]
 
 
