@@ -26,8 +26,7 @@ from tests.soak.sandbox import RAW, Sandbox
 from tests.soak.watch import Watch, outputs, pieces, whole
 
 # One round each, again and again. cluster: scheduler and two workers from the command line; local: two local processes;
-# beside: a second run is started while the first works, as beside an orphan; dvc: all of it under dvc repro. The suite
-# has another one, alone: without workers, which is the cheapest.
+# beside: a second run is started while the first works, as beside an orphan; dvc: all of it under dvc repro.
 KINDS = ("cluster", "beside", "cluster", "local", "cluster", "local", "cluster", "local", "cluster", "dvc")
 _DELAY_S = 0.3
 _HANG_S = 300.0
@@ -134,10 +133,6 @@ class Crash:
         write_params(self.box.folder, RAW, workers=2)
         self._disturb(self._drive(folder), folder)
 
-    def _disturb_alone(self, folder: Path) -> None:
-        write_params(self.box.folder, RAW)
-        self._disturb(self._drive(folder), folder)
-
     def _disturb_beside(self, folder: Path) -> None:
         write_params(self.box.folder, RAW, workers=self._random.choice((0, 2)))
         first = self._drive(folder)
@@ -207,8 +202,7 @@ class Crash:
             if kind == "dvc":
                 run = self.box.repro(log=log)
             else:
-                workers = 0 if kind == "alone" else self._random.choice((0, 0, 2))
-                write_params(self.box.folder, RAW, workers=workers)
+                write_params(self.box.folder, RAW, workers=self._random.choice((0, 0, 2)))
                 run = self.box.run(*self._stages, log=log)
             self._judge(run, log, was_killed=False)
             if run.returncode == 0:

@@ -13,9 +13,7 @@ from tests.soak.watch import Watch, Whole, whole
 PROX = tuple(name for name in STAGES if name.endswith("prox"))
 
 
-@pytest.mark.parametrize(
-    "kind", ["alone", *(pytest.param(name, marks=pytest.mark.slow) for name in ("cluster", "local"))]
-)
+@pytest.mark.parametrize("kind", ["cluster", pytest.param("local", marks=pytest.mark.slow)])
 def test_kills_leave_nothing_half_done(demo_root: Path, tmp_path: Path, kind: str) -> None:
     """Rounds until something was killed: a run may end before its killer's moment comes."""
     crash = Crash(tmp_path, demo_root, seed=3, stages=PROX, with_dvc=False)
