@@ -134,7 +134,7 @@ def _make_quietly(path: Path, unit: str, settings: Scenes, folder: Path) -> None
     """:func:`make_field`; whatever is wrong is said by the process that waits."""
     try:
         make_field(path, unit, settings, folder)
-    except Exception:
+    except Exception:  # of any kind: the process that waits does the work again, and its errors are told
         sys.exit(1)
 
 

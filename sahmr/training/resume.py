@@ -199,7 +199,7 @@ def _require_kind(value: object, kind: type, place: str) -> None:
 
 def _require_numbers(found: object, form: Any, place: str) -> None:
     _require_keys(found, form if isinstance(form, dict) else {}, place)
-    if not all(isinstance(value, int | float) for value in found.values()):  # type: ignore[attr-defined]  # a dict
+    if not isinstance(found, dict) or not all(isinstance(value, int | float) for value in found.values()):
         raise CheckpointError(f"{place} holds something else than numbers")
 
 

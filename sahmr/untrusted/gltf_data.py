@@ -28,11 +28,11 @@ def whole(path: Path, content: Mapping[str, Any], key: str, default: int | None 
 def item(path: Path, content: Mapping[str, Any], key: str, number: Any) -> dict[str, Any]:
     """An object of one of the description's lists."""
     things = content.get(key)
-    is_there = isinstance(things, list) and type(number) is int and 0 <= number < len(things)
-    if not is_there or not isinstance(things[number], dict):  # type: ignore[index]  # a list, as was asked
-        raise RawDataError(f"{path}: names {key}[{str(number)[:20]}], which is not there; export it again")
-    found: dict[str, Any] = things[number]  # type: ignore[index]
-    return found
+    if isinstance(things, list) and type(number) is int and 0 <= number < len(things):
+        found = things[number]
+        if isinstance(found, dict):
+            return found
+    raise RawDataError(f"{path}: names {key}[{str(number)[:20]}], which is not there; export it again")
 
 
 class Accessors:
