@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-from pipelines.conversion.curves import watcher
 from pipelines.conversion.parallel import Parallel
 from pipelines.conversion.receipts import Training, finish, parse_others, plan_training
 from pipelines.stage import stage
@@ -24,6 +22,7 @@ from sahmr.training.foreign import REFUSED, Others
 from sahmr.training.initial import load_initial, mean_scaled_depth, start_calmly
 from sahmr.training.progress import Row
 from sahmr.training.setup import TrainingSettings, require_peak, training_data
+from sahmr.training.state import Keeping
 from sahmr.training.tasks import RootContactTask, RootContactWeights
 from sahmr.training.team import Team
 from sahmr.training.trainer import train
@@ -70,9 +69,7 @@ def _train(
     size: Network,
     paths: Paths,
     training: Training,
-    resume: Path,
-    digest: str,
-    about: Mapping[str, Any],
+    keeping: Keeping,
     team: Team,
 ) -> tuple[Checkpoint, list[Row]]:
     """The whole training; see :func:`pipelines.conversion.receipts.finish`."""
@@ -97,18 +94,7 @@ def _train(
         ignored_parts={name: find_card(name).ignored_parts for name in section.datasets},
         precision=section.precision,
     )
-    history = train(
-        network.to(device),
-        task,
-        plan,
-        data,
-        resume_file=resume,
-        digest=digest,
-        team=team,
-        about=about,
-        checkpoint_steps=training.checkpoint_steps,
-        watch=watcher(training.stage, paths),
-    )
+    history = train(network.to(device), task, plan, data, keeping=keeping, team=team)
     state = {f"rcnet.{name}": value.cpu() for name, value in network.rcnet.state_dict().items()}
     made = Checkpoint(network=state, stage=task.stage, epoch=len(history), size=size.size, behaviour=behaviour)
     return made, history

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
-from typing import Any
 
-from pipelines.conversion.curves import watcher
 from pipelines.conversion.parallel import Parallel
 from pipelines.conversion.receipts import Training, finish, parse_others, plan_training
 from pipelines.stage import stage
@@ -24,6 +21,7 @@ from sahmr.training.mesh_task import MeshTask, MeshWeights
 from sahmr.training.progress import Row
 from sahmr.training.setup import TrainingSettings, require_peak, training_data
 from sahmr.training.source import Source
+from sahmr.training.state import Keeping
 from sahmr.training.team import Team
 from sahmr.training.trainer import train
 
@@ -70,9 +68,7 @@ def _train(
     size: Network,
     paths: Paths,
     training: Training,
-    resume: Path,
-    digest: str,
-    about: Mapping[str, Any],
+    keeping: Keeping,
     team: Team,
 ) -> tuple[Checkpoint, list[Row]]:
     """The whole training; see :func:`pipelines.conversion.receipts.finish`."""
@@ -87,18 +83,7 @@ def _train(
         train_upsampling=section.train_upsampling,
         precision=section.precision,
     )
-    history = train(
-        network.to(device),
-        task,
-        plan,
-        data,
-        resume_file=resume,
-        digest=digest,
-        team=team,
-        about=about,
-        checkpoint_steps=training.checkpoint_steps,
-        watch=watcher(training.stage, paths),
-    )
+    history = train(network.to(device), task, plan, data, keeping=keeping, team=team)
     state = {name: value.cpu() for name, value in network.state_dict().items()}
     made = Checkpoint(network=state, stage=task.stage, epoch=len(history), size=size.size, behaviour=network.behaviour)
     return made, history

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.csv
 import torch
 
-from pipelines.conversion.curves import show_finished
+from pipelines.conversion.curves import show_finished, watcher
 from pipelines.conversion.lock import hold
 from pipelines.conversion.parallel import Parallel
 from pipelines.conversion.work_store import WorkStore, library_versions, piece_key
@@ -37,7 +37,7 @@ from sahmr.training.processes import connected, hear_first, plan_team, work_toge
 from sahmr.training.progress import Row
 from sahmr.training.setup import TrainingSettings, source_of
 from sahmr.training.source import Source, decisive_data
-from sahmr.training.state import best_file
+from sahmr.training.state import Keeping, best_file
 from sahmr.training.team import Team, find_launch
 
 # Their code decides weights: another version, another training. What else reads data (zarr, pyarrow) gives the same
@@ -188,7 +188,7 @@ def _manifest(part: Part) -> str:
     return _content(part.shards / MANIFEST_NAME)
 
 
-TrainingWork = Callable[[Training, Path, str, Mapping[str, Any], Team], tuple[Checkpoint, list[Row]]]
+TrainingWork = Callable[[Training, Keeping, Team], tuple[Checkpoint, list[Row]]]
 
 
 def finish(training: Training, paths: Paths, train: TrainingWork) -> None:
@@ -199,8 +199,8 @@ def finish(training: Training, paths: Paths, train: TrainingWork) -> None:
     Args:
         training: what it is.
         paths: where inputs, work store and outputs are.
-        train: (training, resume file, digest of all that decides the weights, what these are, team) -> checkpoint and
-            history; picklable, for the team's other processes.
+        train: (training, what is kept on the way, team) -> checkpoint and history; picklable, for the team's other
+            processes.
 
     Raises:
         StoreError: if the work store is full or cannot be written (the resume file is kept), or if another process
@@ -260,7 +260,14 @@ def _work(
     section = training.section
     team = plan_team(section.processes, section.accumulation)
     prepare = partial(_prepare, training.threads, section.seed)
-    return work_together(team, partial(train, training, _resume_file(training, paths), key, about), prepare)
+    keeping = Keeping(
+        resume_file=_resume_file(training, paths),
+        digest=key,
+        about=about,
+        checkpoint_steps=training.checkpoint_steps,
+        watch=watcher(training.stage, paths),
+    )
+    return work_together(team, partial(train, training, keeping), prepare)
 
 
 def _prepare(threads: int, seed: int) -> None:

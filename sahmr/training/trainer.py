@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from tqdm import tqdm
@@ -31,12 +29,8 @@ def train(
     plan: Plan,
     data: TrainingData,
     *,
-    resume_file: Path,
-    digest: str,
+    keeping: Keeping,
     team: Team = ALONE,
-    about: Mapping[str, Any] | None = None,
-    checkpoint_steps: int = 0,
-    watch: Callable[[Sequence[Row], Sequence[Row]], None] | None = None,
 ) -> list[Row]:
     """Train one part of the network in place.
 
@@ -48,9 +42,8 @@ def train(
         task: what to train and how.
         plan: lengths and rates.
         data: batches on the CPU.
-        resume_file, digest, about, checkpoint_steps, watch: as in :class:`sahmr.training.state.Keeping`. The file is
-            rewritten after every epoch at least, and is the caller's once the result is stored; one with another digest
-            is refused, a damaged one set aside.
+        keeping: what is kept on the way. Its resume file is rewritten after every epoch at least, and is the caller's
+            once the result is stored; one with another digest is refused, a damaged one set aside.
         team: the processes that do this together, each with its shares of the data.
 
     Returns:
@@ -66,9 +59,6 @@ def train(
     network.requires_grad_(False)
     for parameter in task.parameters(network):
         parameter.requires_grad_(True)
-    keeping = Keeping(
-        resume_file=resume_file, digest=digest, about=about or {}, checkpoint_steps=checkpoint_steps, watch=watch
-    )
     state = make_state(module, plan, data, keeping, team)
     with listening() as stop:
         try:

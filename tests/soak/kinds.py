@@ -35,7 +35,7 @@ from sahmr.structures import Batch, BodyTopology
 from sahmr.training.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
 from sahmr.training.compact import save_compact
 from sahmr.training.optimizer import Plan
-from sahmr.training.state import TrainingData
+from sahmr.training.state import Keeping, TrainingData
 from sahmr.training.tasks import RootContactTask, RootContactWeights
 from sahmr.training.trainer import train
 from sahmr.untrusted.meshes import obj_has_colors
@@ -225,7 +225,7 @@ def _trainings(folder: Path, batch: Batch) -> Iterable[Kind]:
 def _train(network: SahmrNet, topology: BodyTopology, batch: Batch, plan: Plan, resume: Path) -> None:
     task = RootContactTask(topology=topology, loss_weights=RootContactWeights(), pitch_m=0.02)
     data = TrainingData(epoch=lambda _: [batch], steps=1, validation=lambda: [batch])
-    train(network, task, plan, data, resume_file=resume, digest="a")
+    train(network, task, plan, data, keeping=Keeping(resume_file=resume, digest="a"))
 
 
 def _raw(world: World) -> Iterable[Kind]:

@@ -14,7 +14,7 @@ from sahmr.structures import Batch, BodyTopology
 from sahmr.training.mesh_task import MeshTask, MeshWeights
 from sahmr.training.optimizer import Plan
 from sahmr.training.progress import Row
-from sahmr.training.state import TrainingData
+from sahmr.training.state import Keeping, TrainingData
 from sahmr.training.tasks import RootContactTask, RootContactWeights, Task
 from sahmr.training.trainer import train
 from tests.worlds.batches import person_batch
@@ -47,7 +47,7 @@ def learn(size: NetworkSize, task: Task, topology: BodyTopology, folder: Path, e
     network, batch = SahmrNet(size, CALM, topology), sample()
     data = TrainingData(epoch=lambda _: [batch] * STEPS, steps=STEPS, validation=lambda: [])
     plan = Plan(seed=1, epochs=epochs, batch_size=32, canonical_lr=1e-2, schedule="cosine")
-    return train(network, task, plan, data, resume_file=folder / ".a.resume.pt", digest="a")
+    return train(network, task, plan, data, keeping=Keeping(resume_file=folder / ".a.resume.pt", digest="a"))
 
 
 def test_root_and_contact(topology: BodyTopology, tmp_path: Path) -> None:

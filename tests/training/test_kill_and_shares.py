@@ -24,7 +24,7 @@ from sahmr.training.mesh_task import MeshTask, MeshWeights
 from sahmr.training.optimizer import Plan
 from sahmr.training.processes import plan_team, work_together
 from sahmr.training.progress import Row
-from sahmr.training.state import TrainingData
+from sahmr.training.state import Keeping, TrainingData
 from sahmr.training.tasks import RootContactTask, RootContactWeights, Task
 from sahmr.training.team import Team
 from sahmr.training.trainer import train
@@ -75,9 +75,8 @@ def train_rcnet(
     network = fresh()
     task = task_of("rcnet", make_topology())
     data = data_of(team, dies_at, by)
-    rows = train(
-        network, task, PLAN, data, resume_file=folder / ".a.resume.pt", digest="a", team=team, checkpoint_steps=1
-    )
+    keeping = Keeping(resume_file=folder / ".a.resume.pt", digest="a", checkpoint_steps=1)
+    rows = train(network, task, PLAN, data, keeping=keeping, team=team)
     return rows, network.state_dict()
 
 
@@ -168,8 +167,7 @@ def test_reduced_precision_moves_float32_weights(
             replace(task, precision=way),  # type: ignore[type-var]  # a dataclass, either
             replace(plan, precision=way),  # type: ignore[arg-type]  # one of the three
             data,
-            resume_file=folder / "r.resume.pt",
-            digest="a",
+            keeping=Keeping(resume_file=folder / "r.resume.pt", digest="a"),
         )
         losses.append(rows[0]["train_loss"])
         assert all(value.dtype != torch.bfloat16 for value in copied.state_dict().values())
@@ -189,7 +187,7 @@ def test_early_stopping_leaves_the_best_epoch(
     data = TrainingData(epoch=lambda _: [person_batch(3, count=1)], steps=1, validation=lambda: [])
     task = task_of("rcnet", topology)
     plan = replace(PLAN, epochs=9, early_stopping=1)
-    rows = train(network, task, plan, data, resume_file=tmp_path / ".a.resume.pt", digest="a")
+    rows = train(network, task, plan, data, keeping=Keeping(resume_file=tmp_path / ".a.resume.pt", digest="a"))
     assert [row["val_loss"] for row in rows] == [3.0, 1.0, 2.0]
     assert all(torch.equal(value, seen[1][name]) for name, value in network.state_dict().items())
 
@@ -201,7 +199,8 @@ def test_a_checkpoint_of_other_settings_is_refused_set_aside_or_adopted(
     data = TrainingData(epoch=lambda _: [person_batch(3, count=1)], steps=1, validation=lambda: [])
 
     def go(plan: Plan, digest: str) -> list[Row]:
-        return train(network, task, plan, data, resume_file=file, digest=digest, about={"epochs": plan.epochs})
+        keeping = Keeping(resume_file=file, digest=digest, about={"epochs": plan.epochs})
+        return train(network, task, plan, data, keeping=keeping)
 
     first = go(replace(PLAN, epochs=1), "a")
     with pytest.raises(CheckpointError, match=r"other settings or data \(epochs 1, now 2\)"):

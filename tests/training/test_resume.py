@@ -24,7 +24,7 @@ from sahmr.training.checkpoint import save_atomically
 from sahmr.training.optimizer import Plan, RunningAverage, descend, make_optimizer, make_schedule
 from sahmr.training.progress import BETWEEN
 from sahmr.training.resume import read_resume
-from sahmr.training.state import TrainingData
+from sahmr.training.state import Keeping, TrainingData
 from sahmr.training.tasks import RootContactTask, RootContactWeights
 from sahmr.training.trainer import train
 
@@ -256,12 +256,12 @@ def test_training_after_a_damage_equals_an_undisturbed_one(
 
     data = TrainingData(epoch=epoch, steps=1, validation=lambda: [])
     twin = copy.deepcopy(network)
-    rows = train(network, task, plan, data, resume_file=tmp_path / "r.pt", digest="a")
+    rows = train(network, task, plan, data, keeping=Keeping(resume_file=tmp_path / "r.pt", digest="a"))
     content = bytearray(kept[0])
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         largest = max(archive.infolist(), key=lambda member: member.file_size)
         content[content.index(archive.read(largest), largest.header_offset) + largest.file_size // 2] ^= 1
     (tmp_path / "r.pt").write_bytes(content)
-    assert train(twin, task, plan, data, resume_file=tmp_path / "r.pt", digest="a") == rows
+    assert train(twin, task, plan, data, keeping=Keeping(resume_file=tmp_path / "r.pt", digest="a")) == rows
     assert same(twin.state_dict(), network.state_dict())
     assert (tmp_path / "r.pt.damaged-1").read_bytes() == content

@@ -16,7 +16,7 @@ from sahmr.network.sahmr import SahmrNet
 from sahmr.structures import Batch, BodyTopology
 from sahmr.training.mesh_task import MeshTask, MeshWeights
 from sahmr.training.optimizer import Plan
-from sahmr.training.state import TrainingData
+from sahmr.training.state import Keeping, TrainingData
 from sahmr.training.tasks import RootContactTask, RootContactWeights, Task
 from sahmr.training.trainer import train
 
@@ -48,7 +48,7 @@ def test_only_the_trained_part_moves(
 ) -> None:
     task = make(topology)
     before = copy.deepcopy(network.state_dict())
-    rows = train(network, task, PLAN, data, resume_file=tmp_path / "resume.pt", digest="a")
+    rows = train(network, task, PLAN, data, keeping=Keeping(resume_file=tmp_path / "resume.pt", digest="a"))
     part = "rcnet." if task.trained(network) is network.rcnet else "metro_enhanced."
     moved = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
     assert all(name.startswith(part) for name in moved)
@@ -66,7 +66,8 @@ def test_resumed_training_equals_uninterrupted(
 ) -> None:
     plan = replace(PLAN, average_decay=decay)
     twin = copy.deepcopy(network)
-    rows = train(network, root_contact_task(topology), plan, data, resume_file=tmp_path / "one.pt", digest="a")
+    one, two = (Keeping(resume_file=tmp_path / f"{name}.pt", digest="a") for name in ("one", "two"))
+    rows = train(network, root_contact_task(topology), plan, data, keeping=one)
 
     def until_killed(number: int) -> Iterator[Batch]:
         if number == 1:
@@ -76,8 +77,8 @@ def test_resumed_training_equals_uninterrupted(
     killed = replace(data, epoch=until_killed)
     fresh = copy.deepcopy(twin)
     with pytest.raises(KeyboardInterrupt):
-        train(twin, root_contact_task(topology), plan, killed, resume_file=tmp_path / "two.pt", digest="a")
-    resumed = train(fresh, root_contact_task(topology), plan, data, resume_file=tmp_path / "two.pt", digest="a")
+        train(twin, root_contact_task(topology), plan, killed, keeping=two)
+    resumed = train(fresh, root_contact_task(topology), plan, data, keeping=two)
     assert resumed == rows
     weights, again = network.state_dict(), fresh.state_dict()
     assert [name for name in weights if not torch.equal(weights[name], again[name])] == []
@@ -90,7 +91,7 @@ def test_frozen_upsampling_stays_as_it_starts(
     before = {name: value.clone() for name, value in network.state_dict().items()}
     task = MeshTask(topology=topology, loss_weights=MeshWeights(edges=10.0, normals=0.1), train_upsampling=False)
     plan = replace(PLAN, average_decay=decay)
-    rows = train(network, task, plan, data, resume_file=tmp_path / "resume.pt", digest="a")
+    rows = train(network, task, plan, data, keeping=Keeping(resume_file=tmp_path / "resume.pt", digest="a"))
     assert {"train_edges", "val_normals"} <= rows[0].keys()
     still = {name for name, value in network.state_dict().items() if torch.equal(value, before[name])}
     assert {name for name in before if ".upsampling" in name} <= still
@@ -109,8 +110,7 @@ def test_loss_that_is_not_finite_names_the_samples(
             mesh_task(topology),
             PLAN,
             replace(data, epoch=lambda _: [broken]),
-            resume_file=tmp_path / "resume.pt",
-            digest="a",
+            keeping=Keeping(resume_file=tmp_path / "resume.pt", digest="a"),
         )
     kept = torch.load(tmp_path / "train_sahmr_not_finite.pt", weights_only=True)
     assert kept["batch"]["keys"] == list(batch.keys) and kept["place"] == "epoch 1, step 1"
