@@ -76,7 +76,7 @@ def _planned(root: Path, targets: Sequence[str], remote: str | None) -> Iterator
                     yield Sent(path=_relative(repo, out), remote=name, url=places[name])
     except DvcException as problem:
         told = " ".join(str(problem).split())[:300]
-        raise UnknownError(f"push {' '.join(targets)}: {told}; see: dvc remote list, dvc stage list") from None
+        raise UnknownError(f"{' '.join(['push', *targets])}: {told}; see: dvc remote list, dvc stage list") from None
 
 
 def _relative(repo: Any, out: Any) -> str:
