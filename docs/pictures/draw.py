@@ -1,11 +1,14 @@
-"""Draw the README's pictures: ``python docs/pictures/draw.py``, after ``make repro``, from the repository root.
+"""Draw the README's pictures: ``python docs/pictures/draw.py``, after ``make repro`` and ``make own``, from the root.
 
 They show nothing licensed: the road is a diagram, images, scans and people are the demo's.
 """
 
 from __future__ import annotations
 
+import base64
+import io
 import json
+import re
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,6 +35,7 @@ Places = list[tuple[float, float]]  # on a canvas, pixels
 HERE = Path(__file__).parent
 RAW, DATA = Path("data/demo/RICH"), Path("data")
 SHEET, CATALOG = Path("reports/rich_sheet.png"), Path("data/catalog/index.html")
+OWN = Path("reports/own/people.html")  # of make own
 SCANS = RAW / "scan_calibration"
 KEY, SCAN = "LectureHall_003_wipingchairs1_1_00149_3", SCANS / "LectureHall/scan_chair_scene_camcoord.ply"
 
@@ -302,7 +306,26 @@ def draw_photo(path: Path, width: int = 900) -> None:
     small.quantize(128, method=Image.Quantize.MEDIANCUT, kmeans=2, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
+def draw_own(path: Path, height: int = 180, gap: int = 3) -> None:
+    """The first person-image of each scene of ``make own``'s page: photograph, mesh over it, mesh in the scan."""
+    rows = []
+    for group in OWN.read_text().split("<h3>Scene ")[1:]:
+        found = re.findall(r'<img src="data:image/\w+;base64,([^"]+)"', group)[:3]
+        pictures = [Image.open(io.BytesIO(base64.b64decode(content))).convert("RGB") for content in found]
+        rows += [
+            one.resize((round(one.width * height / one.height), height), Image.Resampling.LANCZOS) for one in pictures
+        ]
+    sheet = Image.new("RGB", (sum(one.width + gap for one in rows) - gap, height), _PAPER)
+    left = 0
+    for one in rows:
+        sheet.paste(one, (left, 0))
+        left += one.width + gap
+    sheet.quantize(256, method=Image.Quantize.MEDIANCUT, kmeans=2, dither=Image.Dither.NONE).save(path, optimize=True)
+
+
 if __name__ == "__main__":
+    if OWN.is_file():
+        draw_own(HERE / "own.png")
     draw_photo(HERE / "photo.png")
     draw_catalog(HERE / "catalog.png")
     draw_sheet(HERE / "sheet.png")

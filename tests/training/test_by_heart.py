@@ -20,7 +20,7 @@ from sahmr.training.trainer import train
 from tests.worlds.batches import person_batch
 from tests.worlds.networks import TINY
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 STEPS, POINTS = 50, 8
 CALM = replace(
