@@ -23,8 +23,8 @@ from sahmr.geometry.distance_field import sample_distance
 from sahmr.geometry.rigid_numpy import apply_rigid, invert_rigid
 from sahmr.metrics import scene_errors
 from sahmr.report.page import Group, Page, make_card, render
-from sahmr.report.panels import SCENE_RADIUS_M, Tile
-from sahmr.report.surfels import surfels_near, surfels_of_cloud
+from sahmr.report.panels import SCENE_RADIUS_M, tile_without_truth
+from sahmr.report.surfels import cloud_near, surfels_near
 from sahmr.scenes.own_scan import OwnScan
 from sahmr.scenes.store import Scene
 from sahmr.sight.figures import Sight
@@ -151,23 +151,10 @@ def write_page(
     up = _UP_CAMERA if scan.up is None else camera_from_world[:3, :3] @ scan.up
     middle = person.vertices.mean(axis=0).astype(np.float64)
     if scene is None:
-        center = apply_rigid(invert_rigid(camera_from_world), middle[None])[0]
-        near = voxels[((voxels - center) ** 2).sum(axis=1) < SCENE_RADIUS_M**2]
-        surface = surfels_of_cloud(near, camera_from_world, pitch_m)
+        surface = cloud_near(voxels, pitch_m, camera_from_world, middle, SCENE_RADIUS_M)
     else:
         surface = surfels_near(scene, camera_from_world, middle, SCENE_RADIUS_M)
-    tile = Tile(
-        caption=title,
-        image=sample.image.permute(1, 2, 0).numpy(),
-        intrinsics=sample.intrinsics.double().numpy(),
-        crop_box=sample.crop_box.double().numpy(),
-        true=np.zeros((0, 3)),
-        predicted=person.vertices.astype(np.float64),
-        up=up,
-        scene=surface,
-        contacts=person.contacts,
-        true_contacts=np.zeros((0, 3)),
-    )
+    tile = tile_without_truth(title, sample, person.vertices, person.contacts, up, surface)
     penetration = "no distance field: a cloud" if person.penetration_m is None else f"{person.penetration_m:.2f} m"
     facts = (
         ("scene points in view", f"{len(sample.scene_camera):,}"),

@@ -16,11 +16,10 @@ from sahmr.body.topology import load_topology
 from sahmr.datasets import DatasetCard, find_card
 from sahmr.errors import ShardError
 from sahmr.files import publish_text
-from sahmr.geometry.rigid_numpy import apply_rigid, invert_rigid
 from sahmr.remote import Place
 from sahmr.report.page import Card, Group, Page, make_card, render
-from sahmr.report.panels import SCENE_RADIUS_M, Tile
-from sahmr.report.surfels import Surfels, surfels_near, surfels_of_cloud
+from sahmr.report.panels import SCENE_RADIUS_M, Tile, tile_without_truth
+from sahmr.report.surfels import Surfels, cloud_near, surfels_near
 from sahmr.scenes.arrays import is_cloud, store_attributes
 from sahmr.scenes.store import load_points, load_scene
 from sahmr.scenes.upright import load_up, rough_up_of
@@ -95,7 +94,7 @@ def _groups(
     for number, place in enumerate(places):
         sample, predicted = samples[place], predictions.of([place])
         made = make_card(number, sample.key, _facts(sample, predicted, samples.scenes),
-                         tile_without_truth(sample, predicted, samples.scenes, card), faces)  # fmt: skip
+                         _tile(sample, predicted, samples.scenes, card), faces)  # fmt: skip
         cards.setdefault(sample.scene_key, []).append(made)
     return [Group(title=f"Scene {scene}", cards=tuple(found)) for scene, found in sorted(cards.items())]
 
@@ -113,29 +112,12 @@ def _facts(sample: Sample, predicted: Predicted, scenes: Place) -> list[tuple[st
     return facts
 
 
-def tile_without_truth(sample: Sample, predicted: Predicted, scenes: Place, card: DatasetCard) -> Tile:
-    """All that is drawn of a person-image whose body nobody knows.
-
-    Args:
-        sample: with its picture.
-        predicted: of it alone.
-        scenes: the data set's scene store.
-        card: of the data set.
-    """
+def _tile(sample: Sample, predicted: Predicted, scenes: Place, card: DatasetCard) -> Tile:
     camera_from_world, body = sample.camera_from_world.double().numpy(), predicted.meshes[0].double().numpy()
-    nothing = np.zeros((0, 3))
     up, scene = _surroundings(sample.scene_key, camera_from_world, body.mean(axis=0), scenes, card)
-    return Tile(
-        caption=sample.key,
-        image=sample.image.permute(1, 2, 0).numpy(),
-        intrinsics=sample.intrinsics.double().numpy(),
-        crop_box=sample.crop_box.double().numpy(),
-        true=nothing,
-        predicted=body,
-        up=np.einsum("ij,j->i", camera_from_world[:3, :3], up),
-        scene=scene,
-        contacts=nothing if predicted.contacts is None else predicted.contacts[0].xyz.astype(np.float64),
-        true_contacts=nothing,
+    contacts = np.zeros((0, 3)) if predicted.contacts is None else predicted.contacts[0].xyz
+    return tile_without_truth(
+        sample.key, sample, body, contacts, np.einsum("ij,j->i", camera_from_world[:3, :3], up), scene
     )
 
 
@@ -147,11 +129,9 @@ def _surroundings(
     if not is_cloud(scenes, key):
         near = surfels_near(load_scene(scenes, key), camera_from_world, middle, SCENE_RADIUS_M)
         return load_up(scenes, key, rough).double().numpy(), near
-    center = apply_rigid(invert_rigid(camera_from_world), middle[None])[0]
     points = load_points(scenes, key).double().numpy()
-    close = points[np.linalg.norm(points - center, axis=1) < SCENE_RADIUS_M]
     pitch_m = float(store_attributes(scenes, key)["voxel_pitch_m"])
-    return np.array(rough), surfels_of_cloud(close, camera_from_world, pitch_m)
+    return np.array(rough), cloud_near(points, pitch_m, camera_from_world, middle, SCENE_RADIUS_M)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from sahmr.report.raster import front_triangles
 from sahmr.report.shading import lit, shadow, smooth_normals, unit
 from sahmr.report.surfels import Surfels
 from sahmr.report.viewpoint import Viewpoint, find_viewpoint
+from sahmr.structures import Sample
 
 TRUE, PREDICTED, CONTACT, TOUCHED = (72, 168, 124), (232, 130, 56), (206, 24, 74), (122, 192, 158)
 PAPER = (250, 250, 248)
@@ -69,6 +70,30 @@ class Tile:
 
 
 SCENE_RADIUS_M = _FADE_M[1] + 0.3
+
+
+def tile_without_truth(
+    caption: str,
+    sample: Sample,
+    vertices: Float[ndarray, "6890 3"],
+    contacts: Float[ndarray, "contacts 3"],
+    up: Float[ndarray, "3"],
+    scene: Surfels,
+) -> Tile:
+    """A predicted person whose true body nobody knows. Vertices, contacts, up and scene as :class:`Tile` has them."""
+    nothing = np.zeros((0, 3))
+    return Tile(
+        caption=caption,
+        image=sample.image.permute(1, 2, 0).numpy(),
+        intrinsics=sample.intrinsics.double().numpy(),
+        crop_box=sample.crop_box.double().numpy(),
+        true=nothing,
+        predicted=vertices.astype(np.float64),
+        up=up,
+        scene=scene,
+        contacts=contacts.astype(np.float64),
+        true_contacts=nothing,
+    )
 
 
 def photograph(tile: Tile) -> UInt8[ndarray, "side side 3"]:

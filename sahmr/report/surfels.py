@@ -34,17 +34,23 @@ class Surfels:
     pitch: float
 
 
-def surfels_of_cloud(
-    points: Float[ndarray, "points 3"], camera_from_world: Float[ndarray, "4 4"], pitch_m: float
+def cloud_near(
+    points: Float[ndarray, "points 3"],
+    pitch_m: float,
+    camera_from_world: Float[ndarray, "4 4"],
+    middle: Float[ndarray, "3"],
+    radius_m: float,
 ) -> Surfels:
-    """Voxels of a cloud, which has no surface: squares that face the photograph's camera.
+    """The same of a cloud, which has no surface: squares that face the photograph's camera.
 
     Args:
         points: voxel centres, world frame, metres.
-        camera_from_world: rigid, metres.
         pitch_m: side of the voxels.
+        camera_from_world, middle, radius_m: as in :func:`surfels_near`.
     """
-    found = apply_rigid(camera_from_world, points.astype(np.float64))
+    center = apply_rigid(invert_rigid(camera_from_world), middle[None])[0]
+    close = points[((points - center) ** 2).sum(axis=1) < radius_m**2]
+    found = apply_rigid(camera_from_world, close.astype(np.float64))
     length = np.sqrt((found * found).sum(axis=1, keepdims=True))
     return Surfels(points=found, normals=-found / length.clip(1e-9), openness=np.ones(len(found)), pitch=pitch_m)
 
