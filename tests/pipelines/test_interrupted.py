@@ -22,6 +22,7 @@ from sahmr.scenes import visible
 from sahmr.training import build, state
 from sahmr.training.checkpoint import read_checkpoint
 from sahmr.training.foreign import Others
+from sahmr.training.state import Keeping
 from tests.worlds import trainings
 from tests.worlds.networks import TINY, make_topology
 
@@ -52,8 +53,8 @@ def test_the_digest_of_a_resume_file_has_the_scenes(
     trainings.write_world(tmp_path)
     params, seen = params_of(tmp_path), []
 
-    def remember(*_: object, resume_file: Path, digest: str, **others: object) -> None:
-        seen.append((resume_file, digest))
+    def remember(*_: object, keeping: Keeping, **others: object) -> None:
+        seen.append((keeping.resume_file, keeping.digest))
         raise KeyboardInterrupt
 
     monkeypatch.setattr(sys.modules[f"pipelines.{stage}"], "train", remember)
