@@ -2,7 +2,8 @@
 
 Trains two epochs of the demo's RICH split (``data/``, as ``make repro`` leaves it) in folders of its own, from random
 weights, and takes the time from the end of the first epoch to the end of the second, validation included.
-``--against`` names other checkouts of this repository, e.g. of an earlier commit, that take part in every round.
+``--against`` names other checkouts of this repository, e.g. of an earlier commit, that take part in every round; one
+with ``data`` of its own trains on that, as its formats may be older.
 """
 
 from __future__ import annotations
@@ -76,6 +77,11 @@ def measure(code: Path, data: Path, kept: Path, stage: str, processes: int, thre
     return (ends[1] - ends[0]) / _images(data)
 
 
+def _data_of(code: Path, data: Path) -> Path:
+    own = code.resolve() / "data"
+    return own if code != ROOT and (own / "shards/rich").is_dir() else data
+
+
 def _images(data: Path) -> int:
     import pyarrow.compute as pc
 
@@ -106,7 +112,7 @@ def main() -> None:
                     for processes, threads in VARIANTS if code == ROOT else VARIANTS[:2]:
                         key = (stage, code.resolve().name if code != ROOT else "here", processes, threads)
                         found.setdefault(key, []).append(
-                            measure(code.resolve(), args.data, Path(kept), stage, processes, threads)
+                            measure(code.resolve(), _data_of(code, args.data), Path(kept), stage, processes, threads)
                         )
                         print(*key, f"{1e3 * found[key][-1]:.1f} ms", flush=True)
     figures: list[dict[str, Any]] = []
