@@ -7,7 +7,7 @@ export DVC_NO_ANALYTICS := 1
 export PYTHONHASHSEED := 0
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro own score share-check test prepared servers streams soak lint format bench lock clean
+.PHONY: repro own score share-check test finished prepared servers streams soak lint format bench lock clean
 
 # Every file is compared with its hash. setuptools comes first: it builds what has no wheel (antlr4-python3-runtime), and
 # pip would fetch it for that without a hash. torch comes by itself, last: requirements.torch says why.
@@ -55,6 +55,10 @@ test: .venv/test.stamp
 	$(BIN)/mypy
 	$(BIN)/pytest -q -n 3 --dist loadfile --no-loadscope-reorder --ignore tests/parity
 	$(BIN)/pytest -q tests/parity
+
+# After make repro: what it left in this folder is whole, listed by the catalog, and nothing is to be done again.
+finished: .venv/test.stamp
+	$(BIN)/pytest -q -m slow tests/test_finished_road.py
 
 # From the authors' prepared folders and trained weights to scores, in a repository of its own; and the raw road's scores.
 prepared: .venv/test.stamp

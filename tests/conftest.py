@@ -33,7 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 # Long files, begun first so that no process is left alone with one at the end; those that wait for the demo come later.
 _FIRST = (
-    "soak/test_crash.py", "test_end_to_end.py", "training/test_convert.py", "pipelines/test_training_stages.py",
+    "soak/test_crash.py", "training/test_convert.py", "pipelines/test_training_stages.py",
     "pipelines/test_convert_checkpoint.py", "training/test_trainer.py", "pipelines/test_damage.py",
 )  # fmt: skip
 

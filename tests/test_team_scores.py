@@ -13,11 +13,20 @@ import yaml
 from tests.soak.processes import environment, kill_family
 from tests.soak.road import ROOT
 from tests.soak.sandbox import Sandbox
-from tests.test_end_to_end import shorten
 from tests.worlds import servers
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 BIN = ROOT / ".venv/bin"
+
+
+def shorten(folder: Path) -> None:
+    """Settings with which every stage takes seconds: one epoch, one process."""
+    params = yaml.safe_load((folder / "params.yaml").read_text())
+    params["parallel"] = {"workers": 0, "loaders": 0, "threads": 1}
+    for name in ("train_rcnet", "train_sahmr"):
+        params[name] |= {"epochs": 1, "batch_size": 4, "warmup_steps": 0, "processes": 1}
+    params["evaluate"]["sheet_frames"] = 2
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
 
 
 def run(folder: Path, *command: str) -> str:
