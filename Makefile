@@ -7,7 +7,7 @@ export DVC_NO_ANALYTICS := 1
 export PYTHONHASHSEED := 0
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro own score share-check test prepared servers streams soak lint format bench lock clean
+.PHONY: repro own score share-check test prepared round-trips servers streams soak lint format bench lock clean
 
 # Every file is compared with its hash. setuptools comes first: it builds what has no wheel (antlr4-python3-runtime), and
 # pip would fetch it for that without a hash. torch comes by itself, last: requirements.torch says why.
@@ -59,6 +59,10 @@ test: .venv/test.stamp
 # From the authors' prepared folders and trained weights to scores, in a repository of its own; and the raw road's scores.
 prepared: .venv/test.stamp
 	$(BIN)/pytest -q -m slow tests/test_released_weights.py
+
+# Frames of the demo exported as nerfstudio, COLMAP and explicit JSON give what `make repro` predicted of them.
+round-trips: .venv/test.stamp
+	$(BIN)/pytest -q -m slow tests/test_round_trips.py
 
 # What users share, against the real servers and Unix users: SSH, S3, HTTP, one cache for two, pushes, experiments, and a
 # fresh clone that scores from a remote.
