@@ -7,7 +7,7 @@ export DVC_NO_ANALYTICS := 1
 export PYTHONHASHSEED := 0
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro own score share-check test prepared round-trips servers streams soak lint format bench lock clean
+.PHONY: repro own score share-check test prepared round-trips blender servers streams soak lint format bench lock clean
 
 # Every file is compared with its hash. setuptools comes first: it builds what has no wheel (antlr4-python3-runtime), and
 # pip would fetch it for that without a hash. torch comes by itself, last: requirements.torch says why.
@@ -64,6 +64,16 @@ prepared: .venv/test.stamp
 round-trips: .venv/test.stamp
 	$(BIN)/pytest -q -m slow tests/test_round_trips.py
 
+# Exported meshes opened in Blender. bpy (400 MB) has an environment of its own; wheels of 5.0 are for Python 3.11.
+BLENDER ?= .blender/bin/python
+.blender/bin/python:
+	$(PYTHON) -m venv .blender.new
+	.blender.new/bin/pip --disable-pip-version-check --quiet install bpy==5.0.1
+	mv .blender.new .blender
+
+blender: .venv/test.stamp $(BLENDER)
+	SAHMR_BLENDER=$(BLENDER) $(BIN)/pytest -q -m slow tests/test_blender.py
+
 # What users share, against the real servers and Unix users: SSH, S3, HTTP, one cache for two, pushes, experiments, and a
 # fresh clone that scores from a remote.
 servers: .venv/test.stamp
@@ -102,4 +112,4 @@ lock: .venv/test.stamp
 	rm -r .lock
 
 clean:
-	rm -rf .venv .venv.stamp .lock data reports dvc.lock pipelines/own/dvc.lock pipelines/own/*/dvc.lock .dvc/cache .dvc/tmp
+	rm -rf .venv .venv.stamp .lock .blender .blender.new data reports dvc.lock pipelines/own/dvc.lock pipelines/own/*/dvc.lock .dvc/cache .dvc/tmp

@@ -24,11 +24,11 @@ from schemas.prediction import PREDICTION_SCHEMA
 from tests.imports import ROOT
 from tests.worlds import exported
 from tests.worlds.exported import FORMATS, Shot
+from tests.worlds.finished import PARAMS, RICH, SCAN, demo_paths
 from tests.worlds.small import PARALLEL, paths_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # make round-trips
 
-PARAMS, DEMO, SCAN = ROOT / "params.yaml", ROOT / "data/demo/RICH", "scan_calibration/Gym/scan_camcoord.ply"
 # Three cameras; people stand, lie and touch the scan.
 KEYS = ("Gym_011_cooking1_0_00180_11", "Gym_011_cooking1_3_00237_11", "Gym_012_pushup1_4_00266_12")
 PHOTO = KEYS[2]
@@ -55,12 +55,7 @@ def roads_of(paths: Paths, dataset: str, keys: dict[str, str]) -> dict[str, Road
 
 @pytest.fixture(scope="module")
 def demo() -> Paths:
-    paths = load_section("paths", Paths, PARAMS)
-    paths = replace(paths, **{name: ROOT / getattr(paths, name) for name in Paths.__dataclass_fields__})
-    needed = [paths.predictions / "rich/sahmr.parquet", paths.models / "sahmr.pt", paths.bodies / "topology.npz", DEMO]
-    lost = [str(path) for path in needed if not path.exists()]
-    assert not lost, f"{lost} are not there; run: make repro"
-    return paths
+    return demo_paths()
 
 
 @pytest.fixture(scope="module")
@@ -68,9 +63,9 @@ def shots(demo: Paths) -> list[Shot]:
     """The frames: the first with its box, the others with their bodies."""
     table = read_table(demo.frames / "rich.parquet", FRAME_SCHEMA)
     records = {record.key: record for record in from_table(table, FrameRecord)}
-    reader = open_reader("rich", DEMO, bodies=demo.bodies)
+    reader = open_reader("rich", RICH, bodies=demo.bodies)
     bodies = {key: reader.load_body_world(records[key]) for key in KEYS[1:]}
-    return [exported.shot(DEMO, records[key], bodies.get(key)) for key in KEYS]
+    return [exported.shot(RICH, records[key], bodies.get(key)) for key in KEYS]
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +79,7 @@ def own(demo: Paths, shots: list[Shot], tmp_path_factory: pytest.TempPathFactory
     root = tmp_path_factory.mktemp("own")
     raw, paths = root / "raw", replace(paths_of(root), bodies=demo.bodies, models=demo.models)
     for name in FORMATS:
-        exported.write_scene(raw / name, DEMO / SCAN, shots, name)
+        exported.write_scene(raw / name, SCAN, shots, name)
     frames.run("own", OwnRules(), paths, PARALLEL, raw=raw)
     coarse_field = replace(load_section("scenes", Scenes, PARAMS), sdf_spacing_m=0.5)  # no network looks at it
     scenes.run("own", coarse_field, paths, PARALLEL, raw=raw)
@@ -121,7 +116,7 @@ def test_a_photograph(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     shot, theirs = shots[KEYS.index(PHOTO)], expected[PHOTO]
-    scene = exported.write_scene(tmp_path / "room", DEMO / SCAN, shots, cameras)
+    scene = exported.write_scene(tmp_path / "room", SCAN, shots, cameras)
     files = {"explicit": "cameras.json", "nerfstudio": "transforms.json"}
     options = {
         "scene": scene / "scan.ply", "camera": scene / files.get(cameras, "sparse/0"),
