@@ -34,7 +34,7 @@ from sahmr.scenes.voxels import occupied_voxels
 from sahmr.shards.crop import crop_box
 from sahmr.shards.decode import StoredSample
 from sahmr.shards.encode import Shards
-from sahmr.shards.photo import stored_photo
+from sahmr.shards.photo import Pixels, stored_photo
 from sahmr.structures import Sample
 from sahmr.training.checkpoint import read_checkpoint
 from sahmr.training.restore import network_of
@@ -103,7 +103,7 @@ def phone(room: Room, who: tuple[str, str, int], height_m: float | None, world: 
             pixels = view.project(vertices)
             pose, box = view.matrix @ transpose_rigid(world), np.concatenate([pixels.min(axis=0), pixels.max(axis=0)])
             picture = take_picture(studio, [(person, placed)], exposure=float(rng.uniform(0.9, 1.05)))
-            stored = stored_photo(f"{seed}_{number}", picture, view.intrinsics, pose, box, SHARDS)
+            stored = stored_photo(f"{seed}_{number}", Pixels(picture), view.intrinsics, pose, box, SHARDS)
             yield case(stored, points, view, vertices)
 
 
@@ -120,7 +120,7 @@ def as_in_training(rooms: int, crops: int) -> Iterator[Case]:
                 whole[top:bottom, left:right] = crop.image
                 pose = crop.view.matrix @ transpose_rigid(world)
                 settings = replace(SHARDS, margin=1.55)
-                stored = stored_photo(room.name, whole, crop.view.intrinsics, pose, crop.person_box, settings)
+                stored = stored_photo(room.name, Pixels(whole), crop.view.intrinsics, pose, crop.person_box, settings)
                 yield case(stored, points, crop.view, crop.vertices)
 
 
