@@ -7,7 +7,7 @@ export DVC_NO_ANALYTICS := 1
 export PYTHONHASHSEED := 0
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro own score share-check test finished prepared servers streams soak lint format bench lock clean
+.PHONY: repro own score share-check test finished prepared blender servers streams soak lint format bench lock clean
 
 # Every file is compared with its hash. setuptools comes first: it builds what has no wheel (antlr4-python3-runtime), and
 # pip would fetch it for that without a hash. torch comes by itself, last: requirements.torch says why.
@@ -56,13 +56,24 @@ test: .venv/test.stamp
 	$(BIN)/pytest -q -n 3 --dist loadfile --no-loadscope-reorder --ignore tests/parity
 	$(BIN)/pytest -q tests/parity
 
-# After make repro: what it left in this folder is whole, listed by the catalog, and nothing is to be done again.
+# After make repro: what it left in this folder is whole and listed, nothing is to be done again, and its frames in the
+# formats of own scenes (nerfstudio, COLMAP, explicit JSON) give what it predicted of them.
 finished: .venv/test.stamp
-	$(BIN)/pytest -q -m slow tests/test_finished_road.py
+	$(BIN)/pytest -q -m slow tests/test_finished_road.py tests/test_round_trips.py
 
 # From the authors' prepared folders and trained weights to scores, in a repository of its own; and the raw road's scores.
 prepared: .venv/test.stamp
 	$(BIN)/pytest -q -m slow tests/test_released_weights.py
+
+# Exported meshes opened in Blender. bpy (400 MB) has an environment of its own; wheels of 5.0 are for Python 3.11.
+BLENDER ?= .blender/bin/python
+.blender/bin/python:
+	$(PYTHON) -m venv .blender.new
+	.blender.new/bin/pip --disable-pip-version-check --quiet install bpy==5.0.1
+	mv .blender.new .blender
+
+blender: .venv/test.stamp $(BLENDER)
+	SAHMR_BLENDER=$(BLENDER) $(BIN)/pytest -q -m slow tests/test_blender.py
 
 # What users share, against the real servers and Unix users: SSH, S3, HTTP, one cache for two, pushes, experiments, and a
 # fresh clone that scores from a remote.
@@ -102,4 +113,4 @@ lock: .venv/test.stamp
 	rm -r .lock
 
 clean:
-	rm -rf .venv .venv.stamp .lock data reports dvc.lock pipelines/own/dvc.lock pipelines/own/*/dvc.lock .dvc/cache .dvc/tmp
+	rm -rf .venv .venv.stamp .lock .blender .blender.new data reports dvc.lock pipelines/own/dvc.lock pipelines/own/*/dvc.lock .dvc/cache .dvc/tmp

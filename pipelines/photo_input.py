@@ -18,9 +18,10 @@ from sahmr.cameras.undistort import plan_undistortion
 from sahmr.detect.network import Network
 from sahmr.detect.people import find_people
 from sahmr.errors import RawDataError
-from sahmr.readers.images import check_fits_camera, decode_region, image_size
+from sahmr.readers.images import Region, check_fits_camera, decode_region, image_size
 from sahmr.scenes.own_scan import OwnScan, open_scan
 from sahmr.scenes.scan import ScanLimits
+from sahmr.shards.photo import Pixels
 from sahmr.sight.figures import View
 from sahmr.units import as_if
 
@@ -55,12 +56,24 @@ class Asked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Photo:
-    """A photograph without distortion, and its view."""
+    """A photograph without distortion, and its view: a :class:`sahmr.shards.photo.Picture`."""
 
+    file: Path
     pixels: UInt8[ndarray, "height width 3"]
     view: View
     camera: PhotoCamera
     was_distorted: bool
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height), pixels."""
+        return self.view.size
+
+    def part(self, region: Region, divisor: int) -> UInt8[ndarray, "rows columns 3"]:
+        """As the stage ``shards`` reads it: JPEGs are reduced by their decoder, unless their lens was undone."""
+        if self.was_distorted or divisor == 1:
+            return Pixels(self.pixels).part(region, divisor)
+        return decode_region(self.file, region, divisor)
 
 
 def read_room(asked: Asked, limits: ScanLimits) -> OwnScan:
@@ -97,7 +110,13 @@ def read_photo(asked: Asked) -> Photo:
     if taken.distortion:
         check_box(f"{asked.image}, without distortion", moved, size)
     view = View(intrinsics=lens.camera.intrinsics, camera_from_world=pose, size=size, box=moved)
-    return Photo(pixels=np.asarray(pixels), view=view, camera=lens.camera, was_distorted=bool(taken.distortion))
+    return Photo(
+        file=asked.image,
+        pixels=np.asarray(pixels),
+        view=view,
+        camera=lens.camera,
+        was_distorted=bool(taken.distortion),
+    )
 
 
 def _pick_camera(asked: Asked) -> PhotoCamera:

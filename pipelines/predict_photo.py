@@ -187,7 +187,7 @@ def _predict(
     network = network_of(checkpoint, topology, backend="native", source=str(request.checkpoint)).to(device)
     view = photo.view
     stored = stored_photo(
-        request.image.stem, photo.pixels, view.intrinsics, view.camera_from_world, np.array(view.box), sections.shards
+        request.image.stem, photo, view.intrinsics, view.camera_from_world, np.array(view.box), sections.shards
     )
     sample = sample_in(stored, view.crop, make_view(block_points(torch.from_numpy(voxels)), *camera_of(stored)))
     tables = predict_tables(network, [collate([sample])], joint_regressor=topology.joint_regressor, smpl=smpl)

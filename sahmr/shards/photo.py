@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
 import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -14,9 +17,39 @@ from sahmr.shards.encode import Shards, encode_jpeg
 from sahmr.shards.region import first_divisor, reduce, stored_region
 
 
+@runtime_checkable
+class Picture(Protocol):
+    """What parts are taken of."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of all of it, pixels."""
+
+    def part(self, region: tuple[int, int, int, int], divisor: int) -> UInt8[ndarray, "rows columns 3"]:
+        """RGB of (left, top, right, bottom), averaged over squares of ``divisor`` pixels, of which all four are
+        multiples.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Pixels:
+    """A picture that is in memory, RGB, without distortion."""
+
+    array: UInt8[ndarray, "height width 3"]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height)."""
+        return self.array.shape[1], self.array.shape[0]
+
+    def part(self, region: tuple[int, int, int, int], divisor: int) -> UInt8[ndarray, "rows columns 3"]:
+        """By averaging."""
+        return np.asarray(Image.fromarray(self.array).crop(region).reduce(divisor))
+
+
 def stored_photo(
     key: str,
-    pixels: UInt8[ndarray, "height width 3"],
+    picture: Picture,
     intrinsics: Float[ndarray, "3 3"],
     camera_from_world: Float[ndarray, "4 4"],
     person_box: Float[ndarray, "4"],
@@ -24,12 +57,9 @@ def stored_photo(
 ) -> StoredSample:
     """What :func:`sahmr.shards.encode.encode_sample` and :func:`sahmr.shards.decode.decode_sample` make of it.
 
-    Large JPEGs are reduced by averaging here, and within their decoder there: the two differ by less than a grey level
-    in the mean.
-
     Args:
         key: of the photograph.
-        pixels: all of it, RGB, without distortion.
+        picture: all of it; its parts must be those that a reader gives of the file, or the network sees another image.
         intrinsics, camera_from_world: pixels, metres.
         person_box: (left, top, right, bottom), pixels.
         settings: of the stage ``shards``.
@@ -37,13 +67,12 @@ def stored_photo(
     Raises:
         RawDataError: if the person lies outside the image.
     """
-    size = (pixels.shape[1], pixels.shape[0])
+    size = picture.size
     region = stored_region(person_box, *size, settings.margin)
     if region[2] <= region[0] or region[3] <= region[1]:
         raise RawDataError(f"photograph {key}: person box {person_box.tolist()} lies outside the {size} image")
     divisor = first_divisor(region, *size, settings.max_side_px)
-    part = np.asarray(Image.fromarray(pixels).crop(region).reduce(divisor))
-    content = encode_jpeg(reduce(part, settings.max_side_px), settings.jpeg_quality)
+    content = encode_jpeg(reduce(picture.part(region, divisor), settings.max_side_px), settings.jpeg_quality)
     image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
     assert image is not None  # encoded two lines above
     return StoredSample(

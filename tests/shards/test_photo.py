@@ -10,7 +10,7 @@ import pytest
 
 from sahmr.errors import RawDataError
 from sahmr.shards.encode import Shards, encode_sample, plan_crop
-from sahmr.shards.photo import stored_photo
+from sahmr.shards.photo import Pixels, stored_photo
 from tests.worlds import small
 
 
@@ -27,7 +27,7 @@ def test_same_pixels(side: int) -> None:
     jpg = encode_sample(record, reduced, None, None, settings)["jpg"]
     theirs = cv2.imdecode(np.frombuffer(jpg, np.uint8), cv2.IMREAD_COLOR_RGB)
     camera = np.array(record.intrinsics).reshape(3, 3), np.array(record.camera_from_world).reshape(4, 4)
-    ours = stored_photo("a", pixels, *camera, np.array(record.person_box), settings)
+    ours = stored_photo("a", Pixels(pixels), *camera, np.array(record.person_box), settings)
     assert ours.region == plan.region and ours.image_size == (small.WIDTH, small.HEIGHT)
     off = np.abs(ours.image.astype(int) - theirs.astype(int))  # of noise, the hardest to store
     assert off.max() == 0 if step == 1 else off.mean() < 2.5
@@ -35,5 +35,5 @@ def test_same_pixels(side: int) -> None:
 
 def test_a_person_outside_is_refused() -> None:
     with pytest.raises(RawDataError, match=r"photograph a: person box .* lies outside the"):
-        stored_photo("a", np.zeros((99, 99, 3), np.uint8), np.eye(3), np.eye(4), np.array([900.0, 0, 990, 99]),
+        stored_photo("a", Pixels(np.zeros((99, 99, 3), np.uint8)), np.eye(3), np.eye(4), np.array([900.0, 0, 990, 99]),
                      small.SHARDS)  # fmt: skip
