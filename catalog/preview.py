@@ -21,6 +21,7 @@ from sahmr.datasets import find_card
 from sahmr.report.panels import SCENE_RADIUS_M, Tile
 from sahmr.report.preview import draw_preview
 from sahmr.report.surfels import Surfels, surfels_near
+from sahmr.report.surroundings import find_surroundings
 from sahmr.scores.truth import Truth, find_truth
 from sahmr.settings import Paths, load_section
 from sahmr.shards.crop import crop_box
@@ -102,6 +103,10 @@ def _tile(
         truth = find_truth(stored, entry, store, topology.part_full, find_card(stored.dataset))
         up = np.einsum("ij,j->i", stored.camera_from_world[:3, :3], truth.up.numpy())
         scene = surfels_near(truth.scene, stored.camera_from_world, true.mean(axis=0), SCENE_RADIUS_M)
+    elif predicted is not None:
+        middle = _points(predicted, "vertices").mean(axis=0)
+        card = find_card(stored.dataset)
+        up, scene = find_surroundings(stored.scene_key, stored.camera_from_world, middle, store, card)
     return Tile(
         caption=_caption(stored, predicted),
         image=sample.image.permute(1, 2, 0).numpy(),
