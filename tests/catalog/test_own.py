@@ -23,6 +23,7 @@ from sahmr.settings import Paths, load_section
 from schemas.metric import METRIC_NAMES, METRIC_SCHEMA, MetricRecord
 from schemas.tables_write import to_table, write_table
 from tests.catalog.conftest import Ask
+from tests.catalog.test_push import command, dvc, keep, with_cache
 from tests.imports import ROOT
 from tests.worlds import own_catalogs as world
 from tests.worlds.networks import make_topology
@@ -268,3 +269,25 @@ def test_side_pipelines_stand_where_they_run() -> None:
     assert [stage.full_name for stage in read_graph(own).stages][::8] == ["capture", "report@own"]
     outer = own.outer()
     assert outer is not None and outer.root.resolve() == ROOT and outer.outer() is None
+
+
+@pytest.mark.slow
+def test_real_pushes_and_names_that_dvc_takes(mine: Path, tmp_path: Path) -> None:
+    top, remote = mine.parent.parent, tmp_path / "remote"
+    with_cache(top, remote)
+    lock = yaml.safe_load((mine / "dvc.lock").read_text())
+    for out in (out for stage in lock["stages"].values() for out in stage["outs"]):
+        keep(top, out["md5"], mine / out["path"])
+    for folder, words in ((mine, ("push", "shards@own")), (mine, ("push",)), (top, ("push", "data/own/shards/own"))):
+        done = command(folder, *words)
+        assert done.returncode == 6 and "licences forbid redistribution (own)" in done.stderr, done.stderr
+        assert not remote.exists()
+    (mine / "../../scans/entry.yaml").write_text(yaml.safe_dump(FREE))
+    world.write_lock(mine)
+    done = command(mine, "push", "shards@own")
+    assert done.returncode == 0, done.stderr
+    assert sum(path.is_file() for path in remote.rglob("*")) == 5  # four files and their listing
+    (card,) = json.loads(command(mine, "ls", "--remote", "team", "--json").stdout)
+    assert {Path(place["path"]).name for place in card["places"] if place["is_remote"]} == {"own"}
+    for output in read_graph(Source(root=mine)).outputs:
+        dvc(mine, "stage", "list", output.rebuild.rpartition(" ")[2].partition("@")[0])
