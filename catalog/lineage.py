@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from os.path import normpath
 from pathlib import Path
 from typing import Any
 
 from catalog.errors import UnknownError
 from catalog.graph import Graph, Output, Stage
 from catalog.lock import Lock
+from catalog.pipeline import Pipeline, open_pipeline, outer_makers
 from catalog.rows import find_rows, nearest
 from catalog.scene_files import scene_files, video_frame
+from catalog.source import Source
 from catalog.tables import known_schemas, schema_name, table_files
 from sahmr.files import file_sha256
 from schemas.fields import read_table
@@ -118,7 +121,7 @@ def find_lineage(graph: Graph, lock: Lock, root: Path, key: str) -> Lineage:
         raw=tuple(_raw_files(row, _scene(own, row["scene_key"]), folder, root)),
         rules=rules if isinstance(rules, dict) else {},
         shard=_shard(own, key, root),
-        steps=tuple(step_of(stage, lock, root) for stage in _road(graph, dataset)),
+        steps=tuple(_steps(Pipeline(root=root, graph=graph, lock=lock, outer=_outer(root)), dataset)),
         predictions=tuple(_predictions(own, key, root)),
         scores=tuple(_scores(own, key)),
     )
@@ -200,10 +203,22 @@ def _scores(own: list[tuple[Path, Output]], key: str) -> Iterator[dict[str, Any]
             yield {name: value for name, value in row.items() if name != "key" and value is not None}
 
 
-def _road(graph: Graph, dataset: str | None) -> list[Stage]:
-    """Stages up to the dataset's scores, from raw data on."""
-    last = [stage for stage in graph.stages if stage.dataset == dataset][-1]
-    return graph.before(last)
+def _steps(pipeline: Pipeline, dataset: str | None) -> Iterator[Step]:
+    """Stages up to the dataset's scores, from raw data on; first those of the pipeline above."""
+    road = pipeline.graph.before([stage for stage in pipeline.graph.stages if stage.dataset == dataset][-1])
+    if outer := pipeline.outer:
+        makers = [maker for stage in road for _, _, maker in outer_makers(pipeline, outer, stage)]
+        wanted = {stage.full_name for maker in makers for stage in outer.graph.before(maker)}
+        for stage in (stage for stage in outer.graph.stages if stage.full_name in wanted):
+            step, up = step_of(stage, outer.lock, outer.root), outer.root.as_posix()
+            makes = tuple(normpath(f"{up}/{path}") for path in step.makes)
+            yield replace(step, stage=f"{up}/{stage.file}:{step.stage}", makes=makes)
+    yield from (step_of(stage, pipeline.lock, pipeline.root) for stage in road)
+
+
+def _outer(root: Path) -> Pipeline | None:
+    source = Source(root=root).outer()
+    return None if source is None else open_pipeline(source.root)
 
 
 def step_of(stage: Stage, lock: Lock, root: Path) -> Step:

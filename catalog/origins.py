@@ -18,7 +18,7 @@ def entries_behind(pipeline: Pipeline, stage: Stage) -> list[Entry]:
         MissingError: if the outputs were made of other inputs than ``dvc.yaml`` and ``params.yaml`` name now: whose
             they are is then not known.
     """
-    graph, lock, entries = pipeline.graph, pipeline.lock, pipeline.entries
+    graph, lock, entries = pipeline.graph, pipeline.lock, pipeline.entries()
     before = graph.before(stage)
     for one in before:
         _require_same_inputs(lock, one)

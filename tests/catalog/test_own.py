@@ -112,7 +112,10 @@ def test_lineage_of_a_video_frame(ask: Ask, own: Path) -> None:
     assert raw["image"]["path"] == "../../scans/room/images/cam1.avi" and raw["image"]["video_frame"] == 2
     assert [one["is_recorded"] for one in found["raw"]] == [True, True, False, False, False]
     assert list(raw["cameras"]["path"].split("/"))[-1] == "cameras.json"
-    assert [step["stage"] for step in found["steps"]][-2:] == ["predict@own", "show@own"]
+    steps = [step["stage"] for step in found["steps"]]
+    assert steps[:2] == ["../../pipelines/demo/dvc.yaml:demo", "../../dvc.yaml:bodies"]
+    assert steps[2:] == [f"{name}@own" for name in ("frames", "scenes", "shards", "predict", "show")]
+    assert found["steps"][1]["makes"] == ["../../data/bodies"] and len(found["steps"][1]["code"]) == 12
     assert found["scores"] == [] and found["predictions"][0]["contact_count"] == 1
     assert found["rules"]["least_score"] == 0
     assert "cam1.avi, frame 2  sha256" in ask("lineage", world.FRAME, root=own).out
