@@ -211,7 +211,8 @@ def _scans(table: Table, card: Card, root: Path) -> Iterator[tuple[str, list[tup
             (role, row[f"{name}_file"], row[f"{name}_sha256"]) for role, name in _SCAN_FILES if row[f"{name}_file"]
         ]
         found += [
-            (role, file, file_sha256(raw / file)) for role, file in scene_files(card.dataset, raw, row["scene_key"])
+            (f"{role}, as of this page", file, file_sha256(raw / file))
+            for role, file in scene_files(card.dataset, raw, row["scene_key"])
         ]
         yield row["scene_key"], found
 

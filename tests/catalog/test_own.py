@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import trimesh
 import yaml
 from PIL import Image
 
@@ -19,6 +20,7 @@ from catalog.graph import read_graph
 from catalog.push import Sent, require_allowed
 from catalog.source import Source
 from pipelines import catalog
+from sahmr.files import write_manifest
 from sahmr.settings import Paths, load_section
 from schemas.metric import METRIC_NAMES, METRIC_SCHEMA, MetricRecord
 from schemas.tables_write import to_table, write_table
@@ -26,7 +28,7 @@ from tests.catalog.conftest import Ask
 from tests.catalog.test_push import command, dvc, keep, with_cache
 from tests.imports import ROOT
 from tests.worlds import own_catalogs as world
-from tests.worlds.networks import make_topology
+from tests.worlds.networks import make_topology, write_topology
 from tests.worlds.small import hashes
 
 LICENCE = {
@@ -151,6 +153,8 @@ def test_scores_are_of_the_pipeline_that_runs_where_bodies_are_known(ask: Ask, m
     world.write_lock(mine)
     assert json.loads(ask("lineage", world.PHOTOGRAPH, "--json", root=mine).out)["scores"][0]["mpjpe_mm"] == 50.0
     assert json.loads(ask("show", "own", "--json", root=mine).out)["scores"][0]["frames"] == 1
+    assert ask("page", root=mine).code == 0
+    assert '"stage":"evaluate@own"' in (mine / "catalog.html").read_text()
     (mine / "../../data/own/scores/own.parquet").write_bytes(b"PAR1")
     assert "rebuild with: dvc repro truth/dvc.yaml:evaluate@own" in ask("verify", root=mine).out
 
@@ -169,13 +173,34 @@ def test_preview_draws_what_there_is(ask: Ask, mine: Path, tmp_path: Path, monke
     assert widths == [3 * (240 + 12) + 320 + 2 * 12, 2 * (240 + 12) + 12]  # with a prediction; photograph and voxels
 
 
+def test_scans_without_faces(ask: Ask, mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import catalog.preview
+
+    top = mine.parent.parent.resolve()
+    points = np.random.default_rng(0).uniform(-1, 1, (3000, 3)) * (2, 1.2, 2)
+    trimesh.PointCloud(points).export(top / "scans/room/scan.ply")  # type: ignore[no-untyped-call]
+    world.write_store(top / "data/own", top / "scans")
+    write_topology(top / "data/bodies")
+    write_manifest(top / "data/bodies/manifest.json", stage="bodies", dataset=None)
+    world.write_lock(mine)
+    answer = ask("verify", "--deep", "--json", root=mine)  # both cameras have one pose, as on a tripod
+    assert (answer.code, json.loads(answer.out)["findings"]) == (0, [])
+    monkeypatch.setattr(catalog.preview, "load_topology", lambda folder: make_topology())
+    assert ask("preview", world.FRAME, root=mine).code == 0
+    with Image.open(mine / f"{world.FRAME}.png") as picture:
+        assert picture.size[0] == 3 * (240 + 12) + 320 + 2 * 12
+
+
 def test_the_page_is_that_of_the_stage(ask: Ask, mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert ask("page", root=mine).code == 0
     page = (mine / "catalog.html").read_text()
     packed = gzip.decompress(base64.b64decode(page.partition('id="table">')[2].partition("</script>")[0]))
     assert b"room/images/cam1.avi, frame 2\0" in packed and b"room/images/cam0/0001.png\0" in packed
     about = json.loads(page.partition('id="about">')[2].partition("</script>")[0])["datasets"]["own"]
-    assert [role for role, *_ in about["scans"]["room"]] == ["scan", "cameras", "boxes", "settings"]
+    assert [role for role, *_ in about["scans"]["room"]] == [
+        "scan",
+        *(f"{role}, as of this page" for role in ("cameras", "boxes", "settings")),
+    ]
     assert "it may not be shared either" in page and "1 dataset," in page
     monkeypatch.chdir(mine)
     catalog.run(read_graph(Source(root=Path())).in_use(lambda _: False), load_section("paths", Paths))

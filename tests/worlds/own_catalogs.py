@@ -74,15 +74,13 @@ def _write_video(path: Path, count: int) -> None:
 
 def _write_data(data: Path, raw: Path) -> None:
     reader = OwnReader(root=raw, bodies=data.parent / "bodies")
-    records, (scan,) = list(reader.frames()), reader.scenes()
+    records = list(reader.frames())
     write_table(data / "frames/own.parquet", to_table(records, FRAME_SCHEMA))
-    write_table(data / "frames/own_scenes.parquet", to_table([scan], SCENE_SCHEMA))
+    write_table(data / "frames/own_scenes.parquet", to_table(reader.scenes(), SCENE_SCHEMA))
     write_manifest(
         data / "frames/own.manifest.json", ["own.parquet", "own_scenes.parquet"], stage="frames", dataset="own"
     )
-    create_store(data / "scenes/own.zarr", "own")
-    write_scene(scan, store=data / "scenes/own.zarr", raw_root=raw, settings=small.SCENES)
-    write_manifest(data / "scenes/own.manifest.json", ["own.zarr"], stage="scenes", dataset="own")
+    write_store(data, raw)
     shards, made = data / "shards/own", []
     shards.mkdir(parents=True)
     for record in records:
@@ -95,3 +93,12 @@ def _write_data(data: Path, raw: Path) -> None:
     write_predictions(data / "predictions/own/sahmr.parquet", [record.key for record in records])
     table = ["sahmr.parquet"]
     write_manifest(data / "predictions/own/sahmr.manifest.json", table, stage="predict", dataset="own")
+
+
+def write_store(data: Path, raw: Path) -> None:
+    """What stage ``scenes`` makes of the scan that lies there."""
+    (scan,), store = OwnReader(root=raw, bodies=data.parent / "bodies").scenes(), data / "scenes/own.zarr"
+    shutil.rmtree(store, ignore_errors=True)
+    create_store(store, "own")
+    write_scene(scan, store=store, raw_root=raw, settings=small.SCENES)
+    write_manifest(data / "scenes/own.manifest.json", ["own.zarr"], stage="scenes", dataset="own")
