@@ -38,4 +38,5 @@ def absent_from(root: Path, remote: str) -> set[str]:
             f"remote {remote} ({known[remote]}): {' '.join(lines[0].split())[:300]}; check its url and your access "
             "with: dvc remote list"
         ) from None
-    return {os.path.relpath(top / str(path), root) for path in found}
+    paths = [str(path).rstrip("/") for path in found]
+    return {path if Path(path).is_absolute() else os.path.relpath(top / path, root) for path in paths}

@@ -25,6 +25,7 @@ from sahmr.settings import Paths, load_section
 from schemas.metric import METRIC_NAMES, METRIC_SCHEMA, MetricRecord
 from schemas.tables_write import to_table, write_table
 from tests.catalog.conftest import Ask
+from tests.catalog.test_diff import git
 from tests.catalog.test_push import command, dvc, keep, with_cache
 from tests.imports import ROOT
 from tests.worlds import own_catalogs as world
@@ -103,6 +104,12 @@ def test_a_damaged_entry_is_one_error(ask: Ask, mine: Path, text: str, words: li
 def test_an_entry_of_another_name_is_not_passed_over(ask: Ask, mine: Path) -> None:
     (mine / "../../scans/entry.yml").write_text("title: x")
     assert "entry.yml: found an entry of this name, allowed entry.yaml; rename it" in ask("ls", root=mine).err
+
+
+def test_a_count_that_fails_names_its_entry(ask: Ask, mine: Path) -> None:
+    say(mine, name="kitchen", quirks=[{"text": "Some are dark.", "count": "SELECT dark FROM frame"}])
+    answer = ask("show", "own", root=mine)
+    assert answer.code == 5 and answer.err.startswith("error: entry kitchen: quirk 'Some are dark.': query: Binder")
 
 
 def test_lineage_of_a_video_frame(ask: Ask, own: Path) -> None:
@@ -217,6 +224,16 @@ def test_two_copies_differ_by_what_was_changed(ask: Ask, own: Path, mine: Path) 
     params["frames"]["own"]["interval"] = 2
     (mine / "params.yaml").write_text(yaml.safe_dump(params))
     assert "frames.own.interval: 1 -> 2" in ask("diff", str(own), ".", root=mine).out
+
+
+def test_a_revision_differs_by_what_was_changed(ask: Ask, mine: Path) -> None:
+    for words in (("init", "-q"), ("add", "dvc.yaml", "params.yaml", world.OWN), ("commit", "-qm", "before")):
+        git(mine.parent.parent, *words)
+    revision = Source(root=mine, revision="HEAD")
+    assert revision.pipelines() == Source(root=mine).pipelines()
+    assert ask("diff", "HEAD", ".", root=mine).code == 0
+    world.write_params(mine, "../../elsewhere")
+    assert "raw.own: ../../scans -> ../../elsewhere" in ask("diff", "HEAD", ".", root=mine).out
 
 
 def test_nothing_is_made_yet(ask: Ask, tmp_path: Path) -> None:
