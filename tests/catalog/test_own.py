@@ -210,6 +210,7 @@ def test_the_page_is_that_of_the_stage(ask: Ask, mine: Path, monkeypatch: pytest
     ]
     assert "it may not be shared either" in page and "1 dataset," in page
     monkeypatch.chdir(mine)
+    monkeypatch.setattr(catalog.log, "propagate", False)  # other tests leave handlers behind whose streams are closed
     catalog.run(read_graph(Source(root=Path())).in_use(lambda _: False), load_section("paths", Paths))
     made = mine / "../../data/own/catalog"
     assert (made / "index.html").read_text() == page
