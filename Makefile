@@ -34,7 +34,7 @@ repro: .venv.stamp
 # From a phone's capture (or the folder that pipelines/own/params.yaml names) to people in scans, and their page: docs/own-scene.md.
 own: .venv.stamp
 	cd pipelines/own && dvc repro
-	@echo "page: reports/own/people.html"
+	@echo "page: reports/own/people.html, catalog: data/own/catalog/index.html"
 
 # In a fresh clone, from the team's remote: fetches what these four stages read and nothing else, and runs them. Files
 # are named before stages: the other way round DVC forgets some.

@@ -10,8 +10,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from catalog.entry import Entry, choose_entry
-from catalog.errors import UnknownError
+from catalog.entry import Entry, Quirk, choose_entry
+from catalog.errors import QueryError, UnknownError
 from catalog.graph import Graph, Output, full_name
 from catalog.lock import Lock
 from catalog.query import Database
@@ -184,7 +184,7 @@ def make_card(
         scenes=database.number("SELECT count(*) FROM scene") if "scene" in database.names else 0,
         places=tuple(_place(out, lock, root, cache, absent_remotely) for out in outputs if out.kind not in _SMALL),
         columns=tuple(_columns(own)),
-        quirks=tuple((quirk.text, _times(database, quirk.count)) for quirk in entry.quirks),
+        quirks=tuple((quirk.text, _times(database, entry, quirk)) for quirk in entry.quirks),
         scores=tuple(_scores(database)),
     )
 
@@ -214,10 +214,13 @@ def _scores(database: Database) -> Iterator[dict[str, Any]]:
         )
 
 
-def _times(database: Database, sql: str | None) -> int | None:
-    if sql is None or not any(name in sql for name in database.names):
+def _times(database: Database, entry: Entry, quirk: Quirk) -> int | None:
+    if quirk.count is None or not any(name in quirk.count for name in database.names):
         return None
-    return database.number(sql)
+    try:
+        return database.number(quirk.count)
+    except QueryError as problem:
+        raise QueryError(f"entry {entry.name}: quirk {quirk.text[:40]!r}: {problem}") from None
 
 
 def _version(outputs: Sequence[Output], lock: Lock, root: Path) -> str | None:

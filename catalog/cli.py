@@ -86,6 +86,7 @@ def verify(
     from dataclasses import replace
 
     from catalog import text
+    from catalog.source import Source
     from catalog.verify import verify as look
 
     graph, lock = _here()
@@ -94,7 +95,7 @@ def verify(
         from catalog.deep import verify_deep
 
         found = replace(found, findings=tuple(sorted({*found.findings, *verify_deep(graph, lock, Path())})))
-    print_answer(found if as_json else text.verified(found), as_json)
+    print_answer(found if as_json else text.verified(found, Source(root=Path()).place), as_json)
     if found.findings:
         raise typer.Exit(errors.DIFFERS)
 
@@ -187,18 +188,19 @@ def _here() -> tuple[Graph, Lock]:
     from catalog.source import Source
 
     source = Source(root=Path())
-    return read_graph(source), read_lock(source)
+    lock = read_lock(source)
+    return read_graph(source).in_use(lock.has_run), lock
 
 
 def _cards(name: str | None, remote: str | None) -> list[Any]:
     """Cards of one dataset, or of all."""
     from catalog.card import find_dataset, make_card, raw_keys
-    from catalog.entry import read_entries
+    from catalog.own_entry import find_entries
     from catalog.remote import absent_from
     from catalog.tables import find_tables
 
     graph, lock = _here()
-    entries = read_entries()
+    entries = find_entries(graph, Path())
     names = list(raw_keys(graph, entries)) if name is None else [find_dataset(graph, entries, name)]
     absent = None if remote is None else absent_from(Path(), remote)
     tables, wrong = find_tables(graph, Path())

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from catalog.croissant import STAGES, Described, write_croissants
-from catalog.entry import choose_entry, read_entries
+from catalog.entry import choose_entry
 from catalog.errors import MissingError, UnknownError
 from catalog.graph import Graph, full_name
 from catalog.lock import Lock, read_lock
+from catalog.own_entry import find_entries
 from catalog.source import Source
 from sahmr.files import MANIFEST_NAME, ManifestError
 
@@ -29,7 +30,7 @@ def describe(graph: Graph, lock: Lock, dataset: str, root: Path) -> Described:
     ran = {stage: lock.stage(full_name(stage, dataset)) for stage in STAGES}
     return Described(
         dataset=dataset,
-        entry=choose_entry(read_entries(), key, maker.name if maker else None),
+        entry=choose_entry(find_entries(graph, root), key, maker.name if maker else None),
         frames=root / graph.param("paths.frames"),
         scenes=root / graph.param("paths.scenes"),
         shards=root / graph.param("paths.shards"),

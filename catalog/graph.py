@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from os.path import normpath
 from pathlib import PurePosixPath
 from typing import Any
@@ -15,6 +15,7 @@ from sahmr.params_file import parse_text
 
 _PLACE = re.compile(r"\$\{([\w.]+)\}")
 _MANIFEST = "manifest.json"
+MAIN = "dvc.yaml"  # that of the folder itself; all others are side pipelines
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,12 +27,14 @@ class Output:
         stage: its name in dvc.yaml, without ``@<dataset>``.
         dataset: whose; None: shared by all.
         is_cached: DVC keeps it; else it is small and lies among the reports.
+        file: the dvc.yaml that its stage stands in.
     """
 
     path: str
     stage: str
     dataset: str | None
     is_cached: bool
+    file: str = MAIN
 
     @property
     def kind(self) -> str:
@@ -46,7 +49,8 @@ class Output:
     @property
     def rebuild(self) -> str:
         """Command that makes it again."""
-        return f"dvc repro {full_name(self.stage, self.dataset)}"
+        name = full_name(self.stage, self.dataset)
+        return f"dvc repro {name if self.file == MAIN else f'{self.file}:{name}'}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +133,18 @@ class Graph:
                     todo.append(other)
         return [other for other in self.stages if other.full_name in found and other is not stage] + [stage]
 
+    def in_use(self, ran: Callable[[str], bool]) -> Graph:
+        """Without the stages of side pipelines that did not run here, and whose outputs no other stage reads."""
+        read = [path for stage in self.stages if stage.file == MAIN for path in stage.data]
+        used = {
+            stage.file
+            for stage in self.stages
+            if stage.file == MAIN
+            or ran(stage.full_name)
+            or any(meets(output.path, path) for output in stage.outputs for path in read)
+        }
+        return replace(self, stages=tuple(stage for stage in self.stages if stage.file in used))
+
     def outputs_of(self, dataset: str | None) -> list[Output]:
         """Outputs of one dataset, or of none in particular."""
         return [output for output in self.outputs if output.dataset == dataset]
@@ -159,7 +175,18 @@ def read_graph(source: Source) -> Graph:
                 stages += _expand(file, name, body, params)
         except (KeyError, TypeError, AttributeError, ValueError) as problem:
             raise SettingsError(f"{file}: not stages as DVC has them ({problem!r}); restore it from git") from None
-    return Graph(stages=tuple(stages), params=params)
+    return Graph(stages=tuple(_makers_first(stages)), params=params)
+
+
+def _makers_first(stages: list[Stage]) -> list[Stage]:
+    """Side pipelines that read what the main one makes come last."""
+    made = [output.path for stage in stages if stage.file == MAIN for output in stage.outputs]
+    late = {
+        stage.file
+        for stage in stages
+        if stage.file != MAIN and any(meets(path, output) for path in stage.data for output in made)
+    }
+    return sorted(stages, key=lambda stage: stage.file in late)
 
 
 def _expand(file: str, name: str, body: dict[str, Any], params: dict[str, Any]) -> Iterator[Stage]:
@@ -194,6 +221,7 @@ def _stage(file: str, name: str, dataset: str | None, body: dict[str, Any], valu
                 stage=name,
                 dataset=dataset,
                 is_cached=group == "outs" and details.get("cache") != "false",
+                file=file,
             )
             for group in ("outs", "metrics", "plots")
             for path, details in map(_named, body.get(group, ()))

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from os.path import normpath
 from pathlib import Path
 from typing import Any
 
 from catalog.errors import UnknownError
 from catalog.graph import Graph, Output, Stage
 from catalog.lock import Lock
+from catalog.pipeline import Pipeline, open_pipeline, outer_makers
 from catalog.rows import find_rows, nearest
+from catalog.scene_files import scene_files, video_frame
+from catalog.source import Source
 from catalog.tables import known_schemas, schema_name, table_files
+from sahmr.files import file_sha256
 from schemas.fields import read_table
 from schemas.frame import FRAME_SCHEMA
 from schemas.metric import METRIC_NAMES
@@ -27,16 +32,21 @@ class RawFile:
     """A publisher's file that a sample was made from.
 
     Attributes:
-        role: image | body | contact | scan | distance field | its extent.
-        path: from the repository on.
+        role: image | body | contact | scan | distance field | its extent; of own scenes also cameras | boxes |
+            settings.
+        path: from the repository on, or from the pipeline's folder.
         sha256: as it was when the frame table was made.
         is_there: it still exists here.
+        video_frame: number of the frame, counted from 0, where the file is a video.
+        is_recorded: the frame or scene table has ``sha256``; else it is that of the file as it is now.
     """
 
     role: str
     path: str
     sha256: str
     is_there: bool
+    video_frame: int | None = None
+    is_recorded: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +121,7 @@ def find_lineage(graph: Graph, lock: Lock, root: Path, key: str) -> Lineage:
         raw=tuple(_raw_files(row, _scene(own, row["scene_key"]), folder, root)),
         rules=rules if isinstance(rules, dict) else {},
         shard=_shard(own, key, root),
-        steps=tuple(step_of(stage, lock, root) for stage in _road(graph, dataset)),
+        steps=tuple(_steps(Pipeline(root=root, graph=graph, lock=lock, outer=_outer(root)), dataset)),
         predictions=tuple(_predictions(own, key, root)),
         scores=tuple(_scores(own, key)),
     )
@@ -160,9 +170,17 @@ def _scene(own: list[tuple[Path, Output]], scene_key: str) -> dict[str, Any]:
 def _raw_files(row: dict[str, Any], scene: dict[str, Any], folder: str, root: Path) -> Iterator[RawFile]:
     for values, roles in ((row, _FILES), (scene, _SCENE_FILES)):
         for role, name in roles:
-            if values.get(f"{name}_file"):
-                path = f"{folder}/{values[f'{name}_file']}"
-                yield RawFile(role=role, path=path, sha256=values[f"{name}_sha256"], is_there=(root / path).is_file())
+            if file := values.get(f"{name}_file"):
+                yield RawFile(
+                    role=role,
+                    path=f"{folder}/{file}",
+                    sha256=values[f"{name}_sha256"],
+                    is_there=(root / folder / file).is_file(),
+                    video_frame=video_frame(row["dataset"], file, row["frame"]) if role == "image" else None,
+                )
+    for role, file in scene_files(row["dataset"], root / folder, row["scene_key"]):
+        digest = file_sha256(root / folder / file)
+        yield RawFile(role=role, path=f"{folder}/{file}", sha256=digest, is_there=True, is_recorded=False)
 
 
 def _shard(own: list[tuple[Path, Output]], key: str, root: Path) -> dict[str, Any] | None:
@@ -185,16 +203,29 @@ def _scores(own: list[tuple[Path, Output]], key: str) -> Iterator[dict[str, Any]
             yield {name: value for name, value in row.items() if name != "key" and value is not None}
 
 
-def _road(graph: Graph, dataset: str | None) -> list[Stage]:
-    """Stages up to the dataset's scores, from raw data on."""
-    last = [stage for stage in graph.stages if stage.dataset == dataset][-1]
-    return graph.before(last)
+def _steps(pipeline: Pipeline, dataset: str | None) -> Iterator[Step]:
+    """Stages up to the dataset's scores, from raw data on; first those of the pipeline above."""
+    road = pipeline.graph.before([stage for stage in pipeline.graph.stages if stage.dataset == dataset][-1])
+    if outer := pipeline.outer:
+        makers = [maker for stage in road for _, _, maker in outer_makers(pipeline, outer, stage)]
+        wanted = {stage.full_name for maker in makers for stage in outer.graph.before(maker)}
+        for stage in (stage for stage in outer.graph.stages if stage.full_name in wanted):
+            step, up = step_of(stage, outer.lock, outer.root), outer.root.as_posix()
+            makes = tuple(normpath(f"{up}/{path}") for path in step.makes)
+            yield replace(step, stage=f"{up}/{stage.file}:{step.stage}", makes=makes)
+    yield from (step_of(stage, pipeline.lock, pipeline.root) for stage in road)
+
+
+def _outer(root: Path) -> Pipeline | None:
+    source = Source(root=root).outer()
+    return None if source is None else open_pipeline(source.root)
 
 
 def step_of(stage: Stage, lock: Lock, root: Path) -> Step:
     """What a stage does on the road; its last run's code and parameters, if it ran here."""
-    locked, file = lock.stage(stage.full_name), root / f"pipelines/{stage.name}.py"
-    version = _VERSION.search(file.read_text(encoding="utf-8")) if file.is_file() else None
+    locked = lock.stage(stage.full_name)
+    files = [root / path for path in stage.code if f"/{path}".endswith(f"/pipelines/{stage.name}.py")]
+    version = next((_VERSION.search(file.read_text(encoding="utf-8")) for file in files if file.is_file()), None)
     return Step(
         stage=stage.full_name,
         version=version[1] if version else None,

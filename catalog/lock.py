@@ -70,6 +70,10 @@ class Lock:
             self._parsed[full_name] = _parse(self.texts[full_name], f"dvc.lock: {full_name}")
         return self._parsed[full_name]
 
+    def has_run(self, full_name: str) -> bool:
+        """Whether a stage ran here."""
+        return full_name in self.texts
+
     def output(self, full_name: str, path: str) -> Locked | None:
         """An output as its stage left it; None: not known."""
         stage = self.stage(full_name)

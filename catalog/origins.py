@@ -7,15 +7,18 @@ from catalog.entry import Entry
 from catalog.errors import MissingError
 from catalog.graph import Graph, Stage, meets
 from catalog.lock import Lock
+from catalog.pipeline import Pipeline, outer_makers
+from catalog.verify import folder_md5
 
 
-def entries_behind(graph: Graph, lock: Lock, entries: dict[str, Entry], stage: Stage) -> list[Entry]:
+def entries_behind(pipeline: Pipeline, stage: Stage) -> list[Entry]:
     """Entries of all datasets that a stage's outputs contain, directly or not, sorted by name.
 
     Raises:
         MissingError: if the outputs were made of other inputs than ``dvc.yaml`` and ``params.yaml`` name now: whose
             they are is then not known.
     """
+    graph, lock, entries = pipeline.graph, pipeline.lock, pipeline.entries()
     before = graph.before(stage)
     for one in before:
         _require_same_inputs(lock, one)
@@ -25,11 +28,29 @@ def entries_behind(graph: Graph, lock: Lock, entries: dict[str, Entry], stage: S
         readers = [one for one in before if any(meets(path, tree) for path in one.data)]
         makers = [one for one in before if any(meets(output.path, tree) for output in one.outputs)]
         if readers or makers:
+            entry = entry_of(graph, entries, dataset)
             for reader in readers:
                 _require_made(graph, lock, reader, tree)
-            entry = entry_of(graph, entries, dataset)
+                if graph.maker(tree) is None and not entry.is_private:
+                    _require_unchanged(pipeline, reader, tree)
             found[entry.name] = entry
+    for one in before:
+        found |= _from_outside(pipeline, one)
     return [found[name] for name in sorted(found)]
+
+
+def _from_outside(pipeline: Pipeline, stage: Stage) -> dict[str, Entry]:
+    """By name, the entries behind what a stage reads of the pipeline above."""
+    outer, ran = pipeline.outer, pipeline.lock.stage(stage.full_name)
+    found: dict[str, Entry] = {}
+    if outer is None:
+        return found
+    for path, there, maker in outer_makers(pipeline, outer, stage):
+        made = outer.lock.output(maker.full_name, there)
+        if ran is not None and path in ran.deps and made is not None and made.md5 != ran.deps[path].md5:
+            raise _other_tree(stage, path, maker)
+        found |= {entry.name: entry for entry in entries_behind(outer, maker)}
+    return found
 
 
 def _require_same_inputs(lock: Lock, stage: Stage) -> None:
@@ -52,7 +73,23 @@ def _require_made(graph: Graph, lock: Lock, reader: Stage, tree: str) -> None:
         return
     made = lock.output(maker.full_name, tree)
     if made is None or made.md5 != ran.deps[tree].md5:
+        raise _other_tree(reader, tree, maker)
+
+
+def _other_tree(reader: Stage, tree: str, maker: Stage) -> MissingError:
+    return MissingError(
+        f"dvc.lock: {reader.full_name} read another {tree} than {maker.full_name} made: whose data it is is not "
+        f"known; run: dvc repro {reader.full_name}"
+    )
+
+
+def _require_unchanged(pipeline: Pipeline, reader: Stage, tree: str) -> None:
+    """A tree that says itself that it is free says so of what lies in it now, and of nothing that lay there before."""
+    ran, folder = pipeline.lock.stage(reader.full_name), pipeline.root / tree
+    if ran is None or tree not in ran.deps:
+        return
+    if not folder.is_dir() or folder_md5(folder) != ran.deps[tree].md5:
         raise MissingError(
-            f"dvc.lock: {reader.full_name} read another {tree} than {maker.full_name} made: whose data it is is not "
-            f"known; run: dvc repro {reader.full_name}"
+            f"dvc.lock: {reader.full_name} read another {tree} than lies there now, and only that has an entry which "
+            f"permits redistribution; run: dvc repro {reader.full_name}"
         )

@@ -11,17 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from catalog.card import Card, Column, make_card, raw_keys
-from catalog.entry import read_entries
 from catalog.graph import Graph, Stage
 from catalog.lineage import step_of
 from catalog.lock import Lock
+from catalog.own_entry import find_entries
 from catalog.page_charts import find_figures
 from catalog.page_table import SCORES, Frames, packed_frames, read_frames
 from catalog.report import readable_size
+from catalog.scene_files import scene_files
 from catalog.tables import Table, find_tables
 from catalog.text import facts
 from catalog.thumbnails import Thumbnail, make_thumbnails
-from sahmr.files import publish_text
+from sahmr.files import file_sha256, publish_text
 from sahmr.report.figures import Figure
 from sahmr.report.html import templates_of
 from schemas.fields import read_table
@@ -79,7 +80,7 @@ def write_page(graph: Graph, lock: Lock, root: Path, path: Path, *, has_pictures
     own = [table for table in tables if table.output.stage != "catalog"]
     for problem in (problem for name, problem in wrong.items() if name != "catalog"):
         raise problem
-    entries = read_entries()
+    entries = find_entries(graph, root)
     cards = [make_card(graph, Lock({}), root, entries, own, name) for name in raw_keys(graph, entries)]
     publish_text(path, render_page(graph, lock, root, cards, own, has_pictures=has_pictures))
 
@@ -189,7 +190,7 @@ def _road(graph: Graph, lock: Lock, root: Path, card: Card, tables: Sequence[Tab
         "notice": card.entry.licence.notice,
         "raw": card.raw,
         "rules": {name: value if isinstance(value, str) else json.dumps(value) for name, value in rules.items()},
-        "scans": {key: files for table in tables if table.name == "scene" for key, files in _scans(table)},
+        "scans": {key: files for table in tables if table.name == "scene" for key, files in _scans(table, card, root)},
         "steps": [{name: value for name, value in asdict(one).items() if name != "code"} for one in steps],
         "shards": next((Path(path).parent.as_posix() for path in of_schema.get("shard_index", ())), None),
         "predictions": {Path(path).stem: path for path in of_schema.get("prediction", ())},
@@ -202,13 +203,18 @@ def _makes_table(stage: Stage) -> bool:
     return any(output.kind == "table" for output in stage.outputs)
 
 
-def _scans(table: Table) -> Iterator[tuple[str, list[tuple[str, str, str]]]]:
+def _scans(table: Table, card: Card, root: Path) -> Iterator[tuple[str, list[tuple[str, str, str]]]]:
     """(role, path, SHA-256) of each scene's raw files."""
+    raw = root / card.raw
     for row in read_table(table.path, SCENE_SCHEMA).to_pylist():
-        yield (
-            row["scene_key"],
-            [(role, row[f"{name}_file"], row[f"{name}_sha256"]) for role, name in _SCAN_FILES if row[f"{name}_file"]],
-        )
+        found = [
+            (role, row[f"{name}_file"], row[f"{name}_sha256"]) for role, name in _SCAN_FILES if row[f"{name}_file"]
+        ]
+        found += [
+            (f"{role}, as of this page", file, file_sha256(raw / file))
+            for role, file in scene_files(card.dataset, raw, row["scene_key"])
+        ]
+        yield row["scene_key"], found
 
 
 def _script_json(value: Any) -> str:

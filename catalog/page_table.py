@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from catalog.packed import Packed, digests, named, numbers, pack, texts
+from catalog.scene_files import video_frame
 from catalog.tables import Table
 from schemas.fields import read_table
 from schemas.frame import FRAME_SCHEMA
@@ -140,6 +141,15 @@ def person_px(frames: pa.Table) -> pa.ChunkedArray:
     return pc.subtract(pc.list_element(box, 3), pc.list_element(box, 1))
 
 
+def _with_frame_numbers(frames: pa.Table) -> pa.ChunkedArray:
+    """Image files; of a video's frame with its number."""
+    rows = zip(*(frames.column(name).to_pylist() for name in ("dataset", "image_file", "frame")), strict=True)
+    numbered = [(file, video_frame(dataset, file, frame)) for dataset, file, frame in rows]
+    return pa.chunked_array(
+        [[file if frame is None else f"{file}, frame {frame}" for file, frame in numbered]], pa.string()
+    )
+
+
 def _frame_columns(frames: pa.Table) -> Iterator[Packed]:
     yield texts("key", frames.column("key"))
     for name in (*_NAMES, "shard"):
@@ -150,6 +160,6 @@ def _frame_columns(frames: pa.Table) -> Iterator[Packed]:
     for name in ("offset", "length"):
         yield numbers(name, frames.column(name), step=_TAR_BLOCK)
     for name in _FILES:
-        yield texts(f"{name}_file", frames.column(f"{name}_file"))
+        yield texts(f"{name}_file", _with_frame_numbers(frames) if name == "image" else frames.column(f"{name}_file"))
         yield digests(f"{name}_sha256", frames.column(f"{name}_sha256"))
     yield digests("sample_sha256", frames.column("sample_sha256"))

@@ -21,6 +21,8 @@ from sahmr.datasets import find_card
 from sahmr.report.panels import SCENE_RADIUS_M, Tile
 from sahmr.report.preview import draw_preview
 from sahmr.report.surfels import Surfels, surfels_near
+from sahmr.report.surroundings import find_surroundings
+from sahmr.scenes.arrays import is_cloud
 from sahmr.scores.truth import Truth, find_truth
 from sahmr.settings import Paths, load_section
 from sahmr.shards.crop import crop_box
@@ -96,12 +98,15 @@ def _tile(
         np.array([0.0, -1, 0]),
         None,
     )
-    true = _NONE
-    if sample.vertices_camera is not None:
-        true = sample.vertices_camera.double().numpy()
-        truth = find_truth(stored, entry, store, topology.part_full, find_card(stored.dataset))
+    true = _NONE if sample.vertices_camera is None else sample.vertices_camera.double().numpy()
+    bodies, card = np.concatenate([true, _points(predicted, "vertices")]), find_card(stored.dataset)
+    if len(true) and not is_cloud(store, stored.scene_key):
+        truth = find_truth(stored, entry, store, topology.part_full, card)
         up = np.einsum("ij,j->i", stored.camera_from_world[:3, :3], truth.up.numpy())
         scene = surfels_near(truth.scene, stored.camera_from_world, true.mean(axis=0), SCENE_RADIUS_M)
+    elif len(bodies):
+        middle = bodies[:6890].mean(axis=0)  # of the true one, where it is known
+        up, scene = find_surroundings(stored.scene_key, stored.camera_from_world, middle, store, card)
     return Tile(
         caption=_caption(stored, predicted),
         image=sample.image.permute(1, 2, 0).numpy(),

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from catalog.entry import Entry, read_entries
+from catalog.entry import Entry
 from catalog.errors import LicenceError, MissingError, UnknownError
-from catalog.graph import read_graph
-from catalog.lock import read_lock
 from catalog.origins import entries_behind
+from catalog.pipeline import Pipeline, open_pipeline
 from catalog.remotes import FILE, is_private, read_remotes
 from catalog.share_check import address
 from catalog.source import Source
@@ -26,20 +25,22 @@ class Sent:
     """An output that ``dvc push`` would send.
 
     Attributes:
-        path: relative to the repository.
+        path: relative to ``root``.
         remote, url: where to.
+        root: the folder whose pipeline makes it, from the folder that pushes on.
     """
 
     path: str
     remote: str
     url: str
+    root: Path = Path()
 
 
 def push(root: Path, targets: Sequence[str], remote: str | None = None, jobs: int | None = None) -> None:
     """Run ``dvc push`` if the licences of all that it would send allow that.
 
     Args:
-        root: of the repository.
+        root: of the repository, or of a pipeline in it.
         targets: stages, outputs, or paths in them, as DVC takes them; none: everything.
         remote: its name; None: the default one.
         jobs: uploads at a time; None: DVC's choice.
@@ -73,14 +74,18 @@ def _planned(root: Path, targets: Sequence[str], remote: str | None) -> Iterator
                 name = out.remote or chosen.name
                 if out.hash_info and (remote is None or name == chosen.name):
                     places[name] = places.get(name) or address(repo.cloud.get_remote(name))
-                    yield Sent(path=_relative(repo, out), remote=name, url=places[name])
+                    home = _home(Path(out.stage.path), Path(repo.root_dir))
+                    path = Path(os.path.relpath(out.fs_path, home)).as_posix()
+                    yield Sent(path=path, remote=name, url=places[name], root=Path(os.path.relpath(home, root)))
     except DvcException as problem:
         told = " ".join(str(problem).split())[:300]
         raise UnknownError(f"{' '.join(['push', *targets])}: {told}; see: dvc remote list, dvc stage list") from None
 
 
-def _relative(repo: Any, out: Any) -> str:
-    return str(repo.fs.relpath(out.fs_path, repo.root_dir)).replace("\\", "/")
+def _home(file: Path, top: Path) -> Path:
+    """The folder of the pipeline that a dvc.yaml is of: the nearest with a params.yaml, else the repository's."""
+    above = [folder for folder in file.parents if folder == top or top in folder.parents]
+    return next((folder for folder in above if (folder / "params.yaml").is_file()), top)
 
 
 def require_allowed(root: Path, sent: Sequence[Sent]) -> None:
@@ -89,25 +94,28 @@ def require_allowed(root: Path, sent: Sequence[Sent]) -> None:
     Raises:
         LicenceError, MissingError: as :func:`push`.
     """
-    source, entries = Source(root=root), read_entries()
-    graph, lock, remotes = read_graph(source), read_lock(source), read_remotes(root / FILE)
-    known: dict[str, list[Entry]] = {}
+    remotes = read_remotes(Source(root=root).top / FILE)
+    pipelines: dict[Path, Pipeline] = {}
+    known: dict[tuple[Path, str], list[Entry]] = {}
     open_to_others = [one for one in sent if not is_private(remotes, one.remote, one.url)]
     refused: dict[str, list[str]] = {}
     for one in open_to_others:
-        stage = graph.maker(one.path)
+        if one.root not in pipelines:
+            pipelines[one.root] = open_pipeline(root / one.root)
+        shown, stage = os.path.normpath(one.root / one.path), pipelines[one.root].graph.maker(one.path)
         if stage is None:
-            refused.setdefault("no entry says whose data it is", []).append(one.path)
+            refused.setdefault("no entry says whose data it is", []).append(shown)
             continue
-        if stage.full_name not in known:
-            known[stage.full_name] = entries_behind(graph, lock, entries, stage)
-        if bound := [entry.name for entry in known[stage.full_name] if entry.is_private]:
-            refused.setdefault(f"licences forbid redistribution ({', '.join(bound)})", []).append(one.path)
+        place = one.root, stage.full_name
+        if place not in known:
+            known[place] = entries_behind(pipelines[one.root], stage)
+        if bound := [entry.name for entry in known[place] if entry.is_private]:
+            refused.setdefault(f"licences forbid redistribution ({', '.join(bound)})", []).append(shown)
     if refused:
-        place = f"remote {open_to_others[0].remote} ({open_to_others[0].url})"
+        remote = f"remote {open_to_others[0].remote} ({open_to_others[0].url})"
         why = "; ".join(f"{reason}: {_shown(paths)}" for reason, paths in refused.items())
         raise LicenceError(
-            f"{place} is not marked private: true in {FILE}, and {why}; nothing was sent; push what is free by name, "
+            f"{remote} is not marked private: true in {FILE}, and {why}; nothing was sent; push what is free by name, "
             "or have the remote reviewed and marked"
         )
 

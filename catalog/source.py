@@ -5,7 +5,7 @@ from __future__ import annotations
 import configparser
 import subprocess
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from catalog.errors import MissingError, UnknownError
 
@@ -50,16 +50,38 @@ class Source:
         return bool(run_git(self.root, "ls-tree", "--name-only", self.revision, f"./{name}").strip())
 
     def pipelines(self) -> list[str]:
-        """The files that define stages: those in folders of ``pipelines/``, which make raw data, and the root's.
+        """The files that define stages: those of side pipelines, and the folder's own.
 
-        A folder with a params.yaml of its own is another pipeline: its stages are not of this one's data sets.
+        Side pipelines make raw data or run where there is ground truth; they lie in folders of ``pipelines/``, or where
+        there is no such folder in those beside ``dvc.yaml``. A folder with a params.yaml of its own is another
+        pipeline: its stages are not of this one's data sets.
         """
-        if self.revision is None:
-            below = sorted(path.relative_to(self.root).as_posix() for path in self.root.glob("pipelines/*/dvc.yaml"))
-        else:
-            names = run_git(self.root, "ls-tree", "-r", "--name-only", self.revision, "./pipelines").splitlines()
-            below = sorted(name for name in names if name.endswith("/dvc.yaml") and name.count("/") == 2)
+        below = self._files_below("pipelines/") or self._files_below("")
         return [*(name for name in below if not self.has(name.replace("dvc.yaml", "params.yaml"))), "dvc.yaml"]
+
+    def _files_below(self, folder: str) -> list[str]:
+        """Sorted ``<folder>*/dvc.yaml``."""
+        if self.revision is None:
+            return sorted(path.relative_to(self.root).as_posix() for path in self.root.glob(f"{folder}*/dvc.yaml"))
+        names = run_git(self.root, "ls-tree", "-r", "--name-only", self.revision, f"./{folder}").splitlines()
+        return sorted(name for name in names if PurePosixPath(f"/{name}").match(f"/{folder}*/dvc.yaml"))
+
+    @property
+    def top(self) -> Path:
+        """The repository's folder, which the pipeline may lie in."""
+        return _folder_with(self.root, ".dvc") or self.root
+
+    @property
+    def place(self) -> str:
+        """Path of the folder in the repository; empty: it is the repository's own."""
+        return "/".join(self.root.resolve().relative_to(self.top.resolve()).parts)
+
+    def outer(self) -> Source | None:
+        """The pipeline whose outputs this one reads: of the nearest folder above, within the repository."""
+        if self.root.resolve() == self.top.resolve():
+            return None
+        above = Source(root=self.root / "..", revision=self.revision)
+        return above if above.has("dvc.yaml") and above.has("params.yaml") else above.outer()
 
 
 def find_source(root: Path, name: str) -> Source:
@@ -98,10 +120,19 @@ def run_git(root: Path, *arguments: str) -> str:
     return done.stdout
 
 
+def _folder_with(folder: Path, name: str) -> Path | None:
+    """The nearest folder that holds something, this one or one above it, as a path from here on."""
+    for steps, place in enumerate((folder.resolve(), *folder.resolve().parents)):
+        if (place / name).is_dir():
+            return folder.joinpath(*[".."] * steps)
+    return None
+
+
 class DvcCache:
-    """The cache of a repository: objects by MD5."""
+    """The cache of a repository: objects by MD5. The folder may lie in the repository."""
 
     def __init__(self, root: Path) -> None:
+        root = _folder_with(root, ".dvc") or root
         self.folder = root / ".dvc" / "cache"
         self.remotes: dict[str, str] = {}
         for name in ("config", "config.local"):

@@ -11,7 +11,7 @@ from catalog.report import readable_size
 if TYPE_CHECKING:  # each command loads its own alone
     from catalog.card import Card
     from catalog.diff import Diff, RowsDiff
-    from catalog.lineage import Lineage
+    from catalog.lineage import Lineage, RawFile
     from catalog.pull import Pulled
     from catalog.verify import Verified
 
@@ -124,8 +124,8 @@ def _block(title: str, rows: Sequence[dict[str, Any]]) -> Iterator[str]:
         yield from ["", title, *table(list(rows[0]), [list(row.values()) for row in rows])]
 
 
-def verified(found: Verified) -> Iterator[str]:
-    """What ``verify`` prints."""
+def verified(found: Verified, folder: str) -> Iterator[str]:
+    """What ``verify`` prints; commands are for a folder of the repository, empty: its own."""
     for finding in found.findings:
         yield f"{finding.path}: {finding.problem}; rebuild with: {finding.rebuild}"
     for path in found.absent:
@@ -134,6 +134,8 @@ def verified(found: Verified) -> Iterator[str]:
         f"{len(found.findings)} findings; {found.files} files of {readable_size(found.bytes)} compared with their "
         f"checksums, {found.tables} tables of {found.rows} rows with their schemas"
     )
+    if folder and found.findings:
+        yield f"commands are for the folder {folder}"
 
 
 def difference(found: Diff) -> Iterator[str]:
@@ -166,8 +168,7 @@ def lineage(found: Lineage) -> Iterator[str]:
     yield f"{found.key}: {found.dataset}, split {found.split}"
     yield f"sequence {found.sequence}, camera {found.camera}, frame {found.frame}, subject {found.subject}"
     yield from ["", "Raw files"]
-    raw = [(one.role, one.path, one.sha256[:16], "yes" if one.is_there else "no") for one in found.raw]
-    yield from (f"{role:>14}  {path}  sha256 {digest}...  here: {here}" for role, path, digest, here in raw)
+    yield from (f"{one.role:>14}  {one.path}{_about(one)}" for one in found.raw)
     yield from ["", "Rules of selection"]
     yield from (f"{name:>16}  {json.dumps(value)}" for name, value in found.rules.items())
     yield from ["", "Stages"]
@@ -190,6 +191,12 @@ def lineage(found: Lineage) -> Iterator[str]:
     for one in found.scores:
         values = {name: round(value, 3) for name, value in one.items() if isinstance(value, float)}
         yield f"Scores of {one['predictor']} ({one['posture']}): {', '.join(f'{k} {v}' for k, v in values.items())}"
+
+
+def _about(raw: RawFile) -> str:
+    frame = "" if raw.video_frame is None else f", frame {raw.video_frame}"
+    when = "here: yes" if raw.is_there else "here: no"
+    return f"{frame}  sha256 {raw.sha256[:16]}...  {when if raw.is_recorded else 'as it is now'}"
 
 
 def pulled(found: Pulled, into: str) -> Iterator[str]:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from catalog.graph import Graph, Output
+from catalog.graph import Graph, Output, full_name
 from catalog.lock import Lock, Locked
 from catalog.tables import Table, open_table, table_files
 from sahmr.files import MANIFEST_NAME, ManifestError, manifest_differences, open_regular, read_manifest
@@ -158,7 +158,7 @@ class _Sums:
 
 
 def _full_name(output: Output) -> str:
-    return output.rebuild.rpartition(" ")[2]
+    return full_name(output.stage, output.dataset)
 
 
 def _md5_problem(path: Path, expected: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -12,9 +13,9 @@ from typing import Any
 from catalog.artifacts import CATALOG_SCHEMA
 from catalog.card import Card, make_card, raw_keys
 from catalog.croissant_source import write_all
-from catalog.entry import read_entries
 from catalog.graph import Graph, read_graph
 from catalog.lock import Lock, read_lock
+from catalog.own_entry import find_entries
 from catalog.page import render_page
 from catalog.report import readable_size, render
 from catalog.scan import list_artifacts, scan
@@ -34,11 +35,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Read ``raw``, ``paths`` and dvc.yaml and run the stage."""
     argparse.ArgumentParser(description=__doc__).parse_args(argv)
     load_raw_roots()  # checks them
-    run(read_graph(Source(root=Path())), load_section("paths", Paths))
+    graph = read_graph(Source(root=Path())).in_use(lambda _: False)  # the stage depends on no other side pipeline
+    run(graph, load_section("paths", Paths))
 
 
 def run(graph: Graph, paths: Paths) -> None:
-    """Write ``reports/catalog.md`` and the catalog's folder: table, page, ``datasets.json``, manifests and Croissant.
+    """Write the catalog's folder: table, page, ``datasets.json``, manifests and Croissant; and ``reports/catalog.md``.
+
+    The latter is written where dvc.yaml has it, as the pipeline of own folders has not.
 
     Args:
         graph: of the current folder.
@@ -55,7 +59,7 @@ def run(graph: Graph, paths: Paths) -> None:
     for name, problem in wrong.items():
         if name != CATALOG_SCHEMA.metadata[b"sahmr.schema"].decode():  # is written now
             raise problem
-    reviewed = read_entries()
+    reviewed = find_entries(graph, Path())
     cards = [make_card(graph, Lock({}), Path(), reviewed, own, name) for name in raw_keys(graph, reviewed)]
     lock = read_lock(Source(root=Path()))
     page = render_page(graph, lock, Path(), cards, own, has_pictures=True)
@@ -68,7 +72,9 @@ def run(graph: Graph, paths: Paths) -> None:
         for name in raw_keys(graph, reviewed):
             if text := whole_manifest(name, paths):
                 publish_text(folder / f"{name}.manifest.json", text)
-    publish_text(paths.reports / "catalog.md", render(entries))
+    listing = paths.reports / "catalog.md"
+    if any(output.path == os.path.normpath(listing) for output in graph.outputs):
+        publish_text(listing, render(entries))
     log.info("catalog: %d artifacts, %s", len(entries), readable_size(sum(entry.bytes for entry in entries)))
 
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import numpy as np
-from jaxtyping import Float
 from numpy import ndarray
 
 from pipelines.conversion.parallel import Parallel
@@ -18,11 +17,9 @@ from sahmr.errors import ShardError
 from sahmr.files import publish_text
 from sahmr.remote import Place
 from sahmr.report.page import Card, Group, Page, make_card, render
-from sahmr.report.panels import SCENE_RADIUS_M, Tile, tile_without_truth
-from sahmr.report.surfels import Surfels, cloud_near, surfels_near
-from sahmr.scenes.arrays import is_cloud, store_attributes
-from sahmr.scenes.store import load_points, load_scene
-from sahmr.scenes.upright import load_up, rough_up_of
+from sahmr.report.panels import Tile, tile_without_truth
+from sahmr.report.surroundings import find_surroundings
+from sahmr.scenes.arrays import is_cloud
 from sahmr.scores.predictions import Predicted, Predictions, read_predictions
 from sahmr.settings import Between, Paths, load_section, settings
 from sahmr.structures import Sample
@@ -114,24 +111,9 @@ def _facts(sample: Sample, predicted: Predicted, scenes: Place) -> list[tuple[st
 
 def _tile(sample: Sample, predicted: Predicted, scenes: Place, card: DatasetCard) -> Tile:
     camera_from_world, body = sample.camera_from_world.double().numpy(), predicted.meshes[0].double().numpy()
-    up, scene = _surroundings(sample.scene_key, camera_from_world, body.mean(axis=0), scenes, card)
+    up, scene = find_surroundings(sample.scene_key, camera_from_world, body.mean(axis=0), scenes, card)
     contacts = np.zeros((0, 3)) if predicted.contacts is None else predicted.contacts[0].xyz
-    return tile_without_truth(
-        sample.key, sample, body, contacts, np.einsum("ij,j->i", camera_from_world[:3, :3], up), scene
-    )
-
-
-def _surroundings(
-    key: str, camera_from_world: Float[ndarray, "4 4"], middle: Float[ndarray, "3"], scenes: Place, card: DatasetCard
-) -> tuple[Float[ndarray, "3"], Surfels]:
-    """Up, world frame, and the scan round a point of the camera frame; a cloud says nothing of up."""
-    rough = rough_up_of(card.rough_up, camera_from_world)
-    if not is_cloud(scenes, key):
-        near = surfels_near(load_scene(scenes, key), camera_from_world, middle, SCENE_RADIUS_M)
-        return load_up(scenes, key, rough).double().numpy(), near
-    points = load_points(scenes, key).double().numpy()
-    pitch_m = float(store_attributes(scenes, key)["voxel_pitch_m"])
-    return np.array(rough), cloud_near(points, pitch_m, camera_from_world, middle, SCENE_RADIUS_M)
+    return tile_without_truth(sample.key, sample, body, contacts, up, scene)
 
 
 if __name__ == "__main__":

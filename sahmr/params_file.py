@@ -108,8 +108,8 @@ def unknown(path: Path, name: str, known: Iterable[str], what: str) -> str:
     return f"{path}: {name[:80]}: found an unknown {what}, allowed {', '.join(known)}; {remedy}"
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML file of ours, which people write, as nested dicts.
+def read_yaml(path: Path, example: str = "the repository's own") -> dict[str, Any]:
+    """A YAML file of ours, which people write, as nested dicts; ``example`` is what an error recommends to take.
 
     Raises:
         SettingsError: if there is no such file, it is damaged, too large, or uses more than plain values.
@@ -123,11 +123,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
         loaded = deepcopy(_parse(content.decode("utf-8")))
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as problem:
         raise SettingsError(
-            f"{path}: not a readable YAML file: {_in_one_line(problem)}; correct it there, or take the repository's own"
+            f"{path}: not a readable YAML file: {_in_one_line(problem)}; correct it there, or take {example}"
         ) from None
     if not isinstance(loaded, dict):
         found = "an empty file" if loaded is None else describe(loaded)
-        raise SettingsError(f"{path}: found {found}, allowed are sections; take the repository's own")
+        raise SettingsError(f"{path}: found {found}, allowed are sections; take {example}")
     return loaded
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache, partial
 from itertools import groupby
 from pathlib import Path
@@ -14,12 +14,13 @@ import torch
 from jaxtyping import Float
 from numpy import ndarray
 
+from sahmr.datasets import find_card
 from sahmr.errors import ShardError
 from sahmr.geometry.distance_field import sample_distance
 from sahmr.geometry.rigid_numpy import apply_rigid, invert_rigid, project
 from sahmr.placement import PlacementLimits, Places, add_places, place, placement_problems, shared_poses
 from sahmr.scenes.agreement import FieldLimits, compare_stored
-from sahmr.scenes.arrays import left_out_scenes, list_scenes
+from sahmr.scenes.arrays import is_cloud, left_out_scenes, list_scenes
 from sahmr.scenes.store import load_scene
 from sahmr.scenes.visible import load_blocks, visible_points
 from sahmr.settings import Between, Paths, settings
@@ -122,7 +123,8 @@ def verify_dataset(
     scans = read_table(paths.frames / f"{dataset}_scenes.parquet", SCENE_SCHEMA)
     by_scene = {scan.scene_key: scan for scan in from_table(scans, SceneRecord)}
     placed = placement_problems(found.places, settings.placement, records=by_key, scenes=by_scene)
-    contradictions = [*found.contradictions, *placed, *shared_poses(records)]
+    shared = [] if find_card(dataset).is_own else shared_poses(records)  # on a tripod every photograph has one pose
+    contradictions = [*found.contradictions, *placed, *shared]
     missed = {"damaged": len(left_out), "without_scene": len(entries) - len(useful)}
     more = {"dataset": dataset, "left_out": missed, "scenes": sorted(used), "shards": len(shards)}
     return _report(found, contradictions) | more, list(found.problems), contradictions
@@ -228,24 +230,34 @@ def _verify_sample(stored: StoredSample, problems: list[str], where: str, scenes
         return Findings(problems=(*problems, f"{where}: vertices are not finite"))
     if stored.vertices_world is not None:
         problems += _body_problems(stored, stored.vertices_world, where, settings.box_tolerance)
-    if field_problem := _field_problem(scenes, stored.scene_key, settings.agreement):
+    has_field = not is_cloud(scenes, stored.scene_key)
+    if has_field and (field_problem := _field_problem(scenes, stored.scene_key, settings.agreement)):
         return Findings(problems=tuple(problems), contradictions=(field_problem,))
-    scene = load_scene(scenes, stored.scene_key)
-    camera = invert_rigid(stored.camera_from_world)[:3, 3]
-    points = np.concatenate([vertices, camera[None]])
-    distance = sample_distance(scene.sdf, scene.sdf_min, scene.sdf_max, torch.from_numpy(points).float())
     box = torch.from_numpy(crop_box(stored.person_box)).float()
     intrinsics, transform = (torch.from_numpy(m).float() for m in (stored.intrinsics, stored.camera_from_world))
     visible = visible_points(load_blocks(scenes, stored.scene_key), intrinsics, transform, box)
-    return Findings(
+    found = Findings(
         problems=tuple(problems),
         samples=int(not problems),
         without_body=int(stored.vertices_world is None),
         with_contact=int(stored.contact is not None),
         empty_frustum=int(len(visible) == 0),
-        vertices_behind=int((distance[:-1] < 0).sum()),
-        places={(stored.scene_key, stored.sequence): place(stored, scenes, camera, distance.numpy(), len(visible))},
     )
+    return replace(found, **_in_the_field(stored, vertices, scenes, len(visible))) if has_field else found
+
+
+def _in_the_field(
+    stored: StoredSample, vertices: Float[ndarray, "vertices 3"], scenes: Path, visible: int
+) -> dict[str, Any]:
+    """What the scene's distance field adds to the findings of a sample."""
+    scene = load_scene(scenes, stored.scene_key)
+    camera = invert_rigid(stored.camera_from_world)[:3, 3]
+    points = np.concatenate([vertices, camera[None]])
+    distance = sample_distance(scene.sdf, scene.sdf_min, scene.sdf_max, torch.from_numpy(points).float())
+    return {
+        "vertices_behind": int((distance[:-1] < 0).sum()),
+        "places": {(stored.scene_key, stored.sequence): place(stored, scenes, camera, distance.numpy(), visible)},
+    }
 
 
 def _body_problems(

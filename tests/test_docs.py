@@ -20,6 +20,7 @@ PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
 MODULES = imports.modules()
 _PATH = re.compile(r"(?:pipelines|sahmr|catalog|schemas|tests|docs)/[\w./]*|\w+\.yaml|Makefile|LICENSE|\.ci/run")
+_THEIRS = ("entry.yaml",)  # users write it beside their scenes
 _LINK = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")
 
 
@@ -38,7 +39,7 @@ def code_spans(text: str) -> list[str]:
 def unknown_paths(text: str) -> Iterator[str]:
     for span in code_spans(text):
         path, _, function = span.partition("::")
-        if _PATH.fullmatch(path) and not (ROOT / path).exists():
+        if _PATH.fullmatch(path) and not (ROOT / path).exists() and path not in _THEIRS:
             yield path
         elif _PATH.fullmatch(path) and function and function not in functions_of(ROOT / path):
             yield span
@@ -81,9 +82,10 @@ def module_file(name: str) -> Path:
 
 
 def is_stage(name: str) -> bool:
-    """Whether ``dvc repro`` knows a name: a stage, or ``stage@dataset`` of one that loops."""
+    """Whether ``dvc repro`` knows a name, here or in ``pipelines/own``: a stage, or ``stage@dataset`` of a loop."""
     stage, at, dataset = name.partition("@")
-    return stage in code_deps.stages() and (not at or dataset in PARAMS["raw"])
+    files = code_deps.OWN if dataset == "own" else code_deps.FILES
+    return stage in code_deps.stages(files) and (not at or dataset in (*PARAMS["raw"], "own"))
 
 
 def unknown_keys(text: str) -> Iterator[str]:

@@ -15,6 +15,7 @@ from sahmr.cameras.photo_camera import PhotoCamera
 from sahmr.cameras.undistort import Undistortion
 from sahmr.errors import RawDataError
 from sahmr.files import file_sha256, kept_sha256
+from sahmr.readers import own_files
 from sahmr.readers import own_layout as layout
 from sahmr.readers.base import (
     Absence,
@@ -260,7 +261,7 @@ class OwnReader(RawTree):
         lens = lens_of(scene, str(name), size)
         if np.abs(lens.camera.intrinsics.ravel() - np.array(record.intrinsics)).max() > _SAME_PX:
             raise RawDataError(f"{lens.taken.source}: camera {name!r} changed; run: dvc repro frames")
-        is_video = layout.is_video(record.image_file)
+        is_video = own_files.is_video(record.image_file)
         if not (is_video or lens.taken.distortion):
             return read_record_image(self.root, record, region, divisor)
         found = video_size(path) if is_video else image_size(path)

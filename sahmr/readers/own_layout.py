@@ -15,19 +15,21 @@ from sahmr.cameras.read import read_cameras
 from sahmr.errors import RawDataError
 from sahmr.readers.base import IMAGE_SUFFIXES, SPLITS
 from sahmr.readers.names import entries, name_some
+from sahmr.readers.own_files import (
+    BOX_FILES,
+    CAMERA_FILES,
+    SETTINGS,
+    VIDEO_SUFFIXES,
+    model_folder,
+    single_files,
+)
+from sahmr.readers.own_files import camera_files as files_of_cameras
 from sahmr.scenes.own_scan import READERS
 
 PAGE = "docs/own-scene.md"
-IMAGES, BODIES, SETTINGS = "images", "bodies", "scene.json"
-VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".m4v", ".webm")
-BOX_FILES = ("boxes.csv", "boxes.json")
+IMAGES, BODIES = "images", "bodies"
 BODY_SUFFIXES = (".ply", ".npy")
 _SCENE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
-_CAMERA_FILES = (  # in this order: what stands in a scene's folder under these names
-    "cameras.json", "camera.json", "transforms.json", "cameras.xml", "camera.xml", "cameras.yml", "camera.yml",
-    "cameras.yaml", "camera.yaml", "cameras", "sparse", "colmap",
-)  # fmt: skip
-_MODEL = ("cameras.bin", "images.bin", "cameras.txt", "images.txt", "rigs.bin", "frames.bin", "rigs.txt", "frames.txt")
 _PHOTOGRAPHS = (*IMAGE_SUFFIXES, ".heic", ".webp", ".tif", ".tiff")
 _DEEPEST = 6  # folders below images
 
@@ -80,7 +82,7 @@ def open_scene(root: Path, name: str) -> SceneFolder:
         name=name,
         path=path,
         scan=_only(path, "scan", _scans(path)),
-        cameras=_only(path, "camera file", [file for file in _CAMERA_FILES if file in there]),
+        cameras=_only(path, "camera file", [file for file in CAMERA_FILES if file in there]),
         boxes=_only(path, "file of boxes", boxes) if boxes else None,
         settings=_settings(path / SETTINGS) if SETTINGS in there else SceneSettings(),
     )
@@ -96,7 +98,7 @@ def _only(path: Path, what: str, found: list[str]) -> str:
     if len(found) == 1:
         return found[0]
     if not found:
-        raise RawDataError(f"{path}: no {what}; allowed: {', '.join(_CAMERA_FILES)}; {PAGE} has the layout")
+        raise RawDataError(f"{path}: no {what}; allowed: {', '.join(CAMERA_FILES)}; {PAGE} has the layout")
     raise RawDataError(f"{path}: {len(found)} of a {what}: {', '.join(found)}; allowed: one; remove the others")
 
 
@@ -110,25 +112,8 @@ def _settings(path: Path) -> SceneSettings:
 
 def camera_files(scene: SceneFolder) -> list[Path]:
     """Every file that the cameras of a scene are read from, sorted; ``scene.json`` with them."""
-    place = scene.path / scene.cameras
     found = [scene.path / SETTINGS] if (scene.path / SETTINGS).is_file() else []
-    if place.is_file():
-        return sorted([*found, place])
-    model = _model_folder(place)
-    if model is not None:
-        return sorted([*found, *(model / name for name in _MODEL if (model / name).is_file())])
-    return sorted([*found, *_single_files(place)])
-
-
-def _model_folder(place: Path) -> Path | None:
-    """Where COLMAP's model is in a folder."""
-    places = (place, place / "0", place / "sparse/0")
-    return next((each for each in places if any((each / name).is_file() for name in _MODEL)), None)
-
-
-def _single_files(place: Path) -> list[Path]:
-    """A file for each camera, as RICH has them."""
-    return sorted(place / name for name, is_folder in entries(place) if not is_folder and not name.startswith("."))
+    return sorted([*found, *files_of_cameras(scene.path / scene.cameras)])
 
 
 def cameras_of(scene: SceneFolder) -> dict[str, PhotoCamera]:
@@ -147,8 +132,8 @@ _State = tuple[tuple[str, int, int], ...]  # of every file: path, time of change
 @lru_cache(maxsize=64)
 def _read(path: Path, cameras: str, unit: LengthUnit, state: _State) -> dict[str, PhotoCamera]:
     place = path / cameras
-    model = _model_folder(place) if place.is_dir() else place
-    files = _single_files(place) if model is None else [model]
+    model = model_folder(place) if place.is_dir() else place
+    files = single_files(place) if model is None else [model]
     read = [read_cameras(file, unit) for file in files]
     found: dict[str, PhotoCamera] = {}
     for camera in (camera for group in read for camera in group):
@@ -194,11 +179,6 @@ def image_names(scene: SceneFolder) -> Iterator[str]:
                 elif PurePosixPath(name).suffix.lower() in (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES):
                     yield f"{folder}/{name}"
         level = below
-
-
-def is_video(name: str) -> bool:
-    """By its suffix."""
-    return PurePosixPath(name).suffix.lower() in VIDEO_SUFFIXES
 
 
 def body_names(scene: SceneFolder) -> dict[str, str]:

@@ -8,7 +8,8 @@ from sahmr.cameras.photo_camera import PhotoCamera, fit_to_image, need_metres
 from sahmr.cameras.undistort import Undistortion, plan_undistortion
 from sahmr.errors import RawDataError
 from sahmr.readers.calibration import Calibration
-from sahmr.readers.own_layout import SETTINGS, SceneFolder, cameras_of
+from sahmr.readers.own_files import SETTINGS
+from sahmr.readers.own_layout import SceneFolder, cameras_of
 
 
 def lens_of(scene: SceneFolder, camera: str, size: tuple[int, int]) -> Undistortion:

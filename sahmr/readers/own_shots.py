@@ -11,7 +11,8 @@ from pathlib import PurePosixPath
 from sahmr.cameras.box_files import read_boxes
 from sahmr.cameras.boxes import PersonBox
 from sahmr.errors import RawDataError
-from sahmr.readers.own_layout import IMAGES, SceneFolder, body_names, image_names, is_video
+from sahmr.readers.own_files import is_video
+from sahmr.readers.own_layout import IMAGES, SceneFolder, body_names, image_names
 
 _NUMBER = re.compile(r"[0-9]+")
 _FRAME = re.compile(r"[0-9]{1,9}")

@@ -42,7 +42,7 @@ def draw_preview(
     """Write the panels that the sample has data for as one PNG.
 
     Args:
-        tile: the sample; without true vertices only photograph, box and voxels are drawn.
+        tile: the sample; what it lacks is not drawn.
         voxels: of the scene, in view of the crop, camera frame, metres.
         person_box: (left, top, right, bottom), full-image pixels.
         faces: triangles of the meshes.
@@ -75,7 +75,7 @@ def _panels(
         yield "ground truth", over_photograph(tile, tile.true, TRUE, faces)
     if len(tile.predicted):
         yield "prediction", over_photograph(tile, tile.predicted, PREDICTED, faces)
-    if len(tile.true):
+    if len(tile.true) or len(tile.predicted):
         yield "in the scan, with contact", in_the_scene(tile, faces)
 
 

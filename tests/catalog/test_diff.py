@@ -60,19 +60,19 @@ def test_two_folders(ask: Ask, mine: Path, sound: Path) -> None:
     assert "1 added, 2 removed, 1 changed" in out and "param  shards.jpeg_quality: 92 -> 80" in out
 
 
-def _git(root: Path, *words: str) -> None:
+def git(root: Path, *words: str) -> None:
     identity = ["-c", "user.name=x", "-c", "user.email=x@x", "-c", "commit.gpgsign=false"]
     subprocess.run(["git", "-C", str(root), *identity, *words], check=True, capture_output=True)
 
 
 def test_two_revisions_by_the_cache(ask: Ask, mine: Path) -> None:
     """Tables of the older revision are in DVC's cache alone."""
-    _git(mine, "init", "-q")
-    _git(mine, "add", "dvc.yaml", "dvc.lock", "params.yaml")
-    _git(mine, "commit", "-qm", "before")
+    git(mine, "init", "-q")
+    git(mine, "add", "dvc.yaml", "dvc.lock", "params.yaml")
+    git(mine, "commit", "-qm", "before")
     _cache(mine)
     _change(mine)
-    _git(mine, "commit", "-qam", "after")
+    git(mine, "commit", "-qam", "after")
     _found(ask("diff", "HEAD~1", "HEAD", "--json", root=mine).out)
     _found(ask("diff", "HEAD~1", ".", "--json", root=mine).out)
     shutil.rmtree(mine / ".dvc")

@@ -68,6 +68,6 @@ def test_a_damaged_table_stops_it_and_leaves_the_old_catalog(root: Path) -> None
 
 
 def test_a_dataset_without_an_entry_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catalog, "read_entries", dict)
+    monkeypatch.setattr(catalog, "find_entries", lambda *_: {})
     with pytest.raises(SettingsError, match=r"found 0 entries for raw\.rich.*write catalog/entries/<name>\.yaml"):
         _run()

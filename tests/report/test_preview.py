@@ -9,21 +9,30 @@ import pytest
 from PIL import Image
 
 from sahmr.report.preview import draw_preview
+from sahmr.report.surfels import Surfels
 from tests.report.tiles import FACES, NONE, floor, tile
 
 LEFT, TOP, SIDE, GAP = 12, 58, 240, 12
 BOX = np.array([55.75, 111.5, 111.5, 167.25])  # a quarter of the crop's side from its left, half from its top
+_NOTHING = Surfels(points=NONE, normals=NONE, openness=np.zeros(0), pitch=0.02)
 VOXELS = np.array([[0.5, 0.25, 1.0], [0.25, 0.75, 2.0]])
 
 
 def _drawn(path: Path, **changes: object) -> np.ndarray:
-    draw_preview(tile(scene=floor(), **changes), VOXELS, BOX, FACES, path, title="one")
+    draw_preview(tile(**{"scene": floor(), **changes}), VOXELS, BOX, FACES, path, title="one")
     with Image.open(path) as picture:
         return np.asarray(picture.convert("RGB"))
 
 
 @pytest.mark.parametrize(
-    ("changes", "squares", "wide"), [({}, 4, 1), ({"predicted": NONE}, 3, 1), ({"predicted": NONE, "true": NONE}, 2, 0)]
+    ("changes", "squares", "wide"),
+    [
+        ({}, 4, 1),
+        ({"predicted": NONE}, 3, 1),
+        ({"true": NONE}, 3, 1),
+        ({"true": NONE, "scene": _NOTHING}, 3, 1),  # no scan point is round the person
+        ({"predicted": NONE, "true": NONE}, 2, 0),
+    ],
 )
 def test_panels_are_those_there_is_something_for(
     tmp_path: Path, changes: dict[str, object], squares: int, wide: int
