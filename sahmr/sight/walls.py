@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from sahmr.geometry.rays import Caster
+from sahmr.scenes.voxels import cross, dot
 
 NEAR_M, FAR_M = 0.15, 60.0  # of a depth picture
 _BACKS, _INWARD = 0.5, 0.6
@@ -40,9 +41,9 @@ class Walls:
     def inward_share(self) -> float:
         """Of all faces, by area, those that face the scan's middle: below a half, the normals are turned round."""
         a, b, c = (self._vertices[self._faces[:, corner]] for corner in range(3))
-        cross, middle = np.cross(b - a, c - a), (a + b + c) / 3
-        area = np.sqrt((cross * cross).sum(axis=1)).clip(1e-30)
-        inward = ((np.median(middle, axis=0) - middle) * cross).sum(axis=1) > 0
+        normal, middle = cross(b - a, c - a), (a + b + c) / 3
+        area = np.sqrt(dot(normal, normal)).clip(1e-30)
+        inward = dot(np.median(middle, axis=0) - middle, normal) > 0
         return float(area[inward].sum() / area.sum())
 
     def seen(
@@ -74,7 +75,7 @@ class Walls:
 
     def _is_back(self, face: Int[ndarray, " n"], toward: Float[ndarray, "n 3"]) -> Bool[ndarray, " n"]:
         a, b, c = (self._vertices[self._faces[face, corner]] for corner in range(3))
-        is_back: Bool[ndarray, " n"] = (np.cross(b - a, c - a) * toward).sum(axis=1) > 0
+        is_back: Bool[ndarray, " n"] = dot(cross(b - a, c - a), toward) > 0
         return is_back
 
 
