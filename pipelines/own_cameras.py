@@ -34,7 +34,8 @@ def compare_with_scans(reader: OwnReader, listing: Listing, *, workers: int) -> 
     """
     scenes = _cameras_by_scene(reader, listing.tasks)
     items = [(scan, cameras) for _, scan, cameras in scenes]
-    found = map_ordered(_look, items, workers=workers if len(items) > 1 else 0, label="cameras", unit="scene")
+    spread = workers if len(items) > 1 else 0  # to start a process takes as long as to read a scan
+    found = map_ordered(_look, items, workers=spread, label="cameras", unit="scene", readable=(reader.root,))
     outside: dict[str, set[str]] = {}
     problems: list[str] = []
     for (scene, scan, cameras), standing in zip(scenes, found, strict=True):
