@@ -20,6 +20,7 @@ from pipelines.conversion.lock import one_at_a_time
 from pipelines.conversion.parallel import Parallel
 from pipelines.conversion.pieces import Conversion, Made, Planned, quarantine
 from pipelines.manifests import manifest_beside
+from pipelines.own_cameras import compare_with_scans
 from pipelines.stage import log, parse_dataset, stage
 from sahmr.body.model import SMPL_FILE
 from sahmr.errors import RawDataError
@@ -33,6 +34,7 @@ from sahmr.files import (
 )
 from sahmr.raw import raw_root
 from sahmr.readers.base import BodyTask, Listing, Measured, Reader, Selection, Tally, add_tallies, raise_problems
+from sahmr.readers.own import OwnReader
 from sahmr.readers.registry import open_reader, rules_class
 from sahmr.settings import Paths, load_section
 from schemas.conform import check_object
@@ -158,7 +160,7 @@ def run(dataset: str, rules: Selection, paths: Paths, parallel: Parallel, *, raw
         raw: root of the dataset's tree.
 
     Raises:
-        RawDataError: if files are missing, or no frame is usable.
+        RawDataError: if files are missing, a camera of one's own stands behind a wall, or no frame is usable.
         QuarantineError: if more files are damaged than ``rules`` allow.
     """
     root, bodies = raw.resolve(), paths.bodies.resolve()
@@ -167,6 +169,8 @@ def run(dataset: str, rules: Selection, paths: Paths, parallel: Parallel, *, raw
     section, workers = f"frames.{dataset}", parallel.workers
     work = Conversion("frames", VERSION, dataset, rules, paths, reads=(root, bodies), workers=workers, section=section)
     listing, scenes = reader.list_bodies(), to_table(reader.scenes(), SCENE_SCHEMA)
+    if isinstance(reader, OwnReader):
+        listing = compare_with_scans(reader, listing, workers=workers)
     receipts = work.run(plan_pieces(reader, listing.tasks, bodies), partial(measure_piece, reader=reader), unit="run")
     dropped, notes, pieces = list(listing.dropped), [], []
     for receipt in receipts:

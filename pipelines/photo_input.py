@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import UInt8
 from numpy import ndarray
 
+from pipelines.photo_request import Request
 from sahmr.cameras.box_files import read_boxes
 from sahmr.cameras.boxes import PersonBox, boxes_of, check_box, check_image_size, choose_person, parse_box, told
 from sahmr.cameras.photo_camera import LengthUnit, PhotoCamera, fit_to_image, need_metres
@@ -26,32 +27,6 @@ from sahmr.sight.figures import View
 from sahmr.units import as_if
 
 _ROOM_M = (1.0, 100.0)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """What the command line asks for.
-
-    Attributes:
-        scene, scan_unit, scan_up: the scan, and what is known of it.
-        camera, camera_name, camera_unit: file of cameras; which of them, None: by the photograph's name; the unit of
-            formats that have none.
-        image: the photograph.
-        box, boxes, detect: the box by hand, or a file of boxes, or the detector is asked.
-        person: the number of the person of several.
-    """
-
-    scene: Path
-    scan_unit: str
-    scan_up: str
-    camera: Path
-    camera_name: str | None
-    camera_unit: str
-    image: Path
-    box: str | None
-    boxes: Path | None
-    detect: bool
-    person: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +51,7 @@ class Photo:
         return decode_region(self.file, region, divisor)
 
 
-def read_room(asked: Asked, limits: ScanLimits) -> OwnScan:
+def read_room(asked: Request, limits: ScanLimits) -> OwnScan:
     """The scan in metres.
 
     Raises:
@@ -92,7 +67,7 @@ def read_room(asked: Asked, limits: ScanLimits) -> OwnScan:
     return scan
 
 
-def read_photo(asked: Asked) -> Photo:
+def read_photo(asked: Request) -> Photo:
     """Camera, pixels and box, each compared with the others; the lens is undone.
 
     Raises:
@@ -119,7 +94,7 @@ def read_photo(asked: Asked) -> Photo:
     )
 
 
-def _pick_camera(asked: Asked) -> PhotoCamera:
+def _pick_camera(asked: Request) -> PhotoCamera:
     """The photograph's camera: the only one, the one that is named, or the one with the photograph's name."""
     cameras = read_cameras(asked.camera, cast("LengthUnit", asked.camera_unit))
     if asked.camera_name is not None:
@@ -139,7 +114,7 @@ def _pick_camera(asked: Asked) -> PhotoCamera:
     )
 
 
-def _box(asked: Asked, size: tuple[int, int]) -> tuple[float, float, float, float]:
+def _box(asked: Request, size: tuple[int, int]) -> tuple[float, float, float, float]:
     if asked.box is not None:
         found, place = parse_box(asked.box), "--box"
     elif asked.detect:
@@ -154,7 +129,7 @@ def _box(asked: Asked, size: tuple[int, int]) -> tuple[float, float, float, floa
     return found
 
 
-def _chosen(asked: Asked, file: Path, size: tuple[int, int]) -> PersonBox:
+def _chosen(asked: Request, file: Path, size: tuple[int, int]) -> PersonBox:
     chosen = choose_person(str(file), boxes_of(read_boxes(file).people, asked.image), asked.person,
                            image=asked.image.name)  # fmt: skip
     check_image_size(chosen, size)

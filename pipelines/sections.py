@@ -19,7 +19,7 @@ CLASSES = {  # module:class; named and not imported, so that only who asks for a
     "share": "sahmr.share:Share",
     "demo": "sahmr.demo.generate:Demo",
     "bodies": "pipelines.bodies:Bodies",
-    "scenes": "sahmr.scenes.build:Scenes",
+    "scenes": "sahmr.scenes.section:Scenes",
     "shards": "sahmr.shards.encode:Shards",
     "verify": "sahmr.verify:Verify",
     "network": "sahmr.training.build:Network",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,10 +53,12 @@ class OwnRules(Selection):
     Attributes:
         interval: a picture is kept if its frame number mod interval == 0.
         least_score: boxes of a detector with a lower score are dropped.
+        behind_wall: pictures of a camera that stands behind a wall of its scan are an error, or dropped and counted.
     """
 
     interval: Annotated[int, Between(1, 1_000_000)] = 1
     least_score: Share = 0.0
+    behind_wall: Literal["refuse", "leave_out"] = "refuse"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

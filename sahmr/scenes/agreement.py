@@ -17,35 +17,17 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from sahmr.geometry.distance_field import sample_distance
+from sahmr.scenes.section import FieldLimits as FieldLimits  # what callers pass
 from sahmr.scenes.signed_distance import DistanceGrid
 from sahmr.scenes.store import Scene
 from sahmr.scenes.voxels import cross, dot
-from sahmr.settings import Ends, Share, settings
+from sahmr.settings import Share
 from sahmr.units import METRES
 
 _SAMPLES = 20_000  # voxels, and faces, looked at; shares are then exact within half a percent
 _SLOPE_QUANTILE = 0.75  # of the faces: at corners and thin things the distance grows more slowly
 _GUESS_SAMPLES = 2_000  # of them, for each of some twenty guesses
 _LEAST_SHIFT_STEPS, _SHIFT_ROUNDS = 0.5, 10
-
-
-@settings
-class FieldLimits:
-    """How far field and scan may differ. Sound demo fields, down to steps of 26 cm: 1.0, 1.0, 0.90 and 0.76 .. 1;
-    those in a wrong order, of another scan or shifted by two steps reach at most 0.9, 0.78, 0.8 in one of the shares.
-
-    Attributes:
-        inside_share: of the scan's voxels must lie between ``min`` and ``max``; scans have outliers, fields a box.
-        near_share: of the scan's voxels must be within one grid step and one voxel of the field's zero.
-        front_share: of the scan's faces must have the larger distance in front of them.
-        slope: (smallest, largest) growth of the distance per metre in front of a face, of all but a quarter of them. It
-            is 1; coarse grids round corners off, below 1. The smallest mistaken unit is feet: 3.3.
-    """
-
-    inside_share: Share = 0.9
-    near_share: Share = 0.8
-    front_share: Share = 0.8
-    slope: Ends = (0.5, 2.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

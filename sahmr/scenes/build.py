@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import zarr
 from numpy import ndarray
@@ -13,14 +13,14 @@ from zarr.codecs import BytesCodec, ZstdCodec
 
 from sahmr.datasets import find_card
 from sahmr.errors import RawDataError
-from sahmr.scenes.agreement import FieldLimits, Surface, compare, compare_points, describe, guess, surface_of
+from sahmr.scenes.agreement import Surface, compare, compare_points, describe, guess, surface_of
 from sahmr.scenes.arrays import GRID_VERSION, STORE_VERSION, VOXELS_VERSION
 from sahmr.scenes.own_room import read_own_scan
-from sahmr.scenes.scan import ScanLimits, check_rounding, read_scan
+from sahmr.scenes.scan import check_rounding, read_scan
+from sahmr.scenes.section import Scenes as Scenes  # what callers pass
 from sahmr.scenes.shipped import VOXELS_SUFFIX, read_shipped_distance, read_voxels
 from sahmr.scenes.signed_distance import DistanceGrid, grid_spacing, signed_distance_grid
 from sahmr.scenes.voxels import cloud_voxels, occupied_voxels
-from sahmr.settings import Between, Quarantine, settings
 from sahmr.untrusted.regular import inside
 from schemas.conform import check_array, check_object
 from schemas.scene import SceneRecord
@@ -29,28 +29,6 @@ from schemas.scene_store import SCENE_ARRAYS_SCHEMA, SCENE_GROUP_SCHEMA, STORE_S
 _POINT_CHUNK, _SDF_CHUNK = 1 << 16, 64  # 768 kB and 1 MB of float32
 _OF_POINTS = "centres of the voxels that hold a point of the scan, Morton order"
 _NO_DATA = float("nan")  # fill value: a lost chunk shows as NaN and not as zeros
-
-
-@settings
-class Scenes:
-    """Section ``scenes`` of params.yaml.
-
-    Attributes:
-        voxel_pitch_m: side of the scene's voxels.
-        sdf_spacing_m, sdf_margin_m: step and reach of the distance field computed for scans that ship none.
-        sdf_max_samples: a field needing more samples gets a coarser step, which its attributes then state.
-        max_quarantined: this many damaged raw files are left out, counted and listed; one more, and the stage fails.
-        scan: what a scan in metres looks like.
-        agreement: how far a shipped distance field and its scan may differ.
-    """
-
-    voxel_pitch_m: Annotated[float, Between(0.005, 1)]
-    sdf_spacing_m: Annotated[float, Between(0.005, 2)]
-    sdf_margin_m: Annotated[float, Between(0, 10)]
-    sdf_max_samples: Annotated[int, Between(1000, 512**3)]
-    max_quarantined: Quarantine = 0
-    scan: ScanLimits = field(default_factory=ScanLimits)
-    agreement: FieldLimits = field(default_factory=FieldLimits)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

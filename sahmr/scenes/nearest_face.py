@@ -76,7 +76,7 @@ class FaceFinder:
             ValueError: if more than a thousand faces meet at a corner.
         """
         edges = np.roll(triangles, -1, axis=1) - triangles
-        squared = (edges * edges).sum(axis=2).max(axis=1)  # [faces]
+        squared = np.maximum.reduce([dot(edges[:, k], edges[:, k]) for k in range(3)])  # [faces]
         longest_m = min(longest_m, _PIECE_EDGES * float(np.sqrt(squared.mean())))
         is_long = squared > longest_m * longest_m
         pieces, parent = subdivide(triangles[is_long], longest_m)
@@ -210,17 +210,51 @@ def offset_from_triangles(
 def number_places(points: Float[ndarray, "n 3"]) -> tuple[Float[ndarray, "places 3"], Int[ndarray, " n"]]:
     """The different places among some points, sorted by x, then y, then z, and each point's place.
 
-    Told apart by a hash of their bits; ``np.unique`` of the rows, many times slower, remains for two places of one.
+    Told apart by a hash of their bits: by the first of them, if two places share these by all, and if even two of
+    those are the same, by ``np.unique`` of the rows, many times slower.
     """
-    _, first, group = np.unique(_hash(points), return_index=True, return_inverse=True)
-    if not (points[first][group] == points).all():
-        places, number = np.unique(points, axis=0, return_inverse=True)
-        return places, number.reshape(-1)
-    order, rank = np.lexsort(points[first].T[::-1]), np.empty(len(first), dtype=np.int64)  # [places] each
+    hashed = _hash(points)
+    first, group, _ = _grouped(hashed >> np.uint64(_index_bits(len(points))))
+    if not _are(points, first, group):
+        _, first, group = np.unique(hashed, return_index=True, return_inverse=True)
+        if not _are(points, first, group):
+            places, number = np.unique(points, axis=0, return_inverse=True)
+            return places, number.reshape(-1)
+    found = points[first]
+    order, rank = np.lexsort(found.T[::-1]), np.empty(len(first), dtype=np.int64)  # [places] each
     rank[order] = np.arange(len(order))
-    number, places = rank[group], np.empty((len(order), 3))
-    places[number] = points
-    return places, number
+    return found[order], np.take(rank, group)
+
+
+def _are(points: Float[ndarray, "n 3"], first: Int[ndarray, " groups"], group: Int[ndarray, " n"]) -> bool:
+    """Whether all points of each group are its first."""
+    return bool((np.take(points[first], group, axis=0) == points).all())
+
+
+def _grouped(
+    keys: UInt64[ndarray, " n"],
+) -> tuple[Int[ndarray, " groups"], Int[ndarray, " n"], Int[ndarray, " groups"]]:
+    """First place, group of each, and size of each group of equal keys, groups sorted by key: ``np.unique``'s answers.
+
+    Sorted with each key's place in its lower bits, where there is room: numpy sorts numbers several times faster than
+    it finds their order.
+    """
+    shift = _index_bits(len(keys))
+    if len(keys) == 0 or int(keys.max()) >> (64 - shift):
+        _, first, group, count = np.unique(keys, return_index=True, return_inverse=True, return_counts=True)
+        return first, group, count
+    packed = np.sort(keys << np.uint64(shift) | np.arange(len(keys), dtype=np.uint64))
+    place = (packed & np.uint64((1 << shift) - 1)).astype(np.int64)
+    packed >>= np.uint64(shift)
+    is_first = np.concatenate([[True], packed[1:] != packed[:-1]])
+    group = np.empty(len(keys), dtype=np.int64)
+    group[place] = np.cumsum(is_first) - 1
+    starts = np.flatnonzero(is_first)
+    return place[starts], group, np.diff(starts, append=len(keys))
+
+
+def _index_bits(count: int) -> int:
+    return max(1, count.bit_length())
 
 
 def _hash(points: Float[ndarray, "n 3"]) -> UInt64[ndarray, " n"]:
@@ -246,9 +280,10 @@ def _features(
     normal /= np.sqrt(dot(normal, normal))[:, None]
     ends = np.stack([corner, np.roll(corner, -1, axis=1)], axis=2).reshape(-1, 2)  # [3 faces, 2]
     num_corners = corner.max() + 1
-    key = ends.min(axis=1) * num_corners + ends.max(axis=1)  # [3 faces]; the same for both directions
-    _, edge, count = np.unique(key, return_inverse=True, return_counts=True)
-    num_forward = np.bincount(edge, weights=ends[:, 0] < ends[:, 1])
+    start, end = ends.T
+    key = np.minimum(start, end) * num_corners + np.maximum(start, end)  # [3 faces]; the same for both directions
+    _, edge, count = _grouped(key.astype(np.uint64))
+    num_forward = np.bincount(edge, weights=start < end)
     weighted = (normal[:, None] * _corner_angles(edges)[:, :, None]).reshape(-1, 3)  # [3 faces, 3]
     sums = [normal, _sum_by(edge, np.repeat(normal, 3, axis=0)), _sum_by(corner.ravel(), weighted)]
     normals = np.concatenate(sums)  # [features, 3]
@@ -281,7 +316,7 @@ def _corner_angles(edges: Float[ndarray, "faces 3 3"]) -> Float[ndarray, "faces 
 
 def _sum_by(group: Int[ndarray, " n"], values: Float[ndarray, "n 3"]) -> Float[ndarray, "groups 3"]:
     """Sum the rows of each group, in order."""
-    return np.stack([np.bincount(group, weights=values[:, axis]) for axis in range(3)], axis=1)
+    return np.stack([np.bincount(group, weights=np.ascontiguousarray(values[:, axis])) for axis in range(3)], axis=1)
 
 
 def _starts(owner: Int[ndarray, " n"]) -> Int[ndarray, " groups"]:

@@ -11,7 +11,6 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 
 from sahmr.errors import RawDataError
-from sahmr.scenes.scan_up import find_scan_up
 from sahmr.units import METRES
 from sahmr.untrusted.gltf import read_gltf
 from sahmr.untrusted.meshes import PlyMesh, read_ply
@@ -108,7 +107,7 @@ def open_scan(path: Path, *, unit: str = "auto", up: str = "auto", need_up: bool
         RawDataError: as :func:`read_mesh`; or if a unit fits no room, several fit, or no axis stands out.
     """
     mesh = read_mesh(path)
-    low, high = np.quantile(mesh.vertices, (_WILD, 1 - _WILD), axis=0)
+    low, high = _box(mesh)
     axis, how = _up(path, mesh, up, need_up)
     height = None if axis is None else float(np.ptp(np.quantile(mesh.vertices @ axis, (_WILD, 1 - _WILD))))
     found = unit if unit != "auto" else _unit(path, float((high - low).max()), height)
@@ -133,9 +132,26 @@ def open_scan(path: Path, *, unit: str = "auto", up: str = "auto", need_up: bool
     )
 
 
+def unit_by_size(mesh: PlyMesh) -> str | None:
+    """The unit that :func:`open_scan` finds or refuses, without the way up; None: that decides."""
+    low, high = _box(mesh)
+    fits = _fitting_units(float((high - low).max()))
+    return "metres" if "metres" in fits else fits[0] if len(fits) == 1 else None
+
+
+def _box(mesh: PlyMesh) -> tuple[Float[ndarray, "3"], Float[ndarray, "3"]]:
+    """Of all but its outermost points, in its own unit."""
+    low, high = np.quantile(mesh.vertices, (_WILD, 1 - _WILD), axis=0)
+    return low, high
+
+
+def _fitting_units(longest: float) -> list[str]:
+    return [name for name, metres in SCAN_UNITS.items() if _ROOM_M[0] <= longest * metres <= _ROOM_M[1]]
+
+
 def _unit(path: Path, longest: float, height: float | None) -> str:
     """The unit that makes a room of it; by the height, if several do, but never another one where metres may be."""
-    fits = [name for name, metres in SCAN_UNITS.items() if _ROOM_M[0] <= longest * metres <= _ROOM_M[1]]
+    fits = _fitting_units(longest)
     if not fits:
         raise RawDataError(
             f"{path}: its longest side is {longest:.4g}: no room of {_ROOM_M[0]:g} to {_ROOM_M[1]:g} m in any of "
@@ -165,6 +181,8 @@ def _up(path: Path, mesh: PlyMesh, up: str, need_up: bool) -> tuple[Float[ndarra
         raise RawDataError(f"--scan-up: found {up[:40]!r}; allowed: auto, {', '.join(UPS)}")
     if path.suffix.lower() in _GLTF:
         return np.array([0.0, 1.0, 0.0]), "up is y (glTF's)"
+    from sahmr.scenes.scan_up import find_scan_up  # needs torch: whoever knows up and unit does without its start
+
     try:
         found = find_scan_up(mesh.vertices, mesh.faces)
     except ValueError as problem:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, UInt8
 from numpy import ndarray
 
-from sahmr.geometry.rays import Caster
 from sahmr.geometry.rigid_numpy import apply_rigid
+from sahmr.sight.walls import FAR_M, NEAR_M, reduced
 
 WIDE = 480  # columns of a depth picture at most
-_NEAR_M, _FAR_M = 0.15, 60.0
 _LARGEST = 24  # pixels of a voxel's side: nearer ones leave gaps
 _BLUR_PX = 2.0
 _CREASE = 6e-4  # relative curvature of the inverse depth per pixel squared: planes have none, a corner 3e-3
@@ -40,10 +39,10 @@ def depth_picture(
     Returns:
         Metres along the line of sight; infinite where there is none.
     """
-    scale, columns, rows = _reduced(size)
+    scale, columns, rows = reduced(size, WIDE)
     focal, center = intrinsics[[0, 1], [0, 1]] * scale, (intrinsics[:2, 2] + 0.5) * scale
     found = apply_rigid(camera_from_world, np.asfortranarray(points.astype(np.float64)))
-    found = found[(found[:, 2] > _NEAR_M) & (found[:, 2] < _FAR_M)]
+    found = found[(found[:, 2] > NEAR_M) & (found[:, 2] < FAR_M)]
     depth = found[:, 2]
     pixel = found[:, :2] / depth[:, None] * focal + center  # from the picture's corner
     wide = np.minimum(np.ceil(focal[0] * pitch_m / depth), _LARGEST).astype(int)
@@ -60,41 +59,16 @@ def depth_picture(
     return made
 
 
-def depth_of_faces(
-    vertices: Float[ndarray, "vertices 3"],
-    faces: Int[ndarray, "faces 3"],
-    intrinsics: Float[ndarray, "3 3"],
-    camera_from_world: Float[ndarray, "4 4"],
-    size: tuple[int, int],
-) -> Float[ndarray, "rows columns"]:
-    """The same of triangles: exact, where voxels that are near make steps of several pixels."""
-    scale, columns, rows = _reduced(size)
-    row, column = np.mgrid[0:rows, 0:columns]
-    pixel = (np.stack([column, row], axis=2).reshape(-1, 2) + 0.5) / scale - 0.5
-    toward = np.ones((rows * columns, 3))
-    toward[:, :2] = (pixel - intrinsics[:2, 2]) / intrinsics[[0, 1], [0, 1]]
-    turn = camera_from_world[:3, :3]
-    length, _, _ = Caster(vertices, faces).first(-turn.T @ camera_from_world[:3, 3], toward @ turn)  # as deep as long
-    found: Float[ndarray, "rows columns"] = np.where((length > _NEAR_M) & (length < _FAR_M), length, np.inf)
-    return found.reshape(rows, columns)
-
-
-def _reduced(size: tuple[int, int]) -> tuple[float, int, int]:
-    """Scale, columns and rows of a picture of at most :data:`WIDE` columns."""
-    scale = min(1.0, WIDE / size[0])
-    return scale, max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
-
-
 def depth_edges(depth: Float[ndarray, "rows columns"]) -> Bool[ndarray, "rows columns"]:
     """Where a scan's surfaces end or bend: on a plane the inverse depth is linear over the picture, elsewhere not."""
     known: Bool[ndarray, "rows columns"] = np.isfinite(depth)
     if not known.any():
         return known
-    inverse = np.where(known, 1 / depth.clip(_NEAR_M), 0.0)
+    inverse = np.where(known, 1 / depth.clip(NEAR_M), 0.0)
     share, smooth = (cv2.GaussianBlur(each, (0, 0), _BLUR_PX) for each in (known.astype(float), inverse))
     smooth = smooth / share.clip(1e-6)
     bend = np.abs(cv2.Laplacian(smooth, cv2.CV_64F)) / smooth.clip(1e-6)
-    fine = np.log(np.where(known, inverse, smooth.clip(1 / _FAR_M)))
+    fine = np.log(np.where(known, inverse, smooth.clip(1 / FAR_M)))
     slopes = [np.round(cv2.Sobel(fine, cv2.CV_64F, *axis) * _SLOPE_STEP) for axis in ((1, 0), (0, 1))]
     across, down = (slope.clip(-32_000, 32_000).astype(np.int16) for slope in slopes)
     jumps = cv2.Canny(across, down, _JUMP[0] * _SLOPE_STEP, _JUMP[1] * _SLOPE_STEP) > 0
@@ -137,7 +111,7 @@ def image_share(
 ) -> float:
     """Roughly, which share of the image sees the scan: of cells as large as 64 to its width, those with a voxel."""
     found = apply_rigid(camera_from_world, np.asfortranarray(points.astype(np.float64)))
-    found = found[(found[:, 2] > _NEAR_M) & (found[:, 2] < _FAR_M)]
+    found = found[(found[:, 2] > NEAR_M) & (found[:, 2] < FAR_M)]
     cell = size[0] / _GRID
     rows = max(1, int(size[1] / cell))
     focal, center = intrinsics[[0, 1], [0, 1]], intrinsics[:2, 2] + 0.5

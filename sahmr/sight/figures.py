@@ -9,14 +9,14 @@ import torch
 from jaxtyping import Bool, Float, UInt8
 from numpy import ndarray
 
-from sahmr.geometry.rigid_numpy import apply_rigid, invert_rigid, project
+from sahmr.geometry.rigid_numpy import invert_rigid
 from sahmr.scenes.own_scan import OwnScan
 from sahmr.scenes.visible import block_points, visible_points
 from sahmr.shards.crop import crop_box
-from sahmr.sight.depth import depth_edges, depth_of_faces, depth_picture, edge_agreement
+from sahmr.sight.depth import WIDE, depth_edges, depth_picture, edge_agreement
+from sahmr.sight.walls import Walls
 
 _FLOOR = 0.01  # of the voxels along up: stray ones lie below the floor
-_VISIBLE_M, _VISIBLE_SHARE = 0.05, 0.02  # a face as far behind the nearest voxel as this is seen
 _FEET = 0.15  # of the box's height, from below
 
 
@@ -52,15 +52,14 @@ class Sight:
     """What a camera sees of a scan.
 
     Attributes:
-        depth: see :func:`depth_picture`.
+        depth: see :func:`depth_picture`; of a mesh, exact, where voxels that are near make steps of several pixels.
         edges: see :func:`depth_edges`.
         image_share: of the photograph that sees the scan.
         frustum_points: voxels in the crop's frustum, which the network gets.
         outside_m: from the camera to the scan's box; 0 inside.
         floor_m: of the camera above the scan's lowest points; None: up is not known.
         tilt_deg: between the photograph's up and the scan's; None: up is not known, or it looks steeply up or down.
-        back_share: of the faces that it sees, by area, which face away; None for a cloud, or if it sees none.
-        inward_share: of all faces, by area, which face the scan's middle: below a half, the normals are turned round.
+        back_share, inward_share: see :class:`sahmr.sight.walls.Walls`; None and a half for a cloud.
         person_m: height of what fills the box if it stands where the scan is seen at its lower end; None: unknown.
         agreement, mirrored_agreement: see :func:`edge_agreement`.
     """
@@ -97,11 +96,12 @@ def look(
     """
     camera = (view.intrinsics, view.camera_from_world, view.size)
     if scan.is_cloud:
-        depth = depth_picture(voxels, pitch_m, *camera)
+        depth, back, inward = depth_picture(voxels, pitch_m, *camera), None, 0.5
     else:
-        depth = depth_of_faces(scan.vertices, scan.faces, *camera)
+        walls = Walls(scan.vertices, scan.faces)
+        seen = walls.seen(*camera, columns=WIDE)
+        depth, back, inward = seen.depth, seen.back_share, walls.inward_share
     edges = depth_edges(depth)
-    back, inward = _facing(scan, view, depth)
     here, there = edge_agreement(image, edges)
     return Sight(
         depth=depth,
@@ -145,32 +145,6 @@ def tilt(scan: OwnScan, camera_from_world: Float[ndarray, "4 4"]) -> float | Non
         return None
     x, y, ahead = camera_from_world[:3, :3] @ scan.up
     return None if abs(ahead) > 0.9 else float(np.degrees(np.arctan2(abs(x), -y)))
-
-
-def _facing(scan: OwnScan, view: View, depth: Float[ndarray, "rows columns"]) -> tuple[float | None, float]:
-    """Share of the seen faces that face away, and of all faces that face the middle."""
-    if scan.is_cloud:
-        return None, 0.5
-    a, b, c = (scan.vertices[scan.faces[:, corner]] for corner in range(3))
-    cross, middle = np.cross(b - a, c - a), (a + b + c) / 3
-    area = np.sqrt((cross * cross).sum(axis=1)).clip(1e-30)
-    inward = ((np.median(middle, axis=0) - middle) * cross).sum(axis=1) > 0
-    points = apply_rigid(view.camera_from_world, np.asfortranarray(middle))
-    scale = depth.shape[1] / view.size[0]
-    ahead = points[:, 2] > 0.1
-    pixel = np.full((len(points), 2), -1.0)
-    pixel[ahead] = (project(points[ahead], view.intrinsics) + 0.5) * scale
-    inside = ahead & (pixel >= 0).all(axis=1) & (pixel < (depth.shape[1], depth.shape[0])).all(axis=1)
-    places = pixel[inside].astype(int)
-    off = points[inside, 2] - depth[places[:, 1], places[:, 0]]
-    seen = np.flatnonzero(inside)[off < _VISIBLE_M + _VISIBLE_SHARE * points[inside, 2]]
-    share = float(area[inward].sum() / area.sum())
-    if not len(seen):
-        return None, share
-    away = ((view.center - middle[seen]) * cross[seen]).sum(axis=1) < 0
-    # By the picture's area, not the surface's: what is near hides what is far.
-    weight = area[seen] / points[seen, 2] ** 2
-    return float(weight[away].sum() / weight.sum()), share
 
 
 def _person_height(depth: Float[ndarray, "rows columns"], view: View) -> float | None:

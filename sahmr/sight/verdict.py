@@ -14,13 +14,13 @@ from sahmr.geometry.rigid_numpy import invert_rigid
 from sahmr.scenes.own_scan import OwnScan
 from sahmr.sight.depth import image_share
 from sahmr.sight.figures import Sight, View, floor_height, outside, tilt
+from sahmr.sight.walls import behind_a_wall
 from sahmr.units import METRES
 
 LEAST_SEEN, FEW_SEEN = 0.02, 0.4  # shares of the image: below, it sees nothing; below, too little
 FAR_M = 30.0  # from the scan's box
 _UPSIDE_DOWN_DEG, _ROLLED_DEG = 120.0, 50.0
 _BELOW_M, _HIGH_M = -0.3, 6.0  # of a camera over the floor
-_BACKS, _INWARD = 0.5, 0.6
 _PERSON_M = (0.35, 3.0)  # lying to jumping, with a box that is a little large
 _MIRRORED, _CLEAR = 0.06, 0.6  # by how much the mirror image agrees better, and how well
 _SAMPLE = 20_000  # voxels that other poses are tried with
@@ -71,10 +71,8 @@ def _certain(sight: Sight) -> Iterator[str]:
         yield f"the camera is upside down: the photograph's up is {sight.tilt_deg:.0f} degrees off the scan's"
     if sight.floor_m is not None and sight.floor_m < _BELOW_M:
         yield f"the camera is {-sight.floor_m:.2f} m below the floor (is --scan-up right?)"
-    if sight.back_share is not None and sight.back_share > _BACKS and sight.inward_share >= _INWARD:
-        yield (
-            f"the camera is behind a wall of the scan: {sight.back_share:.0%} of what it sees are the backs of surfaces"
-        )
+    if (found := behind_a_wall(sight.back_share, sight.inward_share)[0]) is not None:
+        yield found
 
 
 def _possible(sight: Sight) -> Iterator[str]:
@@ -84,11 +82,8 @@ def _possible(sight: Sight) -> Iterator[str]:
         yield f"the photograph's up is {sight.tilt_deg:.0f} degrees off the scan's: turned, or --scan-up is another"
     if sight.floor_m is not None and sight.floor_m > _HIGH_M:
         yield f"the camera is {sight.floor_m:.1f} m above the floor"
-    if sight.back_share is not None and sight.back_share > _BACKS and sight.inward_share < _INWARD:
-        yield (
-            f"{sight.back_share:.0%} of what the camera sees are backs: it is behind a wall, or the scan's faces are "
-            "turned round (then penetration means nothing)"
-        )
+    if (found := behind_a_wall(sight.back_share, sight.inward_share)[1]) is not None:
+        yield found
     if sight.person_m is not None and not _PERSON_M[0] <= sight.person_m <= _PERSON_M[1]:
         yield (
             f"standing where the scan is seen below it, the person in the box would be {sight.person_m:.2f} m tall: "

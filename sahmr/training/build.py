@@ -68,7 +68,7 @@ def prepare_torch(threads: int, seed: int = 0) -> torch.device:
     """
     torch.set_num_threads(threads)
     torch.manual_seed(seed)
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.set_deterministic_debug_mode("warn")  # use_deterministic_algorithms would import the compiler: a second
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # a module property
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     log.info("device: %s, %d threads", device, threads)

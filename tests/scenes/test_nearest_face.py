@@ -69,14 +69,31 @@ def test_closest_point_in_every_region(point: tuple, closest: tuple, feature: in
     assert found.tolist() == [feature]
 
 
-@pytest.mark.parametrize("hashed", [nearest_face._hash, lambda points: np.zeros(len(points), dtype=np.uint64)])
+HASHES = (
+    nearest_face._hash,
+    lambda points: np.zeros(len(points), dtype=np.uint64),  # all places share one
+    lambda points: (points @ [1, 0, 2]).astype(np.uint64),  # they share the bits that are looked at first
+)
+
+
+@pytest.mark.parametrize("hashed", HASHES)
 def test_places_are_numbered_once(hashed: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nearest_face, "_hash", hashed)  # the second: all places share one
+    monkeypatch.setattr(nearest_face, "_hash", hashed)
     points = np.array([[0.0, 1, 2], [3, 1, 2], [-0.0, 1, 2], [0, 1, 2.5], [3, 1, 2]])
     places, number = number_places(points)
     np.testing.assert_array_equal(places[number], points)
     assert places.tolist() == sorted(places.tolist()) and len(places) == 3
     assert number[0] == number[2] and number[1] == number[4]
+
+
+@pytest.mark.parametrize("largest", [5, 2**60, 2**64 - 1])  # the last two leave no room for the places
+def test_groups_are_those_of_numpy(largest: int) -> None:
+    rng = np.random.default_rng(0)
+    keys = rng.integers(0, largest, 40, dtype=np.uint64, endpoint=True)[rng.integers(0, 40, 1000)]
+    _, *expected = np.unique(keys, return_index=True, return_inverse=True, return_counts=True)
+    for found, known in zip(nearest_face._grouped(keys), expected, strict=True):
+        np.testing.assert_array_equal(found, known)
+    assert [len(found) for found in nearest_face._grouped(keys[:0])] == [0, 0, 0]
 
 
 def test_edges_are_counted() -> None:

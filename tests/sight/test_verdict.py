@@ -13,6 +13,7 @@ from sahmr.scenes.own_scan import OwnScan, open_scan
 from sahmr.sight.depth import depth_edges, depth_picture, edge_agreement, image_share
 from sahmr.sight.figures import Sight, View, look
 from sahmr.sight.verdict import Verdict, judge
+from sahmr.sight.walls import Walls
 from tests.worlds import rooms
 
 GL = np.diag([1.0, -1, -1, 1])
@@ -92,10 +93,30 @@ def test_what_is_certain(change, says: str, room: Room, photograph: np.ndarray) 
 
 
 def test_a_wrong_pose_that_looks_into_the_room_is_suspected(room: Room, photograph: np.ndarray) -> None:
-    sight, verdict = judged(room, photograph, rooms.view(np.linalg.inv(rooms.pose()) @ GL))
+    pose = np.linalg.inv(rooms.pose(np.array([0.6, 3.5, 1.2])))
+    sight, verdict = judged(room, photograph, rooms.view(pose))
     assert verdict.wrong == () and sight.image_share > 0.4
     assert any("degrees off the scan's: turned" in text for text in verdict.suspected)
-    assert any("the other way round (world_from_camera) and of the other" in text for text in verdict.suspected)
+    assert any("the matrix is world_from_camera" in text for text in verdict.suspected)
+
+
+def test_walls_of_two_triangles_have_backs_too(room: Room, photograph: np.ndarray) -> None:
+    pose = np.linalg.inv(rooms.pose()) @ GL  # outside; no middle of a face is in the picture
+    sight, verdict = judged(room, photograph, rooms.view(pose))
+    assert sight.back_share == pytest.approx(1, abs=0.01)
+    assert any("behind a wall of the scan" in text for text in verdict.wrong), verdict
+    assert any("the other way round (world_from_camera) and of the other" in text for text in verdict.wrong)
+
+
+def test_few_rays_find_the_share_of_backs(room: Room) -> None:
+    scan, _ = room
+    walls = Walls(scan.vertices, scan.faces)
+    # From outside and above, over the upper rim of the wall at x = 0: under it are its back, over it the fronts inside.
+    pose = rooms.pose(np.array([-1.5, 2.0, 3.5]), (0.0, 2.0, 2.5))
+    few, many = (walls.seen(rooms.K, pose, rooms.SIZE, columns=columns) for columns in (48, 320))
+    assert many.back_share is not None and few.back_share is not None
+    assert 0.2 < many.back_share < 0.8 and few.back_share == pytest.approx(many.back_share, abs=0.02)
+    assert few.depth.shape == (36, 48) and many.depth.shape == (240, 320)
 
 
 def test_no_point_in_the_box(room: Room, photograph: np.ndarray) -> None:
