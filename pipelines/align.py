@@ -18,7 +18,7 @@ from sahmr.cameras.read import read_cameras
 from sahmr.errors import ExportError, RawDataError
 from sahmr.geometry.rigid_numpy import invert_rigid
 from sahmr.geometry.similarity import Similarity
-from sahmr.scenes.own_scan import SCAN_UNITS, UPS, OwnScan, open_scan
+from sahmr.scenes.own_scan import SCAN_UNITS, UPS, OwnScan, full_unit, open_scan
 from sahmr.units import as_if
 
 _FAR_M = 30.0  # from the scan's box: a camera is in its room
@@ -65,7 +65,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--translation", type=float, nargs=3, default=(0.0, 0.0, 0.0), metavar=("X", "Y", "Z"),
                         help="where the cameras' origin is in the scan, metres")  # fmt: skip
     parser.add_argument("--unit", choices=("unknown", "m"), default="unknown", help="of cameras whose file has none")
-    parser.add_argument("--scan-unit", choices=("auto", *SCAN_UNITS), default="auto")
+    parser.add_argument(
+        "--scan-unit", type=full_unit, choices=("auto", *SCAN_UNITS), default="auto", help="or m, cm, mm, in, ft"
+    )
     parser.add_argument("--scan-up", choices=("auto", *UPS), default="auto")
     parser.add_argument("--most-residual", type=float, default=0.1, help="what a pair may be off, metres")
     parser.add_argument("--output", type=Path, required=True, help="JSON file to be made")

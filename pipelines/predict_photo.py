@@ -12,7 +12,7 @@ from pipelines.photo_request import CHECK, Request
 from pipelines.stage import stage
 from sahmr.errors import ExportError
 from sahmr.scenes.kept_ahead import start
-from sahmr.scenes.own_scan import SCAN_UNITS, UPS
+from sahmr.scenes.own_scan import SCAN_UNITS, UPS, full_unit
 from sahmr.scenes.section import Scenes
 from sahmr.settings import load_section
 
@@ -28,7 +28,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     begun = time.monotonic()
     parser = argparse.ArgumentParser(description=__doc__, epilog=_EXAMPLE)
     parser.add_argument("--scene", type=Path, required=True, help="scan: ply, obj, glb, gltf, stl or off")
-    parser.add_argument("--scan-unit", choices=("auto", *SCAN_UNITS), default="auto")
+    parser.add_argument(
+        "--scan-unit", type=full_unit, choices=("auto", *SCAN_UNITS), default="auto", help="or m, cm, mm, in, ft"
+    )
     parser.add_argument("--scan-up", choices=("auto", *UPS), default="auto", help="as in --scan-up=-y")
     parser.add_argument("--camera", type=Path, required=True, help="camera file, or folder of a COLMAP model")
     parser.add_argument("--camera-name", help="which of its cameras; default: that of the photograph's name")

@@ -21,7 +21,8 @@ READERS: dict[str, Callable[[Path], PlyMesh]] = {
     ".ply": read_ply, ".obj": read_obj, ".glb": read_gltf, ".gltf": read_gltf, ".stl": read_stl, ".off": read_off,
 }  # fmt: skip
 SCAN_UNITS = {"metres": 1.0, **METRES}
-_NAMED_UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001, "in": 0.0254, "ft": 0.3048}
+_SHORT = {"m": "metres", "cm": "centimetres", "mm": "millimetres", "in": "inches", "ft": "feet"}
+_NAMED_UNITS = {short: SCAN_UNITS[name] for short, name in _SHORT.items()}
 UPS = ("x", "-x", "y", "-y", "z", "-z")
 _GLTF = (".glb", ".gltf")  # y is up and lengths are metres by its specification
 _ROOM_M = (2.0, 30.0)  # the longest side of a scanned room
@@ -53,6 +54,11 @@ class OwnScan:
     def is_cloud(self) -> bool:
         """Whether it has points alone: fit for prediction, not for evaluation."""
         return len(self.faces) == 0
+
+
+def full_unit(name: str) -> str:
+    """Of :data:`SCAN_UNITS` for a short name as ``mm``; anything else as it is."""
+    return _SHORT.get(name.lower(), name)
 
 
 def unit_in_name(path: Path) -> tuple[str, float]:

@@ -116,10 +116,14 @@ def test_a_cloud_has_no_penetration(world: World, tmp_path: Path, capsys: pytest
 
 def test_a_scan_in_millimetres_is_the_same_room(world: World, tmp_path: Path) -> None:
     scan = rooms.write_scan(tmp_path, factor=1000, name="mm.stl")
-    world.run(tmp_path / "a", scene=str(scan))
-    world.run(tmp_path / "b")
-    ours, theirs = (np.load(tmp_path / name / "person.npz")["vertices"] for name in "ab")
-    np.testing.assert_allclose(ours, theirs, atol=1e-4)
+    world.run(tmp_path / "detected", scene=str(scan))
+    world.run(tmp_path / "given", scene=str(scan), scan_unit="mm")
+    world.run(tmp_path / "metres")
+    detected, given, metres = (
+        np.load(tmp_path / name / "person.npz")["vertices"] for name in ("detected", "given", "metres")
+    )
+    np.testing.assert_allclose(detected, metres, atol=1e-4)
+    np.testing.assert_array_equal(given, detected)
 
 
 def test_the_detector_is_asked(
