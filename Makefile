@@ -80,10 +80,11 @@ blender: .venv/test.stamp $(BLENDER)
 servers: .venv/test.stamp
 	$(BIN)/pytest -q -m slow tests/catalog tests/test_open.py tests/test_team_scores.py tests/pipelines/test_experiments.py
 
-# Trainings killed at random steps, torchrun, and the loader's batches for all numbers of ranks and workers.
+# Trainings killed at random steps, torchrun, and the loader's batches for all numbers of ranks and workers of either kind.
 streams: .venv/test.stamp
 	$(BIN)/python -m tests.soak.training --rounds 2 --seed 2
-	$(BIN)/pytest -q -m slow tests/batches tests/contrast tests/training tests/test_share.py tests/pipelines/test_torchrun.py
+	$(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m slow tests/batches tests/contrast \
+		tests/training/test_kill_and_shares.py tests/test_share.py tests/pipelines/test_torchrun.py
 
 lint: .venv/test.stamp
 	$(BIN)/ruff check --fix .
@@ -94,7 +95,7 @@ soak: .venv/test.stamp
 	$(BIN)/python -m tests.soak.crash --rounds 50 --seed 1
 	$(BIN)/python -m tests.soak.damages --mutations 5000 --seed 1
 	$(BIN)/python -m tests.soak.training --rounds 20 --seed 1
-	$(BIN)/pytest -q -m slow tests/soak tests/pipelines tests/test_prox_training.py
+	$(BIN)/pytest -q -m slow tests/soak tests/pipelines tests/training tests/test_prox_training.py
 
 bench: .venv/test.stamp
 	$(BIN)/python -m tests.benchmarks

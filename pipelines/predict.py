@@ -83,7 +83,9 @@ def run(dataset: str, section: Predict, paths: Paths, parallel: Parallel, share:
         ", ".join(f"{name} {value}" for name, value in switches.items()),
     )
     samples = SampleDataset(*find_places(share, paths, dataset), section.split)
-    loader = make_loader(samples, batch_size=section.batch_size, num_workers=parallel.loaders)
+    loader = make_loader(
+        samples, batch_size=section.batch_size, num_workers=parallel.loaders, decode_in=parallel.decode_in
+    )
     bar = tqdm(loader, desc=f"predict {dataset}", unit="batch", disable=None)
     extra = {
         SPLIT: section.split,

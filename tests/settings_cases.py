@@ -55,6 +55,7 @@ VALUES: tuple[tuple[str, Value, str], ...] = (
     ("report.frames", 25, "found 25, allowed a whole number from 1 to 24"),
     ("parallel.workers", -1, "found -1, allowed a whole number from 0 to 256"),
     ("parallel.loaders", 1000, "found 1000, allowed a whole number from 0 to 64"),
+    ("parallel.decode_in", "gpu", "found 'gpu', allowed 'threads' or 'processes'"),
     ("parallel.threads", 0, "found 0, allowed a whole number from 1 to 256"),
     ("share.cache_gb", -1, "found -1, allowed a number from 0 to 1000000"),
     ("share.connections", 0, "found 0, allowed a whole number from 1 to 256"),

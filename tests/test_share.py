@@ -18,7 +18,7 @@ import yaml
 from pipelines import loader as loader_tool
 from pipelines.train_rcnet import TrainRcnet
 from sahmr.batches.dataset import SampleDataset
-from sahmr.batches.loader import SampleLoader, make_loader
+from sahmr.batches.loader import DecodeIn, SampleLoader, make_loader
 from sahmr.errors import RemoteError, ShardError
 from sahmr.scenes.store import load_points
 from sahmr.scenes.visible import load_blocks
@@ -60,11 +60,13 @@ def share_of(url: str, cache: Path, **more: object) -> Share:
     return Share(**{"shards": f"{url}/shards", "scenes": f"{url}/scenes", "cache": cache, "patience_s": 0.0, **more})
 
 
-def loader_of(share: Share, world: Path, *, workers: int = 0, seed: int = 9) -> SampleLoader:
+def loader_of(
+    share: Share, world: Path, *, workers: int = 0, kind: DecodeIn = "processes", seed: int = 9
+) -> SampleLoader:
     """Of a training, as the stages make it; ``world`` has the paths that the share replaces."""
     places = find_places(share, small.paths_of(world), "rich")
     data = SampleDataset(*places, "train", is_training=True, seed=3)
-    return make_loader(data, batch_size=2, seed=seed, num_workers=workers)
+    return make_loader(data, batch_size=2, seed=seed, num_workers=workers, decode_in=kind)
 
 
 def digest(batches: Iterable[Batch]) -> str:
@@ -108,13 +110,35 @@ def test_the_same_batches_from_every_server(
     assert {entry.sha256 for entry in read_index(folder / "shards/rich") if entry.split == "train"} <= names
 
 
-def test_worker_processes_fetch_for_themselves(folder: Path, tmp_path: Path, expected: list[str]) -> None:
+@pytest.mark.parametrize("kind", ["processes", "threads"])
+def test_workers_fetch_for_themselves(kind: DecodeIn, folder: Path, tmp_path: Path, expected: list[str]) -> None:
     with servers.http(folder) as served:
-        remote = loader_of(share_of(served.url, tmp_path / "cache"), tmp_path, workers=2)
+        remote = loader_of(share_of(served.url, tmp_path / "cache"), tmp_path, workers=2, kind=kind)
         assert digest(remote.epoch(0)) == expected[0]
         before = len(served.requests)
         assert digest(remote.epoch(1)) == expected[1]
         assert len(served.requests) == before  # all of it was kept
+
+
+def test_threads_fetch_ahead_and_each_sample_once(folder: Path, tmp_path: Path, expected: list[str]) -> None:
+    with servers.http(folder) as served:
+        share = share_of(served.url, tmp_path / "cache", cache_gb=0)
+        remote = loader_of(share, tmp_path, workers=1, kind="threads")
+        reader = remote._dataset.reader
+        for epoch in range(2):
+            before = len(served.requests)
+            running = remote.epoch(epoch)
+            got = [next(running)]
+            begun = {*remote.keys(3 * epoch), *remote.keys(3 * epoch + 1), *remote.keys(3 * epoch + 2)}
+            assert {name for _, name in reader._ahead._begun} <= begun
+            got += running
+            assert digest(got) == expected[epoch] and not reader._ahead._begun
+            asked = [path for path, _ in served.requests[before:] if path == SHARD or "train" in path]
+            assert len(asked) == 6
+        running = remote.epoch(0)
+        next(running)
+        running.close()
+        assert not reader._ahead._begun
 
 
 def test_a_folder_is_read_as_it_is(folder: Path, tmp_path: Path, expected: list[str]) -> None:
@@ -143,27 +167,16 @@ def test_the_next_step_is_fetched_while_one_is_decoded(folder: Path, tmp_path: P
         assert len(asked) == 6 and not reader._ahead._begun  # each sample once
 
 
-def test_equal_names_are_not_mistaken(folder: Path, tmp_path: Path, expected: list[str]) -> None:
-    """Two data sets whose shards are called the same, one cache: entries go by content."""
-    other = tmp_path / "other"
-    small.write_world(other, [small.record(number) for number in (20, 21)])
-    names = [{path.name for path in (root / "shards/rich").glob("*train*.tar")} for root in (folder, other)]
-    assert names[1] and names[1] <= names[0]
-    wanted = digest(loader_of(Share(), other).epoch(0))
-    with servers.http(folder) as first, servers.http(other) as second:
-        for _ in range(2):
-            assert digest(loader_of(share_of(first.url, tmp_path / "cache"), tmp_path).epoch(0)) == expected[0]
-            assert digest(loader_of(share_of(second.url, tmp_path / "cache"), tmp_path).epoch(0)) == wanted
-
-
-def test_a_download_that_breaks_off(folder: Path, tmp_path: Path, expected: list[str]) -> None:
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_download_that_breaks_off(workers: int, folder: Path, tmp_path: Path, expected: list[str]) -> None:
     with servers.http(folder) as served:
-        remote = loader_of(share_of(served.url, tmp_path / "cache"), tmp_path)
+        remote = loader_of(share_of(served.url, tmp_path / "cache"), tmp_path, workers=workers, kind="threads")
         served.cut[SHARD] = 100
         with pytest.raises(RemoteError, match=r"Room_train-000000.tar: cannot be read \(.*check network") as found:
             list(remote.epoch(0))
         assert "\n" not in str(found.value)
-        patient = loader_of(share_of(served.url, tmp_path / "cache", patience_s=20.0), tmp_path)
+        share = share_of(served.url, tmp_path / "cache", patience_s=20.0)
+        patient = loader_of(share, tmp_path, workers=workers, kind="threads")
         timer = threading.Timer(0.4, served.cut.clear)
         timer.start()
         assert digest(patient.epoch(0)) == expected[0]

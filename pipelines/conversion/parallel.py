@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sized
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from tqdm import tqdm
 
@@ -22,7 +22,8 @@ class Parallel:
 
     Attributes:
         workers: local processes; 0 does the work in the stage's own process.
-        loaders: processes that decode samples for a training or prediction; cannot change the batches.
+        loaders: that decode samples for a training or prediction; cannot change the batches.
+        decode_in: what they are: threads of the process that computes, or processes beside it.
         threads: CPU threads of trainings and predictions; their last bits depend on it.
         checkpoint_steps: a training can go on from every so many steps, not from its whole epochs alone; 0: only these.
     """
@@ -31,6 +32,7 @@ class Parallel:
     loaders: Annotated[int, Between(0, 64)]
     threads: Annotated[int, Between(1, 256)]
     checkpoint_steps: Annotated[int, Between(0, 1_000_000)] = 0
+    decode_in: Literal["threads", "processes"] = "threads"
 
 
 def map_ordered(

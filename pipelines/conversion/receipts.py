@@ -161,7 +161,7 @@ def plan_training(
         output=output,
         section=section,
         network=network,
-        source=source_of(section, paths, parallel.loaders, share),
+        source=source_of(section, paths, parallel.loaders, share, parallel.decode_in),
         threads=parallel.threads,
         device=prepare_torch(parallel.threads, section.seed),
         checkpoint_steps=parallel.checkpoint_steps,

@@ -186,10 +186,10 @@ class SampleDataset(Dataset[Sample]):
         """Number of a sample. Raises KeyError if there is no such key; it names the nearest."""
         return find_key(self.entries, key, of=f"split '{self.split}'")
 
-    def expect(self, numbers: Sequence[int]) -> None:
-        """Samples that are asked for soon, the next first: of remote shards they are fetched meanwhile."""
+    def expect(self, numbers: Sequence[int], *, more: bool = False) -> None:
+        """Samples that are asked for soon, alone or beside those said before: remote ones are fetched meanwhile."""
         if self.reader.is_remote:
-            self.reader.expect([self.entries[number] for number in numbers])
+            self.reader.expect([self.entries[number] for number in numbers], more=more)
 
     def order(self, seed: int | None) -> Order:
         """Of the samples of an epoch: shuffled, or without a seed that of the keys."""

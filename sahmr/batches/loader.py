@@ -1,4 +1,4 @@
-"""Batches, epoch by epoch: the same global batches for any number of ranks and worker processes, from any step on."""
+"""Batches, epoch by epoch: the same global batches for any number of ranks and workers, from any step on."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -18,10 +18,13 @@ from sahmr.batches.collate import collate, empty_batch
 from sahmr.batches.dataset import SampleDataset
 from sahmr.batches.mixture import MixedDataset
 from sahmr.batches.order import Place, Steps
+from sahmr.batches.threads import Threaded
 from sahmr.errors import QuarantineError, SahmrError, ShardError
 from sahmr.structures import Batch, Sample
 
 log = logging.getLogger("sahmr")
+
+DecodeIn = Literal["processes", "threads"]
 
 _KEPT_DIGITS = 16  # of the SHA-256 of what decides the order
 
@@ -62,13 +65,24 @@ class _Attempts(Dataset[Sample | _Failed]):
 
     def __getitems__(self, request: _Request) -> list[Sample | _Failed]:
         """How torch asks for a batch."""
-        self._dataset.expect([number for _, number in (*request, *request.ahead)])
+        self.expect([*request, *request.ahead])
+        return self.attempt(request)
+
+    def expect(self, places: Sequence[Place], *, more: bool = False) -> None:
+        """Say what is asked for soon, alone or beside what was said before."""
+        self._dataset.expect([number for _, number in places], more=more)
+
+    def attempt(self, request: Sequence[Place]) -> list[Sample | _Failed]:
+        """All samples of a request, up to an error that ends the epoch."""
         found = list[Sample | _Failed]()
         for place in request:
             found.append(self[place])
             if isinstance(last := found[-1], _Failed) and not isinstance(last.error, ShardError):
                 break  # it ends the epoch: nobody waits for a lost server once for every sample
         return found
+
+
+_Made = tuple[Batch, list[_Failed]]
 
 
 class _Share(Sampler[list[Place]]):
@@ -102,6 +116,27 @@ def _put_together(found: Sequence[Sample | _Failed]) -> tuple[Batch, list[_Faile
     return collate(samples) if samples else empty_batch(), failed
 
 
+def _by_processes(attempts: _Attempts, share: _Share, workers: int) -> Iterable[_Made]:
+    return DataLoader(
+        attempts,
+        batch_sampler=share,
+        collate_fn=_put_together,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        worker_init_fn=_quiet_worker,
+    )
+
+
+def _by_threads(attempts: _Attempts, share: _Share, workers: int) -> Iterable[_Made]:
+    return Threaded(
+        share,
+        lambda request: _put_together(attempts.attempt(request)),
+        begin=lambda request: attempts.expect(request, more=True),
+        end=lambda: attempts.expect([]),
+        threads=workers,
+    )
+
+
 class SampleLoader:
     """Batches of a data set, epoch by epoch.
 
@@ -111,7 +146,8 @@ class SampleLoader:
     Args:
         dataset: where samples come from.
         steps: which make which batch.
-        num_workers: processes; 0 decodes in this one.
+        num_workers: processes or threads; 0 decodes in between.
+        decode_in: which of them; threads share this process's memory, and its interpreter with what it computes.
         share: (rank, ranks): which part of every batch is made.
         parts: a rank's share comes as so many batches, as if there were so many times more ranks.
         quarantine: so many different samples may be damaged: each is left out of its batch and counted in ``left_out``.
@@ -128,6 +164,7 @@ class SampleLoader:
         steps: Steps,
         *,
         num_workers: int = 0,
+        decode_in: DecodeIn = "processes",
         share: tuple[int, int] = (0, 1),
         parts: int = 1,
         quarantine: int | None = None,
@@ -135,14 +172,8 @@ class SampleLoader:
         self.step, self.left_out = 0, dict[str, str]()
         self._dataset, self._steps, self._quarantine = dataset, steps, quarantine
         self._share = _Share(steps, *share, parts, num_workers)
-        self._loader: DataLoader[Any] = DataLoader(
-            _Attempts(dataset),
-            batch_sampler=self._share,
-            collate_fn=_put_together,
-            num_workers=num_workers,
-            persistent_workers=num_workers > 0,
-            worker_init_fn=_quiet_worker,
-        )
+        in_threads = num_workers > 0 and decode_in == "threads"
+        self._made = (_by_threads if in_threads else _by_processes)(_Attempts(dataset), self._share, num_workers)
 
     @property
     def samples(self) -> int:
@@ -162,7 +193,7 @@ class SampleLoader:
         """
         self._share.numbers = range(epoch * len(self) + first_batch, (epoch + 1) * len(self))
         numbers = (number for number in self._share.numbers for _ in range(self._share.parts))
-        for number, (batch, failed) in zip(numbers, self._loader, strict=True):
+        for number, (batch, failed) in zip(numbers, self._made, strict=True):
             for one in failed:
                 self._leave_out(one)
             self.step = number + 1
@@ -236,6 +267,7 @@ def make_loader(
     batch_size: int,
     seed: int | None = None,
     num_workers: int = 0,
+    decode_in: DecodeIn = "processes",
     share: tuple[int, int] = (0, 1),
     parts: int = 1,
     short: Literal["drop", "keep"] | None = None,
@@ -245,7 +277,7 @@ def make_loader(
     """Loader for training (``seed`` given: shuffled, short last batch left out) or evaluation (``seed`` None).
 
     Args:
-        dataset, num_workers, share, parts, quarantine: as :class:`SampleLoader` has them.
+        dataset, num_workers, decode_in, share, parts, quarantine: as :class:`SampleLoader` has them.
         batch_size: samples of a step, all ranks together.
         seed: of the order.
         short: what becomes of a short last batch, if not what is said above; see :class:`sahmr.batches.order.Steps`.
@@ -253,4 +285,6 @@ def make_loader(
     """
     rule = short or ("keep" if seed is None else "drop")
     steps = Steps(dataset.order(seed), batch_size, short=rule, per_epoch=steps_per_epoch)
-    return SampleLoader(dataset, steps, num_workers=num_workers, share=share, parts=parts, quarantine=quarantine)
+    return SampleLoader(
+        dataset, steps, num_workers=num_workers, decode_in=decode_in, share=share, parts=parts, quarantine=quarantine
+    )

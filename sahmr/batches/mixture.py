@@ -46,11 +46,11 @@ class MixedDataset(Dataset[Sample]):
         part, inside = self._find(number)
         return self.parts[part].key(inside)
 
-    def expect(self, numbers: Sequence[int]) -> None:
-        """Samples that are asked for soon, the next first: of remote shards they are fetched meanwhile."""
+    def expect(self, numbers: Sequence[int], *, more: bool = False) -> None:
+        """Samples that are asked for soon, alone or beside those said before: remote ones are fetched meanwhile."""
         found = [self._find(number) for number in numbers]
         for place, part in enumerate(self.parts):
-            part.expect([inside for each, inside in found if each == place])
+            part.expect([inside for each, inside in found if each == place], more=more)
 
     def digest(self) -> str:
         """Equal for equal keys in equal order."""

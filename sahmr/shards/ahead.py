@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Generic, TypeVar
@@ -25,13 +26,17 @@ class Ahead(Generic[_Asked]):
         self._read, self._read_all = read, read_all
         self._pools: dict[int, ThreadPoolExecutor] = {}  # by process: threads do not survive a fork
         self._begun: dict[tuple[int, str], tuple[Future[Sequence[bytes | None]], int]] = {}  # and place among many
+        self._lock = threading.Lock()
 
-    def ask(self, things: Mapping[str, _Asked]) -> None:
-        """Begin with what is not begun yet, all at once, and forget whatever else was."""
-        here = os.getpid()
+    def ask(self, things: Mapping[str, _Asked], *, more: bool = False) -> None:
+        """Begin with what is not begun yet, all at once; unless it is ``more``, forget whatever else was."""
+        with self._lock:
+            self._ask(os.getpid(), things, more)
+
+    def _ask(self, here: int, things: Mapping[str, _Asked], more: bool) -> None:
         if here not in self._pools:
             self._pools = {here: ThreadPoolExecutor(_THREADS, thread_name_prefix="ahead")}
-        kept = {key: self._begun[key] for name in things if (key := (here, name)) in self._begun}
+        kept = {key: begun for key, begun in self._begun.items() if key[0] == here and (more or key[1] in things)}
         wanted = {future for future, _ in kept.values()}
         for key, (future, _) in self._begun.items():
             if key[0] == here and future not in wanted:
@@ -44,9 +49,13 @@ class Ahead(Generic[_Asked]):
 
     def take(self, name: str, thing: _Asked) -> bytes:
         """A result, at once if it has come; nothing of it is kept. Errors as ``read``."""
-        begun, place = self._begun.pop((os.getpid(), name), (None, 0))
+        with self._lock:
+            begun, place = self._begun.pop((os.getpid(), name), (None, 0))
         data = None if begun is None else begun.result()[place]
         return self._read(thing) if data is None else data
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_pools": {}, "_begun": {}}
+        return {**self.__dict__, "_pools": {}, "_begun": {}, "_lock": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _lock=threading.Lock())

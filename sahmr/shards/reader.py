@@ -46,10 +46,10 @@ class ShardReader:
         """Whether samples come from a server."""
         return self._ahead is not None
 
-    def expect(self, entries: Sequence[ShardEntry]) -> None:
-        """Samples that are read soon, the next first: what a server has of them is fetched meanwhile."""
+    def expect(self, entries: Sequence[ShardEntry], *, more: bool = False) -> None:
+        """Samples that are read soon, alone or beside those said before: a server's are fetched meanwhile."""
         if self._ahead is not None:
-            self._ahead.ask({entry.key: entry for entry in entries})
+            self._ahead.ask({entry.key: entry for entry in entries}, more=more)
 
     def read(self, entry: ShardEntry, *, verify: bool = False) -> bytes:
         """Bytes of one sample.

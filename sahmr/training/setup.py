@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Annotated, Literal
 
-from sahmr.batches.loader import SampleLoader
+from sahmr.batches.loader import DecodeIn, SampleLoader
 from sahmr.errors import SettingsError
 from sahmr.network.precision import TrainingPrecision
 from sahmr.settings import Between, Paths, Quarantine, Seed, settings
@@ -61,7 +61,9 @@ class TrainingSettings:
         return Plan(**{name: getattr(self, name) for name in Plan.__dataclass_fields__})
 
 
-def source_of(section: TrainingSettings, paths: Paths, workers: int, share: Share = LOCAL) -> Source:
+def source_of(
+    section: TrainingSettings, paths: Paths, workers: int, share: Share = LOCAL, decode_in: DecodeIn = "processes"
+) -> Source:
     """The data sets of a section. Errors as :func:`sahmr.share.find_places`."""
     return Source(
         parts=tuple(
@@ -69,6 +71,7 @@ def source_of(section: TrainingSettings, paths: Paths, workers: int, share: Shar
             for name, ingredient in section.datasets.items()
         ),
         workers=workers,
+        decode_in=decode_in,
         zoom_range=section.zoom_range,
         max_quarantined=section.max_quarantined,
         steps_per_epoch=section.steps_per_epoch,

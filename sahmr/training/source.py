@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sahmr.batches.dataset import SampleDataset
-from sahmr.batches.loader import SampleLoader, make_loader
+from sahmr.batches.loader import DecodeIn, SampleLoader, make_loader
 from sahmr.batches.mixture import MixedDataset
 from sahmr.errors import SettingsError, ShardError
 from sahmr.scenes.store import voxel_pitch_m
@@ -27,7 +27,8 @@ class Source:
 
     Attributes:
         parts: the data sets.
-        workers: loader processes; cannot change the batches.
+        workers: of a loader; cannot change the batches.
+        decode_in: what they are.
         zoom_range: widest zoom of training crops, see :class:`SampleDataset`.
         max_quarantined: so many damaged samples each process leaves out; 0: the first one is an error.
         steps_per_epoch: None: those of a walk through the data.
@@ -38,6 +39,7 @@ class Source:
     zoom_range: float
     max_quarantined: int = 0
     steps_per_epoch: int | None = None
+    decode_in: DecodeIn = "processes"
 
     def plain(self, split: str, batch_size: int, team: Team = ALONE) -> Iterable[Batch]:
         """All samples of a split in order, crops not jittered; of every batch this process's share.
@@ -61,6 +63,7 @@ class Source:
             batch_size=batch_size,
             seed=seed,
             num_workers=self.workers,
+            decode_in=self.decode_in,
             share=(team.rank, team.size),
             parts=team.parts,
             steps_per_epoch=None if seed is None else self.steps_per_epoch,

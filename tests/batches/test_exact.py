@@ -4,6 +4,7 @@ import hashlib
 import json
 import pickle
 import shutil
+import threading
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ import torch
 
 from sahmr.batches import loader as loader_module
 from sahmr.batches.dataset import SampleDataset
-from sahmr.batches.loader import SampleLoader, make_loader
+from sahmr.batches.loader import DecodeIn, SampleLoader, make_loader
 from sahmr.batches.mixture import MixedDataset
 from sahmr.errors import QuarantineError, ShardError, StoreError
 from sahmr.shards.reader import read_index
@@ -24,14 +25,19 @@ from tests.worlds import small
 pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")  # more than cores
 SAMPLES, BATCH = 11, 5  # the last batch has one: most ranks have none of it
 RANKS, WORKERS = (1, 2, 3, 4, 8), (0, 1, 2, 4)
-FAST = {*((ranks, 0) for ranks in RANKS), (1, 2), (2, 1)}
+Cell = tuple[int, int, DecodeIn]
+FAST: set[Cell] = {
+    *((ranks, 0, "processes") for ranks in RANKS), (1, 2, "processes"), (2, 1, "processes"), (1, 2, "threads"),
+    (3, 1, "threads"),
+}  # fmt: skip
 SLOW = pytest.mark.slow
-FEW = {(1, 0), (8, 0), (2, 1)}
+FEW: set[Cell] = {(1, 0, "processes"), (8, 0, "processes"), (2, 1, "processes"), (2, 2, "threads")}
 
 
-def cells(fast: set[tuple[int, int]]) -> list[object]:
-    """All numbers of ranks and workers; those that are not asked for every time are slow."""
-    every = [(ranks, workers) for ranks in RANKS for workers in WORKERS]
+def cells(fast: set[Cell]) -> list[object]:
+    """All numbers of ranks and workers, of either kind; those that are not asked for every time are slow."""
+    kinds: tuple[DecodeIn, ...] = ("processes", "threads")
+    every = [(ranks, workers, kind) for ranks in RANKS for workers in WORKERS for kind in kinds[: 1 + (workers > 0)]]
     return [pytest.param(*cell, marks=() if cell in fast else SLOW) for cell in every]
 
 
@@ -91,10 +97,13 @@ def expected(world: Path) -> str:
     return digest(together([make_loader(dataset(world), batch_size=BATCH, seed=9, short="keep")]))
 
 
-@pytest.mark.parametrize(("ranks", "workers"), cells(FAST))
-def test_an_epoch_is_the_same_on_any_machine(ranks: int, workers: int, world: Path, expected: str) -> None:
+@pytest.mark.parametrize(("ranks", "workers", "kind"), cells(FAST))
+def test_an_epoch_is_the_same_on_any_machine(
+    ranks: int, workers: int, kind: DecodeIn, world: Path, expected: str
+) -> None:
     def make(share: tuple[int, int]) -> SampleLoader:
-        return make_loader(dataset(world), batch_size=BATCH, seed=9, short="keep", num_workers=workers, share=share)
+        more = {"num_workers": workers, "decode_in": kind, "share": share}
+        return make_loader(dataset(world), batch_size=BATCH, seed=9, short="keep", **more)
 
     loaders = open_all(make, ranks)
     steps = together(loaders)
@@ -117,13 +126,13 @@ def test_the_digest_sees_what_it_should(world: Path, expected: str) -> None:
     assert digest(together([make_loader(plain, batch_size=BATCH, seed=9, short="keep")], epoch=1)) != expected
 
 
-@pytest.mark.parametrize(("ranks", "workers"), cells(FEW))
+@pytest.mark.parametrize(("ranks", "workers", "kind"), cells(FEW))
 def test_a_damaged_sample_is_left_out_of_the_same_batch_everywhere(
-    ranks: int, workers: int, world: Path, damaged: Path, caplog: pytest.LogCaptureFixture
+    ranks: int, workers: int, kind: DecodeIn, world: Path, damaged: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     def make(share: tuple[int, int]) -> SampleLoader:
-        data = dataset(world, damaged)
-        return make_loader(data, batch_size=BATCH, seed=9, short="keep", quarantine=2, share=share, num_workers=workers)
+        data, more = dataset(world, damaged), {"num_workers": workers, "decode_in": kind, "share": share}
+        return make_loader(data, batch_size=BATCH, seed=9, short="keep", quarantine=2, **more)
 
     loaders = open_all(make, ranks)
     steps = together(loaders)
@@ -135,9 +144,10 @@ def test_a_damaged_sample_is_left_out_of_the_same_batch_everywhere(
 
 
 def test_damage_is_an_error_unless_it_is_allowed(world: Path, damaged: Path) -> None:
-    for workers in (0, 1):
+    ways: tuple[tuple[int, DecodeIn], ...] = ((0, "processes"), (1, "processes"), (2, "threads"))
+    for workers, kind in ways:
         with pytest.raises(ShardError, match=r"sample Room_train_0000\d: CRC-32C differs.*dvc repro shards") as found:
-            list(make_loader(dataset(world, damaged), batch_size=BATCH, seed=9, num_workers=workers))
+            list(make_loader(dataset(world, damaged), batch_size=BATCH, seed=9, num_workers=workers, decode_in=kind))
         assert "\n" not in str(found.value)
     with pytest.raises(QuarantineError, match="2 damaged samples, allowed at most 1"):
         list(make_loader(dataset(world, damaged), batch_size=BATCH, quarantine=1))
@@ -166,19 +176,22 @@ def test_a_replaced_shard_and_a_stale_index_are_errors(world: Path, tmp_path: Pa
 
 @pytest.mark.parametrize(
     ("before", "after"),
-    [((1, 2), (3, 0)), pytest.param((8, 0), (1, 4), marks=SLOW), pytest.param((4, 2), (2, 1), marks=SLOW)],
+    [
+        ((1, 2, "processes"), (3, 1, "threads")),
+        ((2, 2, "threads"), (1, 0, "processes")),
+        pytest.param((8, 0, "processes"), (1, 4, "processes"), marks=SLOW),
+        pytest.param((4, 2, "processes"), (2, 1, "processes"), marks=SLOW),
+    ],
 )
-def test_another_machine_goes_on_with_the_identical_sequence(
-    before: tuple[int, int], after: tuple[int, int], world: Path
-) -> None:
-    def loaders(ranks: int, workers: int) -> list[SampleLoader]:
+def test_another_machine_goes_on_with_the_identical_sequence(before: Cell, after: Cell, world: Path) -> None:
+    def loaders(ranks: int, workers: int, kind: DecodeIn) -> list[SampleLoader]:
         def make(share: tuple[int, int]) -> SampleLoader:
-            more = {"steps_per_epoch": 2, "short": "keep", "num_workers": workers}
+            more = {"steps_per_epoch": 2, "short": "keep", "num_workers": workers, "decode_in": kind}
             return make_loader(dataset(world), batch_size=BATCH, seed=9, share=share, **more)
 
         return open_all(make, ranks)
 
-    (whole,) = loaders(1, 0)
+    (whole,) = loaders(1, 0, "processes")
     through = [[batch] for epoch in range(3) for batch in whole.epoch(epoch)]  # two cycles of three steps
     first, second = loaders(*before), loaders(*after)
     steps = together(first, 0)
@@ -257,6 +270,26 @@ def test_samples_are_found_by_key_and_condition(world: Path) -> None:
     assert labelled[2].key == "Room_train_00007"
     with pytest.raises(ShardError, match=r"none of 11 samples of split 'train' fulfils it"):
         dataset(world, where="scene_key == 'Gym'")
+
+
+def test_an_epoch_that_is_left_leaves_nothing(world: Path, expected: str) -> None:
+    """No thread goes on, no number of torch's is missing, and the next epoch is what it would have been."""
+    one = make_loader(dataset(world), batch_size=2, seed=9, short="keep", num_workers=2, decode_in="threads")
+    plain = make_loader(dataset(world), batch_size=2, seed=9, short="keep")
+    torch.manual_seed(1)
+    running = one.epoch(0)
+    next(running)
+    ours = [thread for thread in threading.enumerate() if thread.name.startswith("loader_")]
+    assert len(ours) == 2
+    running.close()
+    for thread in ours:
+        thread.join(60)
+    assert not any(thread.is_alive() for thread in ours)
+    found = digest(together([one], epoch=1)), torch.get_rng_state()
+    torch.manual_seed(1)
+    next(plain.epoch(0))
+    assert found[0] == digest(together([plain], epoch=1))
+    assert torch.equal(found[1], torch.get_rng_state())
 
 
 def test_workers_have_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ import sys
 from tests.benchmarks.figures import FOLDER
 from tests.imports import ROOT
 
-# Minutes on two cores, roughly: 2, 9, 4, 1, 2, 1, 2, 5, 6, 5, 3, 1, 1, 1, 1, 3, 1, 1, 1; the GPU's part measures
+# Minutes on two cores, roughly: 2, 9, 4, 3, 2, 2, 2, 5, 6, 5, 3, 1, 1, 1, 1, 3, 1, 1, 1; the GPU's part measures
 # nothing where there is none, those of share, trainings, fit, evaluation, report, photo and detect before make repro.
 PARTS = (
     *("network", "training", "loader", "loader_samples", "loader_memory", "share", "images", "scenes", "conversion"),

@@ -2,7 +2,8 @@
 
 After ``make repro``. Both give the same training samples of RICH-demo in turns, one by one, in one thread. What counts
 is processor time, as the machine may be shared: medians of all samples. Theirs opens the demo's own images (685x501;
-the real ones have 1028x752), parameter pickles and packed labels. Then ours by threads and by processes.
+the real ones have 1028x752), parameter pickles and packed labels. Then ours by threads and by processes, alone
+and beside the steps of a training.
 """
 
 from __future__ import annotations
@@ -11,8 +12,7 @@ import argparse
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,18 @@ import numpy as np
 import psutil
 import torch
 
-from sahmr.batches.collate import collate
 from sahmr.batches.dataset import SampleDataset
-from sahmr.batches.loader import make_loader
-from sahmr.batches.order import Steps
+from sahmr.batches.loader import DecodeIn, SampleLoader, make_loader
+from sahmr.body.topology import load_topology
+from sahmr.losses import weighted_sum
+from sahmr.network.size import OWN
 from sahmr.scenes.store import load_points
 from sahmr.scenes.views import make_view, points_in_crop
 from sahmr.scenes.visible import block_points, visible_points
+from sahmr.structures import Batch
+from sahmr.training.build import build_network
+from sahmr.training.mesh_task import MeshTask, MeshWeights
+from sahmr.training.tasks import RootContactTask, RootContactWeights, Task
 from schemas.fields import read_table
 from schemas.frame import FRAME_SCHEMA
 from tests.benchmarks.authors_dataset import Meta, load_bodies, make_image, make_points, make_targets
@@ -111,28 +116,83 @@ def spent() -> float:
 
 def by_workers(samples: SampleDataset, batches: int = 12, size: int = 16) -> dict[str, dict[str, float]]:
     """Batches by threads and by processes: samples by the clock, processor time of each; best of two rounds."""
-    loaders = {
-        f"{count} processes": make_loader(samples, batch_size=size, seed=1, num_workers=count, steps_per_epoch=batches)
-        for count in (0, 1, 2)
-    }
-    steps = Steps(samples.order(1), size, short="drop")
     found: dict[str, list[tuple[float, float]]] = {}
-    with ThreadPoolExecutor(2) as pool:
-        for turn in range(3):
-            for name in (*loaders, "2 threads"):
-                cpu, start = spent(), time.perf_counter()
-                if name in loaders:
-                    count = sum(len(batch.keys) for batch in loaders[name].epoch(turn))
-                else:
-                    shares = map(steps.batch, range(turn * batches, (turn + 1) * batches))
-                    made = pool.map(lambda share: collate([samples[place] for place in share]), shares)
-                    count = sum(len(batch.keys) for batch in made)
-                if turn:  # the first fills what is kept
-                    taken = time.perf_counter() - start
-                    found.setdefault(name, []).append((count / taken, 1000 * (spent() - cpu) / count))
+    loaders = _loaders(samples, (0, 1, 2), size, batches)
+    for turn in range(3):
+        for name, loader in loaders.items():
+            cpu, start = spent(), time.perf_counter()
+            count = sum(len(batch.keys) for batch in loader.epoch(turn))
+            if turn:  # the first fills what is kept
+                taken = time.perf_counter() - start
+                found.setdefault(name, []).append((count / taken, 1000 * (spent() - cpu) / count))
     return {
         name: {"samples_per_s": round(max(rate for rate, _ in values)), "cpu_ms": round(min(ms for _, ms in values), 2)}
         for name, values in found.items()
+    }
+
+
+def beside_training(samples: SampleDataset, stage: str, rounds: int) -> dict[str, dict[str, float]]:
+    """Steps of a training, each round by every loader in turn: ms an image, and their ratios to one process's."""
+    step, found = make_step(stage), dict[str, list[tuple[float, float, float]]]()
+    loaders = _loaders(samples, (0, 1), 8, 4 if stage == "train_rcnet" else 3)
+    for turn in range(rounds + 1):
+        for name, loader in loaders.items():
+            cpu, start, waited, count = spent(), time.perf_counter(), 0.0, 0
+            batches = loader.epoch(turn)
+            while True:
+                asked = time.perf_counter()
+                batch = next(batches, None)
+                waited += time.perf_counter() - asked
+                if batch is None:
+                    break
+                step(batch)
+                count += len(batch.keys)
+            took = (spent() - cpu, time.perf_counter() - start, waited)
+            if turn:
+                found.setdefault(name, []).append(tuple(1000 * each / count for each in took))  # type: ignore[arg-type]
+    made: dict[str, dict[str, float]] = {}
+    for name, values in found.items():
+        made[name] = {
+            what: round(statistics.median(value[place] for value in values), 1)
+            for place, what in enumerate(("cpu_ms", "clock_ms", "waited_ms"))
+        }
+        pairs = list(zip(values, found["1 processes"], strict=True))
+        for place, what in enumerate(("cpu", "clock")):
+            made[name][f"{what}_ratio"] = round(statistics.median(one[place] / other[place] for one, other in pairs), 3)
+    return made
+
+
+def make_step(stage: str) -> Callable[[Batch], None]:
+    """A step of a training of the demo's size, from random weights."""
+    topology = load_topology(DATA / "bodies")
+    torch.manual_seed(0)
+    network = build_network("demo", OWN, topology, backend="native").eval()
+    task: Task = RootContactTask(
+        topology=topology, loss_weights=RootContactWeights(part_maps_flipped=0.0), pitch_m=0.02
+    )
+    if stage == "train_sahmr":
+        task = MeshTask(topology=topology, loss_weights=MeshWeights(edges=30.0, normals=0.3), train_upsampling=False)
+    task.trained(network).train()
+    optimizer = torch.optim.Adam(task.parameters(network), lr=1e-5, fused=True)
+    generator = torch.Generator().manual_seed(0)
+
+    def step(batch: Batch) -> None:
+        optimizer.zero_grad()
+        weighted_sum(task.losses(network, batch, generator), task.weights).mean().backward()
+        optimizer.step()
+
+    return step
+
+
+def _loaders(samples: SampleDataset, counts: Sequence[int], size: int, steps: int) -> dict[str, SampleLoader]:
+    kinds: dict[str, DecodeIn] = {"processes": "processes", "threads": "threads"}
+    return {
+        f"{count} {name}": make_loader(
+            samples, batch_size=size, seed=1, num_workers=count, decode_in=kind, steps_per_epoch=steps
+        )
+        for name, kind in kinds.items()
+        for count in counts
+        if count or kind == "processes"
     }
 
 
@@ -165,6 +225,7 @@ def main() -> None:
     """Print all figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--epochs", type=int, default=EPOCHS)
+    parser.add_argument("--rounds", type=int, default=7, help="of trainings fed by threads and by processes")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -178,6 +239,9 @@ def main() -> None:
         print(figures["one core"], flush=True)
         figures["loading"] = by_workers(samples)
         print(figures["loading"], flush=True)
+        for stage in ("train_rcnet", "train_sahmr"):
+            figures[f"loading beside {stage}"] = beside_training(samples, stage, args.rounds)
+            print(stage, figures[f"loading beside {stage}"], flush=True)
     record(args.out, "python -m tests.benchmarks.loader_samples", figures)
 
 

@@ -1,9 +1,9 @@
 """Training samples from a server that lets 20 ms pass before every answer, against local files. Part of ``make bench``.
 
-Two loader processes each time, on the train split of finished shards; the first two batches, in which processes start,
-are not counted. ``cold`` fetches everything, ``warm`` finds it in the cache, ``one by one`` is cold without fetching
-ahead. Rounds alternate, so that a busy machine is busy for all; medians. Processor time per sample, all processes of
-the loader together, is told besides: it does not depend on who else uses the machine.
+Two loaders each time, processes and then threads, on the train split of finished shards; the first two batches, in
+which they start, are not counted. ``cold`` fetches everything, ``warm`` finds it in the cache, ``one by one`` is cold
+without fetching ahead. Rounds alternate, so that a busy machine is busy for all; medians. Processor time per sample,
+all processes of the loader together, is told besides: it does not depend on who else uses the machine.
 
 Which pieces are kept (``--pieces``) is counted without any decoding: bytes fetched in five reshuffled epochs with a
 cache of half the data, by ranges of samples and by whole shards.
@@ -66,9 +66,9 @@ def serve(folder: Path, told: Connection) -> None:
 
 
 def samples_per_s(
-    folder: Path, dataset: str, url: str, cache: Path | None, *, is_ahead: bool = True
+    folder: Path, dataset: str, url: str, cache: Path | None, *, kind: str, is_ahead: bool = True
 ) -> tuple[float, float]:
-    """Of one loader with two processes, and milliseconds of processor time that all its processes took for each.
+    """Of two workers of a kind, and milliseconds of processor time that all of it took for each.
 
     An empty ``url``: local files.
     """
@@ -83,9 +83,10 @@ def samples_per_s(
         share = Share(shards=f"{url}/shards", scenes=f"{url}/scenes", cache=cache, cache_gb=share.cache_gb)
     data = SampleDataset(*find_places(share, paths, dataset), "train", is_training=True, seed=1)
     if not is_ahead:
-        data.expect = lambda numbers: None  # type: ignore[method-assign]
+        data.expect = lambda numbers, *, more=False: None  # type: ignore[method-assign]
     steps, busy = len(data) // BATCH, processor_s()
-    loader = make_loader(data, batch_size=BATCH, seed=1, num_workers=WORKERS, steps_per_epoch=min(steps, 2 + STEPS))
+    workers: dict[str, Any] = {"num_workers": WORKERS, "decode_in": kind}
+    loader = make_loader(data, batch_size=BATCH, seed=1, steps_per_epoch=min(steps, 2 + STEPS), **workers)
     running = loader.epoch(0)
     for _ in range(2):
         next(running)
@@ -103,8 +104,8 @@ def processor_s() -> float:
     return sum(sum(resource.getrusage(of)[:2]) for of in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
 
 
-def rates(folder: Path, dataset: str) -> dict[str, float]:
-    """Medians by way, and their ratio to local files."""
+def rates(folder: Path, dataset: str, kind: str) -> dict[str, float]:
+    """Medians by way, and their ratio to local files, by processes or threads."""
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
     server = context.Process(target=serve, args=(folder, there), daemon=True)
@@ -113,7 +114,7 @@ def rates(folder: Path, dataset: str) -> dict[str, float]:
     found: dict[str, list[float]] = {}
     taken: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as name:
-        samples_per_s(folder, dataset, "", None)  # the disk's first reads
+        samples_per_s(folder, dataset, "", None, kind=kind)  # the disk's first reads
         for number in range(ROUNDS):
             cache = Path(name) / str(number)
             ways: dict[str, tuple[str, bool]] = {
@@ -121,7 +122,7 @@ def rates(folder: Path, dataset: str) -> dict[str, float]:
             }  # fmt: skip
             for way, (address, is_ahead) in ways.items():
                 at = Path(name) / f"other{number}" if way == "one by one" else cache
-                rate_now, busy = samples_per_s(folder, dataset, address, at, is_ahead=is_ahead)
+                rate_now, busy = samples_per_s(folder, dataset, address, at, kind=kind, is_ahead=is_ahead)
                 found.setdefault(way, []).append(rate_now)
                 taken.setdefault(way, []).append(busy)
     server.terminate()
@@ -162,6 +163,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("data"), help="that holds shards/ and scenes/")
     parser.add_argument("--dataset", default="rich")
     parser.add_argument("--pieces", action="store_true", help="only count what is fetched")
+    parser.add_argument("--kinds", nargs="+", choices=("processes", "threads"), default=("processes", "threads"))
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     shards = args.folder / "shards" / args.dataset
@@ -170,9 +172,10 @@ def main() -> None:
         return
     figures: dict[str, Any] = {"fetched_per_epoch": pieces(shards)}
     print(f"{'fetched':<12}{figures['fetched_per_epoch']}")
-    if not args.pieces:
-        figures["samples_per_s"] = rates(args.folder, args.dataset)
-        print(f"{'samples/s':<12}{figures['samples_per_s']}")
+    for kind in () if args.pieces else args.kinds:
+        name = "samples_per_s" if kind == "processes" else f"samples_per_s, {kind}"
+        figures[name] = rates(args.folder, args.dataset, kind)
+        print(f"{kind:<12}{figures[name]}", flush=True)
     record(args.out, "python -m tests.benchmarks.share", figures)
 
 

@@ -1,4 +1,4 @@
-"""``torchrun``, ``processes`` and ``accumulation`` give the same bytes, also of a short last validation batch."""
+"""``torchrun``, ``processes``, ``accumulation``, loaders: the same bytes, also of a short last validation batch."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests import imports
 from tests.worlds import small, trainings
@@ -27,9 +28,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def train(world: Path, root: Path, *launcher: str, processes: int, accumulation: int) -> list[bytes]:
+def train(world: Path, root: Path, *launcher: str, loader: str, processes: int, accumulation: int) -> list[bytes]:
     shutil.copytree(world, root)
-    trainings.write_params(root, epochs=2, batch_size=2, seed=3, processes=processes, accumulation=accumulation)
+    path = trainings.write_params(root, epochs=2, batch_size=2, seed=3, processes=processes, accumulation=accumulation)
+    params = yaml.safe_load(path.read_text())
+    params["parallel"] |= {"loaders": int(loader != "none"), "decode_in": loader if loader != "none" else "threads"}
+    path.write_text(yaml.safe_dump(params))
     environment = {**os.environ, "PYTHONPATH": str(imports.ROOT), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", *launcher, "pipelines.train_rcnet"]
     done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
@@ -38,8 +42,9 @@ def train(world: Path, root: Path, *launcher: str, processes: int, accumulation:
 
 
 def test_two_shares_are_the_same_whoever_computes_them(world: Path, tmp_path: Path) -> None:
-    alone = train(world, tmp_path / "alone", processes=1, accumulation=2)
-    assert train(world, tmp_path / "two", processes=2, accumulation=1) == alone
-    assert train(world, tmp_path / "torchrun", *TORCHRUN, processes=1, accumulation=2) == alone
+    alone = train(world, tmp_path / "alone", loader="none", processes=1, accumulation=2)
+    assert train(world, tmp_path / "two", loader="threads", processes=2, accumulation=1) == alone
+    torchrun = train(world, tmp_path / "torchrun", *TORCHRUN, loader="processes", processes=1, accumulation=2)
+    assert torchrun == alone
     rows = list(csv.DictReader(alone[1].decode().splitlines()))
     assert len(rows) == 2 and all(float(row["val_loss"]) > 0 for row in rows)

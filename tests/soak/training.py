@@ -2,7 +2,8 @@
 
 Every round trains in a small world with a checkpoint after each step, ends it at a random step by SIGTERM or SIGKILL,
 once or more often, and runs the same command until it is done. Weights and history must equal those of an undisturbed
-training, byte for byte. Rounds differ in processes and accumulation, of which only the product may matter.
+training, byte for byte. Starts differ in processes and accumulation, of which only the product may matter, and in
+loaders, which may not.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from itertools import cycle
 from pathlib import Path
 
 import yaml
@@ -25,15 +27,16 @@ from tests.worlds import trainings
 
 _PATIENCE_S = 300.0
 _SIZES = ((2, 1), (1, 2))  # processes, accumulation
+_LOADERS = ((1, "threads"), (1, "processes"), (0, "threads"))
 
 
-def make(root: Path, processes: int, accumulation: int) -> Path:
+def make(root: Path, processes: int, accumulation: int, loaders: tuple[int, str]) -> Path:
     """A world with settings of its own."""
     path = trainings.write_params(
         root, epochs=3, batch_size=2, seed=3, processes=processes, accumulation=accumulation, average_decay=0.9
     )
     params = yaml.safe_load(path.read_text())
-    params["parallel"]["checkpoint_steps"] = 1
+    params["parallel"] |= {"checkpoint_steps": 1, "loaders": loaders[0], "decode_in": loaders[1]}
     path.write_text(yaml.safe_dump(params))
     return root
 
@@ -72,16 +75,17 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
     drawn, kills, problems = random.Random(args.seed), 0, list[str]()
+    loaders = cycle(_LOADERS)
     with tempfile.TemporaryDirectory(prefix="sahmr-soak-") as folder:
         world = Path(folder).resolve() / "world"
         trainings.write_world(world)
         calm = Path(shutil.copytree(world, world.with_name("calm")))
-        if start(make(calm, *_SIZES[0])).wait(_PATIENCE_S) != 0:
+        if start(make(calm, *_SIZES[0], _LOADERS[-1])).wait(_PATIENCE_S) != 0:
             sys.exit((calm / "log").read_text())
         for number in range(args.rounds):
             root = Path(shutil.copytree(world, world.with_name(f"round-{number}")))
             for _ in range(drawn.randrange(1, 4)):
-                make(root, *drawn.choice(_SIZES))
+                make(root, *drawn.choice(_SIZES), next(loaders))
                 kills += disturb(start(root), root / "models/.train_rcnet.resume.pt", drawn)
             code = start(root).wait(_PATIENCE_S)
             if code != 0 or results(root) != results(calm):
