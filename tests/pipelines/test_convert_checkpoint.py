@@ -188,6 +188,7 @@ def test_trainings_start_from_metro(
     told = capsys.readouterr().err
     assert f"{ours}: " in told and "random: metro_enhanced.trans_encoder.{0,1,2}.bert.encoder.linear_cp" in told
     made = read_checkpoint(world / "models/sahmr.pt").network
+    assert float(made["metro_enhanced.size_head.linear.weight"].abs().max()) < 1e-6  # METRO has none: it starts at 0
     for name in ("rcnet.root_net.hrnet.conv1.weight", "metro_enhanced.backbone.conv1.weight"):
         torch.testing.assert_close(made[name], state["metro_enhanced.backbone.conv1.weight"], rtol=0, atol=1e-6)
     name = "metro_enhanced.trans_encoder.1.residual.weight"
