@@ -196,10 +196,19 @@ def test_trainings_start_from_metro(
 
 
 def vertices(world: Path, checkpoint: Path) -> np.ndarray:
-    set_params(world, predict={"checkpoint": named(world, checkpoint), "fit_smpl": False}, evaluate={"sheet_frames": 1})
+    of_network = {"checkpoint": named(world, checkpoint), "fit_smpl": False, "mesh": "network"}
+    set_params(world, predict=of_network, evaluate={"sheet_frames": 1})
     predict.main(["--dataset", "rich"])
     table = read_table(world / "predictions/rich/sahmr.parquet", PREDICTION_SCHEMA)
     return np.stack([np.asarray(row) for row in table.column("vertices").to_pylist()])
+
+
+def test_their_scores_are_those_of_their_meshes(converted: Path) -> None:
+    """Whatever params.yaml stores of the demo's weights."""
+    theirs = read_checkpoint(converted / "sahmr_rich_e30.pt")
+    assert (predict.mesh_of(theirs, "smpl"), predict.mesh_of(theirs, "network")) == ("network", "network")
+    ours = replace(theirs, stage="train_sahmr")
+    assert (predict.mesh_of(ours, "smpl"), predict.mesh_of(ours, "network")) == ("smpl", "network")
 
 
 def test_predict_runs_it_as_it_is(
