@@ -17,12 +17,12 @@ from sahmr.body.model import SMPL_FILE, load_clean
 from sahmr.body.posed import smpl_tables
 from sahmr.body.topology import load_topology
 from sahmr.files import file_sha256, remove_manifest, write_manifest
-from sahmr.inference import predict_tables
+from sahmr.inference import Mesh, predict_tables
 from sahmr.network.precision import Precision
-from sahmr.settings import Between, Flag, ModelFile, Paths, Split, load_section, settings
+from sahmr.settings import Between, Flag, ModelFile, Paths, Split, load_section, refuse, settings
 from sahmr.share import LOCAL, Share, find_places
 from sahmr.training.build import prepare_torch
-from sahmr.training.checkpoint import behaviour_values, read_checkpoint
+from sahmr.training.checkpoint import RELEASED, Checkpoint, behaviour_values, read_checkpoint
 from sahmr.training.restore import network_of
 from schemas.prediction import PREDICTION_SCHEMA, ROWS_PER_GROUP, SPLIT
 from schemas.tables_write import table_writer
@@ -40,6 +40,9 @@ class Predict:
         sparse_backend: which code runs the sparse convolutions.
         precision: bfloat16 is meant for GPUs; what it costs in accuracy: docs/speed.md.
         fit_smpl: whether SMPL parameters are fitted to the predicted vertices, some 40 a second and thread.
+        mesh: which vertices are stored and scored: those of the network, or those of the SMPL body fitted to them
+            (``smpl_residual_mm`` away from them). Of the authors' weights always the network's, which their scores are
+            of; root and contact points are the network's in any case.
     """
 
     checkpoint: ModelFile
@@ -48,6 +51,17 @@ class Predict:
     sparse_backend: Literal["native", "torchsparse", "auto"]
     precision: Precision
     fit_smpl: Flag
+    mesh: Mesh = "network"
+
+    def __post_init__(self) -> None:
+        """A body that is not fitted cannot be stored."""
+        if self.mesh == "smpl" and not self.fit_smpl:
+            refuse("fit_smpl", self.fit_smpl, "true, as mesh is smpl")
+
+
+def mesh_of(checkpoint: Checkpoint, wanted: Mesh) -> Mesh:
+    """Whose vertices are stored: of the authors' weights their network's, for so their scores are."""
+    return "network" if checkpoint.stage == RELEASED else wanted
 
 
 @stage
@@ -73,7 +87,8 @@ def run(dataset: str, section: Predict, paths: Paths, parallel: Parallel, share:
     topology = load_topology(paths.bodies)
     smpl = smpl_tables(load_clean(paths.bodies / SMPL_FILE)) if section.fit_smpl else None
     network = network_of(checkpoint, topology, backend=section.sparse_backend, source=str(file)).to(device)
-    switches = {name: str(value) for name, value in behaviour_values(checkpoint.behaviour).items()}
+    mesh = mesh_of(checkpoint, section.mesh)
+    switches = {name: str(value) for name, value in behaviour_values(checkpoint.behaviour).items()} | {"mesh": mesh}
     log.info(
         "predict %s: %s, stage %s, size %s; %s",
         dataset,
@@ -98,7 +113,7 @@ def run(dataset: str, section: Predict, paths: Paths, parallel: Parallel, share:
     path, contacts, without = paths.predictions / dataset / "sahmr.parquet", 0, 0
     with table_writer(path, PREDICTION_SCHEMA, extra=extra, rows_per_group=ROWS_PER_GROUP) as writer:
         regressor = topology.joint_regressor
-        for table in predict_tables(network, bar, section.precision, joint_regressor=regressor, smpl=smpl):
+        for table in predict_tables(network, bar, section.precision, joint_regressor=regressor, smpl=smpl, mesh=mesh):
             writer.write(table)
             contacts += pc.sum(table.column("contact_count")).as_py()
             without += pc.sum(pc.equal(table.column("contact_count"), 0)).as_py()

@@ -77,7 +77,7 @@ def _train(
     data = training_data(source, plan, team)
     require_peak("train_rcnet", plan, data)
     region = RootRegion(substitution_distance=section.substitution_distance_m, root_noise_std=section.root_noise_m)
-    behaviour = replace(OWN, rounding=size.rounding, region=region)
+    behaviour = replace(OWN, rounding=size.rounding, size_head=size.size_head, region=region)
     first = read_checkpoint(size.initial_checkpoint) if size.initial_checkpoint else None
     if first is not None and first.stage != METRO:
         behaviour = replace(first.behaviour, region=region)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import fields
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +13,7 @@ from jaxtyping import Float
 from numpy import ndarray
 from torch import Tensor
 
-from sahmr.body.fit import SmplFit, fit_smpl
+from sahmr.body.fit import SmplFit, fit_smpl, smpl_vertices
 from sahmr.body.posed import SmplTables
 from sahmr.body.stored import body_columns
 from sahmr.errors import CheckpointError
@@ -20,6 +21,8 @@ from sahmr.network.precision import Precision, reduced
 from sahmr.network.sahmr import SahmrNet
 from sahmr.structures import Batch, MeshPrediction, RootContact, move_to
 from schemas.prediction import SceneContact, prediction_table
+
+Mesh = Literal["network", "smpl"]
 
 
 def predict_tables(
@@ -29,6 +32,7 @@ def predict_tables(
     *,
     joint_regressor: Float[Tensor, "17 6890"],
     smpl: SmplTables | None = None,
+    mesh: Mesh = "network",
 ) -> Iterator[pa.Table]:
     """Run the network over batches; ground truth is not looked at.
 
@@ -38,6 +42,7 @@ def predict_tables(
         precision: of products and convolutions.
         joint_regressor: H36M regressor, on the CPU.
         smpl: the model whose parameters are fitted to the predicted vertices; None: none are.
+        mesh: which vertices are stored: the network's, or, with ``smpl`` alone, those of the body fitted to them.
 
     Yields:
         The rows of ``PREDICTION_SCHEMA`` of one batch, in its order.
@@ -49,9 +54,9 @@ def predict_tables(
     device = next(network.parameters()).device
     for batch in batches:
         with torch.inference_mode(), reduced(precision, device):
-            root_contact, mesh = network(move_to(batch, device))
+            root_contact, found = network(move_to(batch, device))
         with torch.inference_mode():  # ends before whoever takes the table goes on
-            table = _table(batch, move_to(root_contact, "cpu"), move_to(mesh, "cpu"), joint_regressor, smpl)
+            table = _table(batch, move_to(root_contact, "cpu"), move_to(found, "cpu"), joint_regressor, smpl, mesh)
         yield table
 
 
@@ -61,6 +66,7 @@ def _table(
     mesh: MeshPrediction,
     joint_regressor: Float[Tensor, "17 6890"],
     smpl: SmplTables | None,
+    kept: Mesh,
 ) -> pa.Table:
     """One row per sample; padding of the contact points is left out."""
     contacts = root_contact.contacts
@@ -71,9 +77,13 @@ def _table(
             f"the network's mesh of {batch.keys[int(finite.argmin())]} has numbers that are not finite; "
             "predict with precision float32, or with another checkpoint"
         )
-    known = body_columns(cameras, mesh.root.numpy(), vertices, joint_regressor.numpy())
+    fitted = {}
     if smpl is not None:
-        known |= smpl_columns(fit_smpl(smpl, mesh.vertices_camera))
+        fit = fit_smpl(smpl, mesh.vertices_camera)
+        fitted = smpl_columns(fit)
+        if kept == "smpl":
+            vertices = smpl_vertices(smpl, fit.params).numpy()
+    known = body_columns(cameras, mesh.root.numpy(), vertices, joint_regressor.numpy()) | fitted
     return prediction_table(
         batch.keys,
         crop_box=batch.camera.crop_box.numpy(),

@@ -95,10 +95,12 @@ def surface_losses(
     true: Float[Tensor, "batch 6890 3"],
     faces: Int[Tensor, "faces 3"],
 ) -> dict[str, Float[Tensor, " batch"]]:
-    """``edges normals``: what keeps a mesh smooth. Not among the reference's losses.
+    """``edges edge_ratios normals``: what keeps a mesh smooth. Not among the reference's losses.
 
-    ``edges``: mean over the three edges of every face of | predicted length - true length |, metres. ``normals``: mean
-    over the same of | cosine between the predicted edge and the true face's normal |.
+    ``edges``: mean over the three edges of every face of | predicted length - true length |, metres. ``edge_ratios``:
+    mean over the same of | predicted / true length - 1 |: the many short edges of hands and face count as much as any;
+    0 of an edge without true length. ``normals``: mean over the same of | cosine between the predicted edge and the
+    true face's normal |.
 
     Args:
         predicted, true: vertices, metres; the origin does not matter.
@@ -112,8 +114,10 @@ def surface_losses(
     normal = torch.linalg.cross(wanted[:, 0], wanted[:, 1], dim=0)  # [3, faces, batch]
     normal = normal / (normal * normal).sum(dim=0).sqrt().clamp(min=_SHORT**2)
     cosine = (edges * normal[:, None]).sum(dim=0) / length
+    ratio = torch.where(right > _SHORT, (length / right.clamp(min=_SHORT) - 1).abs(), 0.0)
     return {
         "edges": (length - right).abs().flatten(0, 1).mean(dim=0),
+        "edge_ratios": ratio.flatten(0, 1).mean(dim=0),
         "normals": cosine.abs().flatten(0, 1).mean(dim=0),
     }
 

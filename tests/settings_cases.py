@@ -51,6 +51,8 @@ VALUES: tuple[tuple[str, Value, str], ...] = (
     ("train_sahmr.mean_over_valid_contacts", "no", "found 'no', allowed true or false"),
     ("train_sahmr.mean_over_valid_contacts", 0, "found 0, allowed true or false"),
     ("predict.batch_size", 0, "found 0, allowed a whole number from 1 to 1024"),
+    ("predict.fit_smpl", False, "found false, allowed true, as mesh is smpl"),
+    ("predict.mesh", "smplx", "found 'smplx', allowed 'network' or 'smpl'"),
     ("evaluate.sheet_frames", 0, "found 0, allowed a whole number from 1 to 96"),
     ("report.frames", 25, "found 25, allowed a whole number from 1 to 24"),
     ("parallel.workers", -1, "found -1, allowed a whole number from 0 to 256"),

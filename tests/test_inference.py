@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from sahmr.body.model import body_model, read_official
+from sahmr.body.posed import smpl_tables
+from sahmr.body.skinning import BodyParams, pose_body
 from sahmr.errors import CheckpointError
-from sahmr.inference import predict_tables, scene_contact
+from sahmr.inference import Mesh, predict_tables, scene_contact
 from sahmr.network.sahmr import SahmrNet
 from sahmr.network.size import OWN
 from sahmr.structures import PackedPoints
 from tests.worlds.batches import cloud, make_batch
 from tests.worlds.networks import TINY, make_topology
+
+SMPL = "basicModel_neutral_lbs_10_207_0_v1.0.0.pkl"
 
 
 def test_joints_camera_and_scene_points_are_those_of_the_sample() -> None:
@@ -76,3 +82,30 @@ def test_probability_is_one_less_that_of_no_contact() -> None:
     assert scene.probability.tolist() == pytest.approx([1e-9, 13 / 14, 13 / 14], rel=1e-4)
     assert scene.parts.tolist() == [0, 3, 3]
     assert scene.count.tolist() == [3] + [0] * (len(batch.keys) - 1)
+
+
+@pytest.mark.parametrize("mesh", ["network", "smpl"])
+def test_the_vertices_stored_are_the_networks_or_those_of_the_stored_parameters(mesh: Mesh, demo_root: Path) -> None:
+    model = body_model(read_official(demo_root / "body_models" / SMPL, "smpl", num_betas=10), "smpl", 10)
+    topology, batch = make_topology(), make_batch([cloud(300), cloud(60, seed=3)])
+    torch.manual_seed(0)
+    network = SahmrNet(TINY, OWN, topology)
+    made = predict_tables(
+        network, [batch], joint_regressor=topology.joint_regressor, smpl=smpl_tables(model), mesh=mesh
+    )
+    (row, _) = next(made).to_pylist()
+    with torch.inference_mode():
+        found = network(batch)[1].vertices_camera[0].double().numpy()
+    names = ("betas", "global_orient", "body_pose", "transl")
+    posed = pose_body(model, BodyParams(**{name: np.array(row[f"smpl_{name}"], dtype=float) for name in names}))
+    residual = np.linalg.norm(posed - found, axis=1).mean() * 1000  # a cloud of points is far from any body
+    assert residual == pytest.approx(row["smpl_residual_mm"], rel=1e-3) and residual > 10
+    expected = found if mesh == "network" else posed
+    stored = np.array(row["vertices"]).reshape(-1, 3)
+    np.testing.assert_allclose(stored, expected, atol=2e-5)
+    joints = topology.joint_regressor.double().numpy() @ stored
+    np.testing.assert_allclose(np.array(row["joints"]).reshape(-1, 3), joints, atol=1e-5)
+    camera = batch.camera.camera_from_world[0].double().numpy()
+    world = np.array(row["vertices_world"]).reshape(-1, 3)
+    np.testing.assert_allclose(world @ camera[:3, :3].T + camera[:3, 3], stored, atol=1e-5)
+    np.testing.assert_allclose(np.array(row["root"]), network(batch)[1].root[0].detach(), atol=1e-6)  # the network's

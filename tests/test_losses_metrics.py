@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -109,11 +110,31 @@ def test_surface_losses_of_a_stretched_and_of_a_creased_square() -> None:
     longer = surface_losses(1.1 * true, true, faces)
     mean = (4 * 1 + 2 * 2**0.5) / 6  # each face has two sides and the diagonal
     assert float(longer["edges"]) == pytest.approx(0.1 * mean, rel=1e-5)
+    assert float(longer["edge_ratios"]) == pytest.approx(0.1, rel=1e-5)
     assert float(longer["normals"]) == pytest.approx(0, abs=1e-6)
     creased = true.clone()
     creased[0, 3, 2] = 1.0  # the corner 3 stands up: of its two edges (length sqrt 2) half goes along the normal
     found = surface_losses(creased, true, faces)
     assert float(found["normals"]) == pytest.approx(2 * 0.5**0.5 / 6, rel=1e-5)
+
+
+def test_edge_ratios_are_means_over_the_edges_of_faces_whatever_their_lengths() -> None:
+    random = np.random.default_rng(0)
+    true, moved = random.random((2, 2, 6890, 3)) * [1.0, 0.1, 0.01]
+    faces = random.integers(6890, size=(40, 3))
+    true[:, faces[0, 0]] = true[:, faces[0, 1]]  # an edge of no length: it does not count
+    expected = np.zeros(2)
+    for body in range(2):
+        for face in faces:
+            for one, other in ((face[0], face[1]), (face[1], face[2]), (face[2], face[0])):
+                wanted = np.linalg.norm(true[body, one] - true[body, other])
+                if wanted:
+                    expected[body] += abs(np.linalg.norm(moved[body, one] - moved[body, other]) / wanted - 1) / 120
+    as_given = torch.tensor(moved, dtype=torch.float32, requires_grad=True)
+    found = surface_losses(as_given, torch.tensor(true, dtype=torch.float32), torch.tensor(faces))["edge_ratios"]
+    np.testing.assert_allclose(found.detach().numpy(), expected, rtol=1e-4)
+    found.sum().backward()
+    assert as_given.grad is not None and bool(as_given.grad.isfinite().all())
 
 
 def test_surface_losses_lead_a_crumpled_mesh_back() -> None:

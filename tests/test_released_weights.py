@@ -88,6 +88,7 @@ def clone(fine_roads: Roads, demo_root: Path, tmp_path_factory: pytest.TempPathF
     box = Sandbox(folder / "repository", downloads)
     params = yaml.safe_load((box.folder / "params.yaml").read_text())
     params["bodies"]["raw"] = str(demo_root / "body_models")
+    params["predict"]["mesh"] = "network"  # which of the authors' files it is by itself; these are the demo's
     (box.folder / "params.yaml").write_text(yaml.safe_dump(params))
     known = {"bodies"}
     for dataset, file in RELEASED.items():

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sahmr.body.posed import NUM_BETAS, NUM_TURNS, Bodies, SmplTables
+from sahmr.dimensions import NUM_VERTICES
 from sahmr.geometry.rotation import axis_angles, nearest_rotations, rotation_matrices
 
 _STRIDE = 8  # every eighth vertex is fitted, which is twice as many as the coarse mesh has; the residual is of all
@@ -148,6 +149,18 @@ def _solve(
     right[..., 0] += weight * likely[..., 0]
     solution: Tensor = torch.linalg.solve(normal, right)
     return solution[..., 0].float()
+
+
+def smpl_vertices(tables: SmplTables, params: SmplParams) -> Float[Tensor, "bodies 6890 3"]:
+    """The meshes that parameters stand for, in their frame, metres; one after another, as they are fitted."""
+    turns = rotation_matrices(torch.cat([params.global_orient, params.body_pose], dim=1).view(-1, NUM_TURNS // 3, 3))
+    posed = [
+        Bodies(
+            tables=tables, local=turns[i : i + 1], betas=params.betas[i : i + 1], transl=params.transl[i : i + 1]
+        ).vertices
+        for i in range(len(turns))
+    ]
+    return torch.cat(posed) if posed else params.transl.new_zeros(0, NUM_VERTICES, 3)
 
 
 def move_params(tables: SmplTables, params: SmplParams, transform: Float[Tensor, "bodies 4 4"]) -> SmplParams:

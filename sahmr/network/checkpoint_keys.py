@@ -20,7 +20,7 @@ _DEAD = re.compile(
     r"|cam_param_fc[23]?\.(?:weight|bias)"
 )
 _MESH, _TRUNK = "metro_enhanced.", "rcnet.root_net.hrnet."
-_NOT_METRO = ("loftr", "linear_cp")  # layers that SA-HMR added to METRO's transformer
+_NOT_METRO = ("loftr", "linear_cp", "size_head")  # layers that SA-HMR, and we, added to METRO's transformer
 _SHOWN = 20
 
 

@@ -20,6 +20,7 @@ from sahmr.structures import BodyTopology, ContactPoints, MeshPrediction
 _NUM_TOKENS = NUM_JOINTS + NUM_COARSE
 _NUM_CELLS = (CROP_SIZE // 32) ** 2  # of the backbone's last map
 _INIT_STD = 0.02  # of linear and embedding weights
+_CROP_M = (0.2, 20.0)  # widths that the size head believes
 
 
 def part_mean_matrix(part: Int[Tensor, " vertices"]) -> Float[Tensor, "8 vertices"]:
@@ -122,12 +123,37 @@ class TransformerBlock(nn.Module):
         return new_tokens, new_points
 
 
+class SizeHead(nn.Module):
+    """A factor for the whole mesh; 1 before any training.
+
+    A crop is scaled to the person in it: of small and near or tall and far the pixels say nothing. How many metres wide
+    it is where the root is, next to how much of it the person fills, does.
+
+    Args:
+        width: of the backbone's last map.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(width + 1, 1)
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(
+        self, cells: Float[Tensor, "batch cells width"], crop_m: Float[Tensor, " batch"]
+    ) -> Float[Tensor, " batch"]:
+        """The factor, from the map's mean and the crop's width at the root, metres."""
+        known = torch.cat([cells.mean(dim=1), crop_m.clamp(*_CROP_M).log()[:, None]], dim=1)
+        factor: Tensor = self.linear(known)[:, 0].exp()
+        return factor
+
+
 class MeshNet(nn.Module):
     """Image and contact points in, SMPL-topology mesh out.
 
     Args:
         size: widths and depths.
-        behaviour: of which it reads ``part_position_shift``.
+        behaviour: of which it reads ``part_position_shift`` and ``size_head``.
         topology: template and part ids, held as buffers that are not saved.
     """
 
@@ -150,6 +176,7 @@ class MeshNet(nn.Module):
         self.conv_learn_tokens = nn.Conv1d(_NUM_CELLS, _NUM_TOKENS, 1)
         self.trans_encoder.apply(_initialize)
         self.backbone = Hrnet(size.mesh_hrnet, with_head=True)
+        self.size_head = SizeHead(size.mesh_hrnet.head_width) if behaviour.size_head else None
         template = torch.cat([topology.template_joints, topology.template_coarse]).float()
         self.register_buffer("template", template, persistent=False)
         self.register_buffer("part_mean", part_mean_matrix(topology.part_coarse), persistent=False)
@@ -160,6 +187,7 @@ class MeshNet(nn.Module):
         image: Float[Tensor, "batch 3 height width"],
         root: Float[Tensor, "batch 3"],
         contacts: ContactPoints,
+        crop_m: Float[Tensor, " batch"] | None = None,
     ) -> MeshPrediction:
         """Predict the mesh round a root.
 
@@ -167,11 +195,12 @@ class MeshNet(nn.Module):
             image: RGB in 0..1, not normalised.
             root: camera frame, metres.
             contacts: contact points, camera frame; a sample may have none.
+            crop_m: width of the crop at the root, metres; read by the size head alone.
         """
         # Padding becomes -root as in the reference; the mask keeps it from having any effect.
         contacts_anchor = contacts.xyz_camera - root[:, None]  # [batch, contacts, 3]
         vertices, points, _ = self.reconstruct(
-            normalize_image(image), contacts_anchor, contacts.part.long(), contacts.mask
+            normalize_image(image), contacts_anchor, contacts.part.long(), contacts.mask, crop_m
         )
         return MeshPrediction(
             root=root,
@@ -188,6 +217,7 @@ class MeshNet(nn.Module):
         contacts_anchor: Float[Tensor, "batch contacts 3"],
         part: Int[Tensor, "batch contacts"],
         mask: Bool[Tensor, "batch contacts"],
+        crop_m: Float[Tensor, " batch"] | None = None,
     ) -> tuple[
         Float[Tensor, "batch 6890 3"], Float[Tensor, "batch contacts 3"], list[Float[Tensor, "batch 445 _width"]]
     ]:
@@ -199,7 +229,8 @@ class MeshNet(nn.Module):
         outputs: list[Tensor] = []
         cells = self.backbone(image).flatten(2).transpose(1, 2)  # [batch, 49, head_width]
         with float32_region(cells.device):
-            rows = self._embed(cells.to(self.template.dtype), contacts_anchor, part)
+            cells = cells.to(self.template.dtype)
+            rows = self._embed(cells, contacts_anchor, part)
         first, *others = self.trans_encoder
         tokens, points = first(*rows, part, mask, self.part_mean)
         outputs.append(tokens)
@@ -211,6 +242,10 @@ class MeshNet(nn.Module):
             vertices = precisely(self.upsampling2, precisely(self.upsampling, coarse))
         else:
             vertices = precisely(self._folded, coarse)
+        if self.size_head is not None:
+            assert crop_m is not None
+            with float32_region(cells.device):
+                vertices = vertices * self.size_head(cells, crop_m)[:, None, None]
         return vertices.transpose(1, 2), points, outputs
 
     def fold_upsampling(self) -> None:

@@ -57,7 +57,8 @@ class SahmrNet(nn.Module):
             root = substitute_far_roots(
                 root.detach(), targets_root, region.substitution_distance, region.mesh_root_noise_std, generator
             )
-        mesh: MeshPrediction = self.metro_enhanced(batch.image, root, root_contact.contacts)
+        crop_m = root[:, 2] * batch.camera.depth_scale
+        mesh: MeshPrediction = self.metro_enhanced(batch.image, root, root_contact.contacts, crop_m)
         if not self.metro_enhanced.training:
             require_finite(batch.keys, root=root, mesh=mesh.vertices_camera)
         return root_contact, mesh

@@ -190,6 +190,7 @@ class Behaviour:
         vote: weight of a voxel's root vote: softmax of the sigmoid of its confidence, or of the confidence.
         part_position_shift: average the position codes of a part's vertices 14 places too early.
         contact_sampling: how too many contact points are cut to ``max_contacts``.
+        size_head: scale the mesh by what the image and the crop's width in metres say; the reference does not.
         region: geometry of the region of interest.
     """
 
@@ -197,6 +198,7 @@ class Behaviour:
     vote: Vote
     part_position_shift: bool
     contact_sampling: ContactSampling
+    size_head: bool = False
     region: RootRegion = field(default_factory=RootRegion)
 
 

@@ -10,7 +10,7 @@ import torch
 from sahmr.errors import SettingsError
 from sahmr.network.sahmr import SahmrNet
 from sahmr.network.size import DEMO, PAPER, Behaviour
-from sahmr.settings import AnyPath, settings
+from sahmr.settings import AnyPath, Flag, settings
 from sahmr.sparse.kernel_map import Rounding
 from sahmr.structures import BodyTopology
 
@@ -28,6 +28,8 @@ class Network:
         sparse_backend: which code runs the sparse convolutions.
         rounding: how ``train_rcnet`` halves voxel coordinates, see :class:`sahmr.network.size.Behaviour`; stored in the
             checkpoint, by which everything later goes.
+        size_head: whether the mesh network has the layer that scales its meshes, see
+            :class:`sahmr.network.mesh.SizeHead`; stored in the same way.
         initial_checkpoint: what both trainings start from: METRO's 3DPW weights, raw or converted, or any SA-HMR
             checkpoint of the same size, whose behaviour is kept; null: ``train_rcnet`` starts at random with calm maps,
             ``train_sahmr`` as the template body.
@@ -36,6 +38,7 @@ class Network:
     size: Literal["demo", "paper"]
     sparse_backend: Literal["native", "torchsparse", "auto"]
     rounding: Rounding
+    size_head: Flag = False
     initial_checkpoint: AnyPath | None = None
 
 

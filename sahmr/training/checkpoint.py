@@ -55,6 +55,7 @@ _CHOICES: dict[str, tuple[object, ...]] = {
     "part_position_shift": (False, True),
     "contact_sampling": get_args(ContactSampling),
 }
+_LATER = ("size_head",)  # switches that older files lack; stored where they are on
 _REGION = ("anchor_spacing", "roi_radius")  # metres
 _OURS = {f"{name}.pt": f"; rebuild with: dvc repro train_{name}" for name in ("rcnet", "sahmr")} | {
     "start.pt": "; restore it with: git checkout -- sahmr/demo/pretraining/start.pt"
@@ -172,12 +173,13 @@ def _tensors(state: object, path: Path) -> dict[str, Tensor]:
 def behaviour_values(behaviour: Behaviour) -> dict[str, Any]:
     """A behaviour as it is stored: every switch by its name, and the region of interest in metres."""
     choices = {name: getattr(behaviour, name) for name in _CHOICES}
+    choices |= {name: True for name in _LATER if getattr(behaviour, name)}
     return choices | {name: getattr(behaviour.region, name) for name in _REGION}
 
 
 def _read_behaviour(values: object, path: Path) -> Behaviour:
     wanted = (*_CHOICES, *_REGION)
-    if not isinstance(values, dict) or set(values) != set(wanted):
+    if not isinstance(values, dict) or set(values) - set(_LATER) != set(wanted):
         found = sorted(map(str, values))[:8] if isinstance(values, dict) else _brief(values)
         raise CheckpointError(
             f"{path}: behaviour has {found}, expected {list(wanted)}; an older or newer version wrote it: "
@@ -186,11 +188,15 @@ def _read_behaviour(values: object, path: Path) -> Behaviour:
     for name, allowed in _CHOICES.items():
         if not isinstance(values[name], str | bool) or values[name] not in allowed:
             raise CheckpointError(f"{path}: behaviour has {name} {_brief(values[name])}, allowed are {list(allowed)}")
+    for name in _LATER:
+        if values.get(name, True) is not True:
+            raise CheckpointError(f"{path}: behaviour has {name} {_brief(values[name])}, expected True, or nothing")
     for name in _REGION:
         if not isinstance(values[name], float) or not 0 < values[name] < float("inf"):
             raise CheckpointError(f"{path}: behaviour has {name} {_brief(values[name])}, expected metres above 0")
     region = RootRegion(**{name: values[name] for name in _REGION})
-    return Behaviour(**{name: values[name] for name in _CHOICES}, region=region)
+    switches = {name: values[name] for name in _CHOICES} | {name: name in values for name in _LATER}
+    return Behaviour(**switches, region=region)
 
 
 def _require_own_rounding(behaviour: Behaviour, stage: str, path: Path) -> None:

@@ -18,18 +18,19 @@ from sahmr.structures import Batch, BodyTopology, MeshPrediction
 from sahmr.targets import require_targets, target_pelvis
 from sahmr.training.tasks import PerSample
 
-_SURFACE = ("edges", "normals")
+_SURFACE = ("edges", "edge_ratios", "normals")
 
 
 @settings
 class MeshWeights:
-    """Weights of stage B's losses; the defaults are the reference's, which has no ``edges`` and ``normals``."""
+    """Weights of stage B's losses; the defaults are the reference's, which has none of the surface."""
 
     vertices: Weight = 1.0
     joints: Weight = 1.0
     contacts: Weight = 1.0
     global_vertices: Weight = 1.0
     edges: Weight = 0.0
+    edge_ratios: Weight = 0.0
     normals: Weight = 0.0
 
     def __post_init__(self) -> None:
@@ -43,7 +44,7 @@ class MeshTask:
 
     Attributes:
         topology: joint regressor and faces.
-        loss_weights: of each term; weight 0 for both terms of the surface also saves computing them.
+        loss_weights: of each term; weight 0 for all terms of the surface also saves computing them.
         mean_over_valid_contacts: see :func:`sahmr.losses.mesh_losses`; False is the reference's way.
         train_upsampling: whether the two layers 431 -> 1723 -> 6890 learn, as the reference's do; else they stay as
             they start.
@@ -66,7 +67,7 @@ class MeshTask:
     @property
     def has_surface(self) -> bool:
         """Whether the terms of the surface are computed."""
-        return bool(self.loss_weights.edges or self.loss_weights.normals)
+        return any(getattr(self.loss_weights, name) for name in _SURFACE)
 
     def trained(self, network: SahmrNet) -> nn.Module:
         """The mesh network."""

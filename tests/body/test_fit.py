@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from sahmr.body.fit import SmplParams, fit_smpl, move_params
+from sahmr.body.fit import SmplParams, fit_smpl, move_params, smpl_vertices
 from sahmr.body.model import BodyModel, body_model, read_official
 from sahmr.body.posed import Bodies, SmplTables, smpl_tables
 from sahmr.body.skinning import BodyParams, pose_body
@@ -56,6 +56,9 @@ def test_bodies_in_torch_are_those_of_the_definition(model: BodyModel, tables: S
     pose = torch.cat([params.global_orient, params.body_pose], dim=1).view(-1, 24, 3)
     bodies = Bodies(tables=tables, local=rotation_matrices(pose), betas=params.betas, transl=params.transl)
     np.testing.assert_allclose(bodies.vertices, posed(model, params), atol=1e-5)
+    np.testing.assert_allclose(smpl_vertices(tables, params), posed(model, params), atol=1e-5)
+    none = SmplParams(**{field.name: getattr(params, field.name)[:0] for field in fields(params)})
+    assert smpl_vertices(tables, none).shape == (0, 6890, 3)
 
 
 def test_derivatives_are_those_of_small_steps(tables: SmplTables) -> None:

@@ -56,11 +56,11 @@ def test_shown_by_a_test(number: int) -> None:
 
 
 def test_every_switch_differs() -> None:
-    """A switch whose two sides agree would be none; the geometry is the same for both."""
+    """A switch whose two sides agree would be none; geometry is the same for both, and both lack what is ours alone."""
     same = [
         field.name for field in dataclasses.fields(OWN) if getattr(OWN, field.name) == getattr(REFERENCE, field.name)
     ]
-    assert same == ["region"]
+    assert same == ["size_head", "region"] and not OWN.size_head
     assert (REFERENCE.rounding, REFERENCE.vote) == ("trunc", "softmax_sigmoid")
     assert REFERENCE.part_position_shift and REFERENCE.contact_sampling == "with_replacement"
 

@@ -188,6 +188,7 @@ def test_trainings_start_from_metro(
     told = capsys.readouterr().err
     assert f"{ours}: " in told and "random: metro_enhanced.trans_encoder.{0,1,2}.bert.encoder.linear_cp" in told
     made = read_checkpoint(world / "models/sahmr.pt").network
+    assert float(made["metro_enhanced.size_head.linear.weight"].abs().max()) < 1e-6  # METRO has none: it starts at 0
     for name in ("rcnet.root_net.hrnet.conv1.weight", "metro_enhanced.backbone.conv1.weight"):
         torch.testing.assert_close(made[name], state["metro_enhanced.backbone.conv1.weight"], rtol=0, atol=1e-6)
     name = "metro_enhanced.trans_encoder.1.residual.weight"
@@ -195,10 +196,19 @@ def test_trainings_start_from_metro(
 
 
 def vertices(world: Path, checkpoint: Path) -> np.ndarray:
-    set_params(world, predict={"checkpoint": named(world, checkpoint), "fit_smpl": False}, evaluate={"sheet_frames": 1})
+    of_network = {"checkpoint": named(world, checkpoint), "fit_smpl": False, "mesh": "network"}
+    set_params(world, predict=of_network, evaluate={"sheet_frames": 1})
     predict.main(["--dataset", "rich"])
     table = read_table(world / "predictions/rich/sahmr.parquet", PREDICTION_SCHEMA)
     return np.stack([np.asarray(row) for row in table.column("vertices").to_pylist()])
+
+
+def test_their_scores_are_those_of_their_meshes(converted: Path) -> None:
+    """Whatever params.yaml stores of the demo's weights."""
+    theirs = read_checkpoint(converted / "sahmr_rich_e30.pt")
+    assert (predict.mesh_of(theirs, "smpl"), predict.mesh_of(theirs, "network")) == ("network", "network")
+    ours = replace(theirs, stage="train_sahmr")
+    assert (predict.mesh_of(ours, "smpl"), predict.mesh_of(ours, "network")) == ("smpl", "network")
 
 
 def test_predict_runs_it_as_it_is(

@@ -96,20 +96,25 @@ def edit_params(folder: Path, section: str, **changes: object) -> None:
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
 
 
-def test_rounding_goes_from_params_into_every_checkpoint(world: Path, tmp_path: Path) -> None:
+def test_switches_go_from_params_into_every_checkpoint(world: Path, tmp_path: Path) -> None:
     """``train_sahmr`` goes by what its first network was trained with, not by the params of the day."""
     copy = tmp_path / "world"
     shutil.copytree(world, copy)
     write_params(copy)
     with pytest.MonkeyPatch.context() as there:
         there.chdir(copy)
-        edit_params(copy, "network", rounding="trunc")
+        edit_params(copy, "network", rounding="trunc", size_head=False)
         train_rcnet.main([])
-        edit_params(copy, "network", rounding="floor")
+        edit_params(copy, "network", rounding="floor", size_head=True)
         train_sahmr.main([])
     before, after = (read_checkpoint(folder / "models/rcnet.pt") for folder in (world, copy))
     assert (before.behaviour.rounding, after.behaviour.rounding) == ("floor", "trunc")
-    assert read_checkpoint(copy / "models/sahmr.pt").behaviour.rounding == "trunc"
+    assert (before.behaviour.size_head, after.behaviour.size_head) == (True, False)
+    with_head, without = (read_checkpoint(folder / "models/sahmr.pt") for folder in (world, copy))
+    assert (without.behaviour.rounding, without.behaviour.size_head) == ("trunc", False)
+    names = {"metro_enhanced.size_head.linear.weight", "metro_enhanced.size_head.linear.bias"}
+    assert set(with_head.network) - set(without.network) == names
+    assert all(bool(with_head.network[name].any()) for name in names)  # they were trained
 
 
 def test_prediction_in_bfloat16_says_so(world: Path, tmp_path: Path) -> None:

@@ -350,6 +350,8 @@ def test_stored_behaviour_is_what_the_network_gets(network: SahmrNet, topology: 
         ({"rounding": "round"}, r"rounding 'round', allowed are \['trunc', 'floor'\]"),
         ({"roi_radius": 0.0}, r"roi_radius 0\.0, expected metres above 0"),
         ({"extra": 1}, r"expected \['rounding', 'vote'"),
+        ({"size_head": False}, r"size_head False, expected True, or nothing"),
+        ({"size_head": 1}, r"size_head 1, expected True, or nothing"),
         (None, r"behaviour has 'own', expected \['rounding'"),
     ],
 )

@@ -44,7 +44,7 @@ def write_params(root: Path, **changes: Any) -> Path:
     params["paths"] = {name: str(root / name) for name in params["paths"]}
     params["parallel"] = {"workers": 0, "loaders": 0, "threads": 1}
     params["network"]["initial_checkpoint"] = None  # worlds have networks of other sizes
-    params["predict"]["fit_smpl"] = False  # the people of such a world are clouds of points
+    params["predict"] |= {"fit_smpl": False, "mesh": "network"}  # the people of such a world are clouds of points
     for stage in STAGES:
         params[stage] |= {"warmup_steps": 0, "processes": 1} | copy.deepcopy(changes)  # of the few steps there are
     (root / "params.yaml").write_text(yaml.safe_dump(params))
