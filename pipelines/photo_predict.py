@@ -13,6 +13,7 @@ from pipelines.conversion.parallel import Parallel
 from pipelines.photo_input import Photo, describe, read_photo, read_room
 from pipelines.photo_output import check_lines, write_page, write_person
 from pipelines.photo_request import CHECK, Request
+from pipelines.predict import Predict, mesh_of
 from pipelines.stage import log
 from sahmr.batches.collate import collate
 from sahmr.batches.dataset import camera_of, sample_in
@@ -20,7 +21,7 @@ from sahmr.body.model import SMPL_FILE, load_clean
 from sahmr.body.posed import smpl_tables
 from sahmr.body.topology import load_topology
 from sahmr.errors import RawDataError
-from sahmr.inference import predict_tables
+from sahmr.inference import Mesh, predict_tables
 from sahmr.report.check import draw_check
 from sahmr.scenes.kept import kept_scan
 from sahmr.scenes.kept_ahead import Ahead
@@ -54,9 +55,8 @@ def run(request: Request, scenes: Scenes, ahead: Ahead, begun: float) -> None:
             picture is there, to see why.
         CheckpointError, BodyModelError: if network or body tables are missing or damaged.
     """
-    paths, shards, parallel = (
-        load_section("paths", Paths), load_section("shards", Shards), load_section("parallel", Parallel),
-    )  # fmt: skip
+    paths, shards = load_section("paths", Paths), load_section("shards", Shards)
+    parallel, wanted = load_section("parallel", Parallel), load_section("predict", Predict)
     photo, scan = read_photo(request), read_room(request, scenes.scan)
     log.info("predict_photo: %s", scan.told)
     log.info("predict_photo: %s", describe(photo))
@@ -67,7 +67,7 @@ def run(request: Request, scenes: Scenes, ahead: Ahead, begun: float) -> None:
     if request.check_only:
         log.info("predict_photo: %s; nothing predicted (--check-only)", request.output / CHECK)
         return
-    sample, table, faces = _predict(request, paths, shards, parallel.threads, photo, voxels)
+    sample, table, faces = _predict(request, paths, shards, wanted.mesh, photo, voxels, prepare_torch(parallel.threads))
     scene, was_field_kept = kept.scene(voxels)
     person = write_person(request.output, table, scan, scene, photo, faces, paths.bodies / SMPL_FILE)
     write_page(request.output, request.image.name, sample, person, scan, scene, voxels, scenes.voxel_pitch_m)
@@ -107,10 +107,15 @@ def _check_sight(
 
 
 def _predict(
-    request: Request, paths: Paths, shards: Shards, threads: int, photo: Photo, voxels: Float[ndarray, "voxels 3"]
+    request: Request,
+    paths: Paths,
+    shards: Shards,
+    wanted: Mesh,
+    photo: Photo,
+    voxels: Float[ndarray, "voxels 3"],
+    device: torch.device,
 ) -> tuple[Sample, dict[str, ndarray], ndarray]:
     """Through the functions of the stages ``shards`` and ``predict``: crop, scene points, batch, network, table."""
-    device = prepare_torch(threads)
     topology = load_topology(paths.bodies)
     smpl = smpl_tables(load_clean(paths.bodies / SMPL_FILE))
     checkpoint = read_checkpoint(request.checkpoint)
@@ -120,7 +125,7 @@ def _predict(
         request.image.stem, photo, view.intrinsics, view.camera_from_world, np.array(view.box), shards
     )
     sample = sample_in(stored, view.crop, make_view(block_points(torch.from_numpy(voxels)), *camera_of(stored)))
-    tables = predict_tables(network, [collate([sample])], joint_regressor=topology.joint_regressor, smpl=smpl)
-    table = next(tables)
+    batches, mesh = [collate([sample])], mesh_of(checkpoint, wanted)
+    (table,) = predict_tables(network, batches, joint_regressor=topology.joint_regressor, smpl=smpl, mesh=mesh)
     row = {name: np.asarray(table.column(name)[0].as_py()) for name in table.column_names}
     return sample, row, topology.faces.numpy()

@@ -84,7 +84,7 @@ def own(demo: Paths, shots: list[Shot], tmp_path_factory: pytest.TempPathFactory
     coarse_field = replace(load_section("scenes", Scenes, PARAMS), sdf_spacing_m=0.5)  # no network looks at it
     scenes.run("own", coarse_field, paths, PARALLEL, raw=raw)
     shards.run("own", load_section("shards", Shards, PARAMS), paths, PARALLEL, raw=raw)
-    predict.run("own", replace(load_section("predict", predict.Predict, PARAMS), fit_smpl=False), paths, PARALLEL)
+    predict.run("own", load_section("predict", predict.Predict, PARAMS), paths, PARALLEL)
     return {name: roads_of(paths, "own", {f"{name}_{key}": key for key in KEYS}) for name in FORMATS}
 
 
