@@ -3,7 +3,8 @@
 Trains two epochs of the demo's RICH split (``data/``, as ``make repro`` leaves it) in folders of its own, from random
 weights, and takes the time from the end of the first epoch to the end of the second, validation included.
 ``--against`` names other checkouts of this repository, e.g. of an earlier commit, that take part in every round; one
-with ``data`` of its own trains on that, as its formats may be older.
+with ``data`` of its own trains on that, as its formats may be older. ``--as-shipped`` takes every checkout with batch
+size, processes, threads and start weights of its own ``params.yaml``, as its ``make repro`` does.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from tests.imports import ROOT
 ROUNDS = 3
 # Processes and threads; the first is what every training was before there were processes.
 VARIANTS = ((1, 2), (1, 1), (2, 1))
+SHIPPED = ((0, 0),)
 WORKER = r"""
 import sys, logging, time
 from dataclasses import replace
@@ -34,13 +36,18 @@ from sahmr.training.build import Network
 
 def main():
     stage, home, processes, threads = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
+    as_shipped = processes == 0
     module, kind = {"train_rcnet": (train_rcnet, train_rcnet.TrainRcnet),
                     "train_sahmr": (train_sahmr, train_sahmr.TrainSahmr)}[stage]
     section, network = load_section(stage, kind), load_section("network", Network)
-    changes = {"epochs": 2, "batch_size": 8, "warmup_steps": 5}
-    if hasattr(section, "processes"):
+    if as_shipped:
+        changes, parallel = {"epochs": 2}, load_section("parallel", Parallel)
+    else:
+        changes = {"epochs": 2, "batch_size": 8, "warmup_steps": 5}
+        parallel = Parallel(workers=0, loaders=1, threads=threads)
+    if hasattr(section, "processes") and not as_shipped:
         changes["processes"] = processes
-    if hasattr(network, "initial_checkpoint"):
+    if hasattr(network, "initial_checkpoint") and not as_shipped:
         network = replace(network, initial_checkpoint=None)
     class Ends(logging.Handler):
         def emit(self, entry):
@@ -49,7 +56,7 @@ def main():
     logging.getLogger("sahmr").addHandler(Ends())
     logging.getLogger("sahmr").setLevel(logging.INFO)
     paths = Paths(**{name: home / name for name in Paths.__dataclass_fields__})
-    module.run(replace(section, **changes), network, paths, Parallel(workers=0, loaders=1, threads=threads))
+    module.run(replace(section, **changes), network, paths, parallel)
 
 if __name__ == "__main__":
     main()
@@ -57,7 +64,7 @@ if __name__ == "__main__":
 
 
 def measure(code: Path, data: Path, kept: Path, stage: str, processes: int, threads: int) -> float:
-    """Seconds of the second epoch per image that it trained on or validated with."""
+    """Seconds of the second epoch per image that it trained on or validated with; 0 processes: as shipped."""
     with tempfile.TemporaryDirectory(prefix="sahmr-bench-") as folder:
         home = Path(folder)
         for name in ("bodies", "shards", "scenes"):
@@ -97,6 +104,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=ROOT / "data")
     parser.add_argument("--against", type=Path, nargs="*", default=[])
     parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--as-shipped", action="store_true", help="with the settings of every checkout's params.yaml")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     if not (args.data / "shards/rich").is_dir():
@@ -109,7 +117,8 @@ def main() -> None:
             for stage in ("train_rcnet", "train_sahmr"):
                 for code in checkouts:
                     # An earlier checkout knows no processes: they would all be one.
-                    for processes, threads in VARIANTS if code == ROOT else VARIANTS[:2]:
+                    known = VARIANTS if code == ROOT else VARIANTS[:2]
+                    for processes, threads in SHIPPED if args.as_shipped else known:
                         key = (stage, code.resolve().name if code != ROOT else "here", processes, threads)
                         found.setdefault(key, []).append(
                             measure(code.resolve(), _data_of(code, args.data), Path(kept), stage, processes, threads)
@@ -120,7 +129,8 @@ def main() -> None:
         stage, code_name, processes, threads = key
         base = statistics.median(next(v for k, v in found.items() if k[0] == stage))
         middle = statistics.median(values)
-        print(f"{stage:12} {code_name:10} {processes} x {threads}: {1e3 * middle:6.1f} ms/image, {middle / base:.2f}")
+        how = f"{processes} x {threads}" if processes else "as shipped"
+        print(f"{stage:12} {code_name:10} {how}: {1e3 * middle:6.1f} ms/image, {middle / base:.2f}")
         figures.append(
             {
                 "stage": stage, "code": code_name, "processes": processes, "threads": threads,
