@@ -9,6 +9,7 @@ import base64
 import io
 import json
 import re
+import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -267,6 +268,7 @@ def draw_sheet(path: Path, width: int = 780) -> None:
 
 def draw_catalog(path: Path, width: int = 820) -> None:
     """The catalog's page in Chromium: its head, and the frame of the largest error with its lineage."""
+    sys.path.insert(0, str(HERE.parents[1]))  # the tests are not installed
     from tests.worlds.browser import Browser
 
     with Browser(1180) as browser:
