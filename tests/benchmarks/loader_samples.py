@@ -147,9 +147,10 @@ def beside_training(samples: SampleDataset, stage: str, rounds: int) -> dict[str
                     break
                 step(batch)
                 count += len(batch.keys)
-            took = (spent() - cpu, time.perf_counter() - start, waited)
+            ms = 1000 / count
+            took = (ms * (spent() - cpu), ms * (time.perf_counter() - start), ms * waited)
             if turn:
-                found.setdefault(name, []).append(tuple(1000 * each / count for each in took))  # type: ignore[arg-type]
+                found.setdefault(name, []).append(took)
     made: dict[str, dict[str, float]] = {}
     for name, values in found.items():
         made[name] = {

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import trimesh
 import yaml
 from PIL import Image
 
@@ -29,6 +28,7 @@ from tests.catalog.test_diff import git
 from tests.catalog.test_push import command, dvc, keep, with_cache
 from tests.imports import ROOT
 from tests.worlds import own_catalogs as world
+from tests.worlds import own_folders
 from tests.worlds.networks import make_topology, write_topology
 from tests.worlds.small import hashes
 
@@ -184,8 +184,7 @@ def test_scans_without_faces(ask: Ask, mine: Path, monkeypatch: pytest.MonkeyPat
     import catalog.preview
 
     top = mine.parent.parent.resolve()
-    points = np.random.default_rng(0).uniform(-1, 1, (3000, 3)) * (2, 1.2, 2)
-    trimesh.PointCloud(points).export(top / "scans/room/scan.ply")  # type: ignore[no-untyped-call]
+    own_folders.cloud().export(top / "scans/room/scan.ply")
     world.write_store(top / "data/own", top / "scans")
     write_topology(top / "data/bodies")
     write_manifest(top / "data/bodies/manifest.json", stage="bodies", dataset=None)

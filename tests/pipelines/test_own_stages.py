@@ -34,11 +34,6 @@ from tests.worlds.networks import TINY, make_topology, write_topology
 Scan = trimesh.Trimesh | trimesh.PointCloud
 
 
-def cloud() -> trimesh.PointCloud:
-    points = np.random.default_rng(0).uniform(-1, 1, (4000, 3)) * (2, 1.2, 2)
-    return trimesh.PointCloud(points)  # type: ignore[no-untyped-call]
-
-
 def predicted(root: Path, scan: Scan, pose: np.ndarray = own.POSE) -> Paths:
     """Every output up to predictions, of a folder with one scene, photograph, box and body."""
     paths = small.paths_of(root)
@@ -87,7 +82,7 @@ def test_bodies_of_ones_own_are_scored(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_a_cloud_is_predicted_with_and_shown_but_not_scored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    paths = predicted(tmp_path, cloud())
+    paths = predicted(tmp_path, own.cloud())
     assert "left out: the scan is points without faces" in page_of(paths)
     with pytest.raises(
         StoreError, match=r"scene room was scanned as points without faces: .*no distance field"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import trimesh
 from PIL import Image
 
 from tests.worlds import photo_cameras, small
@@ -23,6 +24,12 @@ def photograph(path: Path, seed: int = 0, size: tuple[int, int] = SIZE, **save: 
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(small.image(seed)).resize(size).save(path, **save)
     return path
+
+
+def cloud() -> trimesh.PointCloud:
+    """A scan without faces: points all over a room's middle."""
+    points = np.random.default_rng(0).uniform(-1, 1, (4000, 3)) * (2, 1.2, 2)
+    return trimesh.PointCloud(points)  # type: ignore[no-untyped-call]
 
 
 def camera(**changes: Any) -> dict[str, Any]:
