@@ -12,7 +12,6 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 
 from pipelines.photo_input import Photo
-from sahmr.body.clean import save_npz
 from sahmr.body.fit import SmplParams, move_params
 from sahmr.body.model import load_clean
 from sahmr.body.posed import smpl_tables
@@ -22,6 +21,7 @@ from sahmr.files import publish_text
 from sahmr.geometry.distance_field import sample_distance
 from sahmr.geometry.rigid_numpy import apply_rigid, invert_rigid
 from sahmr.metrics import scene_errors
+from sahmr.npz import save_npz
 from sahmr.report.page import Group, Page, make_card, render
 from sahmr.report.panels import SCENE_RADIUS_M, tile_without_truth
 from sahmr.report.surfels import cloud_near, surfels_near

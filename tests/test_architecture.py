@@ -14,7 +14,7 @@ LAYERS = (  # lowest first; modules on one line never import each other
     ("sahmr.params_file",),
     ("sahmr.settings",),
     ("sahmr.raw", "sahmr.share"),
-    ("sahmr.geometry", "sahmr.untrusted", "sahmr.report.charts", "sahmr.report.html"),
+    ("sahmr.geometry", "sahmr.untrusted", "sahmr.npz", "sahmr.report.charts", "sahmr.report.html"),
     ("sahmr.report.figures",),
     ("sahmr.body", "sahmr.sparse", "sahmr.scenes", "sahmr.shards", "sahmr.cameras"),
     (

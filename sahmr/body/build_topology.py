@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sahmr.body.clean import save_npz
 from sahmr.body.hierarchy import read_hierarchy
 from sahmr.body.joints import H36M_PELVIS, H36M_TO_14, h36m_joints
 from sahmr.body.model import BodyModel
@@ -17,6 +16,7 @@ from sahmr.body.skinning import BodyParams, pose_body
 from sahmr.body.topology import TOPOLOGY_FILE
 from sahmr.dimensions import NUM_VERTICES
 from sahmr.errors import BodyModelError
+from sahmr.npz import save_npz
 from sahmr.untrusted.pickles import load_npy
 
 

@@ -11,8 +11,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from sahmr.body.clean import load_npz, save_npz
 from sahmr.errors import BodyModelError
+from sahmr.npz import load_npz, save_npz
 from sahmr.untrusted.arrays import to_array
 from sahmr.untrusted.pickles import load_npz_member, load_pickle, npz_keys
 

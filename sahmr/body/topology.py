@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sahmr.body.clean import load_npz
+from sahmr.npz import load_npz
 from sahmr.structures import BodyTopology
 
 TOPOLOGY_FILE = "topology.npz"
@@ -20,7 +20,7 @@ _KEYS = (
 
 
 def load_tables(folder: Path) -> dict[str, NDArray[Any]]:
-    """All tables the stage ``bodies`` wrote into ``folder``, as stored. Errors as :func:`sahmr.body.clean.load_npz`."""
+    """All tables the stage ``bodies`` wrote into ``folder``, as stored. Errors as :func:`sahmr.npz.load_npz`."""
     return load_npz(folder / TOPOLOGY_FILE, _KEYS)
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from sahmr.body.clean import load_npz, save_npz
 from sahmr.errors import BodyModelError
+from sahmr.npz import load_npz, save_npz
 from sahmr.untrusted.pickles import load_pickle
 
 TRANSFER_FILE = "transfer.npz"
@@ -58,7 +58,7 @@ def write_transfer(path: Path, matrix: sp.csr_matrix) -> None:
 
 
 def load_transfer(path: Path) -> sp.csr_matrix:
-    """Read a file of :func:`write_transfer`. Errors as :func:`sahmr.body.clean.load_npz`."""
+    """Read a file of :func:`write_transfer`. Errors as :func:`sahmr.npz.load_npz`."""
     tables = load_npz(path, ("data", "indices", "indptr", "shape"))
     parts = (tables["data"], tables["indices"], tables["indptr"])
     return sp.csr_matrix(parts, shape=tuple(int(n) for n in tables["shape"]))

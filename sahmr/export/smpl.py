@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sahmr.body.clean import save_npz
 from sahmr.body.fit import SmplFit, SmplParams
 from sahmr.body.posed import SmplTables
 from sahmr.export.bodies import Frame
+from sahmr.npz import save_npz
 
 
 def write_smpl(path: Path, tables: SmplTables, keys: Sequence[str], fits: Sequence[SmplFit], frame: Frame) -> None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
 from sahmr.errors import RawDataError
-from sahmr.files import publish_file
+from sahmr.npz import load_npz, save_npz
 from sahmr.scenes.scan import check_rounding
 from sahmr.scenes.section import Scenes
 from sahmr.scenes.signed_distance import grid_spacing, signed_distance_grid
@@ -62,7 +61,7 @@ def make_voxels(geometry: Geometry, settings: Scenes, folder: Path) -> Float[nda
         points = cloud_voxels(vertices, pitch_m) if is_cloud else occupied_voxels(corners, pitch_m)
     except ValueError as problem:
         raise RawDataError(f"{geometry.path}: {problem}; repair the scan, or give --scan-unit") from None
-    save(folder / VOXELS, points=points)
+    _save(folder / VOXELS, points=points)
     return points
 
 
@@ -79,24 +78,18 @@ def make_field(geometry: Geometry, settings: Scenes, folder: Path) -> None:
         grid = signed_distance_grid(triangles, spacing_m=spacing, margin_m=settings.sdf_margin_m)
     except ValueError as problem:
         raise RawDataError(f"{geometry.path}: {problem}; repair the scan") from None
-    save(folder / FIELD, sdf=grid.values, lower=grid.lower, upper=grid.upper)
-
-
-def save(path: Path, **arrays: Any) -> None:
-    """Write arrays under their names, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with publish_file(path) as partial, partial.open("wb") as stream:
-        np.savez(stream, **arrays)
+    _save(folder / FIELD, sdf=grid.values, lower=grid.lower, upper=grid.upper)
 
 
 def load(path: Path, key: str) -> dict[str, ndarray] | None:
-    """All arrays of a file of :func:`save`; None if it is not there or damaged: then it is made again."""
-    if not path.is_file():
-        return None
+    """All arrays of a file of voxels or field; None if it is not there or damaged: then it is made again."""
     try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except Exception:  # zipfile, zlib and numpy raise whatever the damaged bytes provoke
+        arrays = load_npz(path, (key,))
+    except RawDataError:
         return None
-    is_whole = key in arrays and all(np.isfinite(each).all() for each in arrays.values() if each.dtype.kind == "f")
-    return arrays if is_whole else None
+    return arrays if all(np.isfinite(each).all() for each in arrays.values() if each.dtype.kind == "f") else None
+
+
+def _save(path: Path, **arrays: ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_npz(path, arrays)

@@ -12,7 +12,6 @@ import pytest
 import scipy.sparse as sp
 
 from sahmr.body.build_topology import read_joint_regressor, template_vertices, write_topology
-from sahmr.body.clean import load_npz, save_npz
 from sahmr.body.files import check_body_files, find_body_files
 from sahmr.body.hierarchy import read_hierarchy
 from sahmr.body.joints import H36M_TO_14
@@ -22,6 +21,7 @@ from sahmr.body.topology import load_topology
 from sahmr.body.transfer import load_transfer, read_transfer, to_smpl_vertices, write_transfer
 from sahmr.errors import BodyModelError
 from sahmr.losses import FLIPPED_PARTS
+from sahmr.npz import load_npz, save_npz
 from tests.worlds.bodies import model_arrays, selection, transfer_matrix, write_tables
 
 

@@ -16,7 +16,6 @@ import torch
 from catalog.artifacts import CATALOG_SCHEMA, CatalogEntry
 from pipelines.conversion.piece_receipt import RECEIPT_NAME, Receipt
 from pipelines.conversion.work_store import WorkStore
-from sahmr.body.clean import load_npz
 from sahmr.body.files import find_body_files
 from sahmr.body.model import clean_path, load_clean, read_official
 from sahmr.body.topology import TOPOLOGY_FILE, load_topology
@@ -24,6 +23,7 @@ from sahmr.body.transfer import TRANSFER_FILE
 from sahmr.files import MANIFEST_NAME, check_manifest, read_manifest
 from sahmr.network.sahmr import SahmrNet
 from sahmr.network.size import OWN
+from sahmr.npz import load_npz
 from sahmr.readers import bodies as body_readers
 from sahmr.readers import calibration, images, rich_tables
 from sahmr.scenes import arrays, store

@@ -1,4 +1,4 @@
-"""Our own npz files: what the stage ``bodies`` writes and every later stage reads. Plain arrays, no pickles."""
+"""Our own npz files: body tables, what is kept of scans, what is exported. Plain arrays, no pickles."""
 
 from __future__ import annotations
 
