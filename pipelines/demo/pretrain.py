@@ -15,14 +15,25 @@ import numpy as np
 
 from pipelines import bodies, train_rcnet, train_sahmr
 from pipelines.conversion.lock import hold
+from pipelines.conversion.parallel import Parallel
 from pipelines.demo.pretrain_card import Clock, find_scores, make_card
 from pipelines.demo.pretrain_crops import DATASET, MOST_CROPS, MOST_ROOMS, Crops, find_body_models, write_crops
-from pipelines.demo.pretrain_recipe import DEFAULT, Order, Recipe, check_home, check_length, read_recipe
+from pipelines.demo.pretrain_recipe import (
+    DEFAULT,
+    FURTHER,
+    Order,
+    Recipe,
+    check_home,
+    check_length,
+    check_output,
+    read_recipe,
+)
 from pipelines.stage import log, stage
 from sahmr.body.topology import load_topology
 from sahmr.demo.pretraining.card import card_text
 from sahmr.demo.pretraining.sheet import draw_crops
 from sahmr.files import publish_file, publish_text
+from sahmr.settings import Paths
 from sahmr.shards.reader import ShardReader, read_index
 from sahmr.training.checkpoint import read_checkpoint
 from sahmr.training.compact import save_compact
@@ -40,13 +51,13 @@ def run(order: Order) -> None:
     """
     recipe, paths = read_recipe(order.recipe), order.paths
     check_home(order.home)
+    check_output(order, recipe)
     check_length(order, recipe)
     parallel = recipe.parallel if order.loaders is None else replace(recipe.parallel, loaders=order.loaders)
     with hold(paths.work, "pretrain", order.home):
         clock = Clock(order.home / "seconds.json")
         _render(order, recipe, clock)
-        with clock("train_rcnet"):
-            train_rcnet.run(recipe.train_rcnet, recipe.network, paths, parallel)
+        _find_rcnet(recipe, paths, parallel, clock)
         with clock("train_sahmr"):
             train_sahmr.run(recipe.train_sahmr, recipe.network, paths, parallel)
         packed = paths.models / _PACKED
@@ -59,6 +70,19 @@ def run(order: Order) -> None:
         "pretrain: %s, %.1f MB, and its card %s",
         order.output, order.output.stat().st_size / 1e6, order.output.with_suffix(".md"),
     )  # fmt: skip
+
+
+def _find_rcnet(recipe: Recipe, paths: Paths, parallel: Parallel, clock: Clock) -> None:
+    """Train the root-and-contact network, or take that of the weights everything starts from."""
+    if recipe.train_rcnet is not None:
+        with clock("train_rcnet"):
+            train_rcnet.run(recipe.train_rcnet, recipe.network, paths, parallel)
+        return
+    assert recipe.network.initial_checkpoint is not None
+    read_checkpoint(recipe.network.initial_checkpoint)  # refuses what is damaged
+    paths.models.mkdir(parents=True, exist_ok=True)
+    with publish_file(paths.models / recipe.train_sahmr.rcnet_checkpoint) as partial:
+        shutil.copyfile(recipe.network.initial_checkpoint, partial)
 
 
 def draw(order: Order, picture: Path) -> None:
@@ -138,6 +162,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--home", type=_place, default=DEFAULT.home, help="folder of all that is made on the way")
     parser.add_argument(
         "--output", type=_file(".pt"), default=DEFAULT.output, help="weights file; its card lies beside it"
+    )
+    parser.add_argument(
+        "--recipe", type=_file(".yaml"), default=DEFAULT.recipe, help=f"settings; {FURTHER} trains shipped weights on"
     )
     parser.add_argument("--sheet", type=_file(".png"), help="draw crops into this file instead of training")
     options = vars(parser.parse_args(argv))

@@ -27,6 +27,8 @@ from sahmr.demo.pretraining.card import Card, Training
 from sahmr.files import file_sha256, publish_text
 from sahmr.settings import Paths
 
+_TITLES = {"train_rcnet": "A, root and contact", "train_sahmr": "B, mesh"}
+
 
 class Clock:
     """Seconds that each step took, in a file: what a stopped command spent counts, what a killed one spent does not."""
@@ -66,7 +68,10 @@ def find_scores(recipe: Recipe, paths: Paths) -> dict[str, float]:
 
 def _root_scores(paths: Paths) -> dict[str, float]:
     """What stage A alone reached in its last epoch, in millimetres."""
-    table = pyarrow.csv.read_csv(paths.models / "rcnet_history.csv")
+    history = paths.models / "rcnet_history.csv"
+    if not history.exists():
+        return {}  # the root-and-contact network was taken as it was
+    table = pyarrow.csv.read_csv(history)
     last: dict[str, Any] = table.slice(table.num_rows - 1).to_pylist()[0]
     return {f"stage A: {name}": value for name, value in last.items() if name.endswith("_mm") and value is not None}
 
@@ -85,7 +90,7 @@ def make_card(order: Order, recipe: Recipe, clock: Clock, scores: dict[str, floa
         render_seconds=clock.seconds["crops"],
         trainings=tuple(
             Training(
-                title=title,
+                title=_TITLES[name],
                 epochs=section.epochs,
                 batch_size=section.batch_size,
                 steps=order.steps(section),
@@ -93,14 +98,21 @@ def make_card(order: Order, recipe: Recipe, clock: Clock, scores: dict[str, floa
                 seed=section.seed,
                 seconds=clock.seconds[name],
             )
-            for title, name, section in (
-                ("A, root and contact", "train_rcnet", recipe.train_rcnet),
-                ("B, mesh", "train_sahmr", recipe.train_sahmr),
-            )
+            for name, section in recipe.trainings.items()
         ),
+        start=_start(recipe),
         machine=_machine(recipe.parallel.threads),
         scores=scores,
     )
+
+
+def _start(recipe: Recipe) -> str:
+    """What the trainings start from."""
+    path = recipe.network.initial_checkpoint
+    if path is None:
+        return "random weights"
+    stays = "" if recipe.train_rcnet else ", whose root and contact network stays"
+    return f"`{path.name}` of SHA-256 {file_sha256(path)}{stays}"
 
 
 def _machine(threads: int) -> str:

@@ -10,23 +10,35 @@ from pipelines import evaluate, predict, train_rcnet, train_sahmr
 from pipelines.conversion.parallel import Parallel
 from pipelines.demo.pretrain_crops import DATASET, SEED, ZOOM_MOST, split_of
 from sahmr.errors import SettingsError
+from sahmr.params_file import read_params
 from sahmr.settings import Paths, load_roots, load_section
 from sahmr.training.build import Network
 from sahmr.training.setup import TrainingSettings
 
 RECIPE = Path("pipelines/demo/pretrain.yaml")
+FURTHER = Path("pipelines/demo/pretrain_further.yaml")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """The sections of ``pipelines/demo/pretrain.yaml``, checked as those of params.yaml are."""
+    """The sections of ``pipelines/demo/pretrain.yaml``, checked as those of params.yaml are.
+
+    Attributes:
+        train_rcnet: None: the root-and-contact network of ``network.initial_checkpoint`` stays as it is.
+    """
 
     parallel: Parallel
     network: Network
-    train_rcnet: train_rcnet.TrainRcnet
+    train_rcnet: train_rcnet.TrainRcnet | None
     train_sahmr: train_sahmr.TrainSahmr
     predict: predict.Predict
     evaluate: evaluate.Evaluate
+
+    @property
+    def trainings(self) -> dict[str, TrainingSettings]:
+        """Those that there are, by the names of their sections."""
+        both = {"train_rcnet": self.train_rcnet, "train_sahmr": self.train_sahmr}
+        return {name: section for name, section in both.items() if section is not None}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +66,7 @@ class Order:
     @property
     def command(self) -> str:
         """The command line that remakes the weights."""
-        changed = [(name, getattr(self, name)) for name in ("rooms", "crops", "seed", "output")]
+        changed = [(name, getattr(self, name)) for name in ("recipe", "rooms", "crops", "seed", "output")]
         words = [f"--{name} {shlex.quote(str(value))}" for name, value in changed if value != getattr(DEFAULT, name)]
         return " ".join(["python -m pipelines.demo.pretrain", *words])
 
@@ -79,17 +91,24 @@ def read_recipe(path: Path) -> Recipe:
     """The settings.
 
     Raises:
-        SettingsError: naming each key that is wrong; or if a training would widen crops by more than was rendered.
+        SettingsError: naming each key that is wrong; or if a training would widen crops by more than was rendered, or
+            there is no root-and-contact network.
     """
+    has_first = "train_rcnet" in read_params(path)
     recipe = Recipe(
         parallel=load_section("parallel", Parallel, path),
         network=load_section("network", Network, path),
-        train_rcnet=load_section("train_rcnet", train_rcnet.TrainRcnet, path),
+        train_rcnet=load_section("train_rcnet", train_rcnet.TrainRcnet, path) if has_first else None,
         train_sahmr=load_section("train_sahmr", train_sahmr.TrainSahmr, path),
         predict=load_section("predict", predict.Predict, path),
         evaluate=load_section("evaluate", evaluate.Evaluate, path),
     )
-    for name, section in (("train_rcnet", recipe.train_rcnet), ("train_sahmr", recipe.train_sahmr)):
+    if not has_first and recipe.network.initial_checkpoint is None:
+        raise SettingsError(
+            f"{path}: network.initial_checkpoint: found null and no section train_rcnet, allowed weights whose "
+            "root-and-contact network stays, or that section; write one of them"
+        )
+    for name, section in recipe.trainings.items():
         if section.zoom_range > ZOOM_MOST + 1e-9:
             raise SettingsError(
                 f"{path}: {name}.zoom_range: found {section.zoom_range}, allowed a number from 0 to {ZOOM_MOST:.2g}, "
@@ -120,13 +139,27 @@ def check_home(home: Path) -> None:
             )
 
 
+def check_output(order: Order, recipe: Recipe) -> None:
+    """Refuse to replace the weights that the trainings start from: the command could not be given again.
+
+    Raises:
+        SettingsError: naming them.
+    """
+    start = recipe.network.initial_checkpoint
+    if start is not None and start.resolve() == order.output.resolve():
+        raise SettingsError(
+            f"--output: found '{order.output}', which {order.recipe} starts from, allowed another file; give one, and "
+            "move it there when it is done"
+        )
+
+
 def check_length(order: Order, recipe: Recipe) -> None:
     """Refuse trainings that end before their rate has peaked: they would fail hours later.
 
     Raises:
         SettingsError: naming options and key.
     """
-    for name, section in (("train_rcnet", recipe.train_rcnet), ("train_sahmr", recipe.train_sahmr)):
+    for name, section in recipe.trainings.items():
         steps = order.steps(section)
         if section.warmup_steps > steps:
             raise SettingsError(

@@ -18,7 +18,15 @@ from scipy.spatial import cKDTree
 from pipelines.demo import pretrain, pretrain_crops
 from pipelines.demo.pretrain_card import Clock
 from pipelines.demo.pretrain_crops import ZOOM_MOST, Crops, make_room, split_of, write_crops
-from pipelines.demo.pretrain_recipe import RECIPE, Order, check_home, check_length, read_recipe
+from pipelines.demo.pretrain_recipe import (
+    FURTHER,
+    RECIPE,
+    Order,
+    check_home,
+    check_length,
+    check_output,
+    read_recipe,
+)
 from sahmr.demo.pretraining.card import Card, Training, card_text
 from sahmr.demo.pretraining.sheet import draw_crops
 from sahmr.errors import SettingsError
@@ -180,6 +188,26 @@ def test_a_recipe_that_cannot_be_followed_is_told(tmp_path: Path) -> None:
         read_recipe(write_recipe(tmp_path, tpyo=1))
 
 
+def test_shipped_weights_are_trained_on_into_another_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(imports.ROOT)
+    recipe, order = read_recipe(FURTHER), Order(recipe=FURTHER, output=tmp_path / "start.pt")
+    assert list(recipe.trainings) == ["train_sahmr"]
+    check_output(order, recipe)
+    assert "--recipe pipelines/demo/pretrain_further.yaml --output " in order.command
+    with pytest.raises(
+        SettingsError, match=r"^--output: found 'sahmr/demo/pretraining/start\.pt', which pipelines/demo"
+    ):
+        check_output(replace(order, output=Order().output), recipe)
+    text = FURTHER.read_text().replace(
+        "initial_checkpoint: sahmr/demo/pretraining/start.pt", "initial_checkpoint: null"
+    )
+    (tmp_path / "no.yaml").write_text(text)
+    with pytest.raises(
+        SettingsError, match=r"no\.yaml: network\.initial_checkpoint: found null and no section train_rc"
+    ):
+        read_recipe(tmp_path / "no.yaml")
+
+
 def test_times_add_up_over_runs(tmp_path: Path) -> None:
     path = tmp_path / "seconds.json"
     path.write_text('{"crops": 5.5, "train')  # what a full disk leaves
@@ -197,8 +225,8 @@ def test_the_card_says_how(tmp_path: Path) -> None:
     training = Training(title="A", epochs=3, batch_size=16, steps=30, rate=0.005, seed=9, seconds=3700.0)
     card = Card(
         file="start.pt", size=11_000_000, sha256="ab" * 32, command=Order(rooms=80).command, seed=1009, rooms=80,
-        held_out=2, crops=50, render_seconds=200.0, trainings=(training,), machine="a processor, 2 cores",
-        scores={"mpjpe_mm": 81.234},
+        held_out=2, crops=50, render_seconds=200.0, trainings=(training,), start="random weights",
+        machine="a processor, 2 cores", scores={"mpjpe_mm": 81.234},
     )  # fmt: skip
     text = card_text(card)
     for said in (
@@ -241,6 +269,32 @@ def test_the_whole_command_goes_on_after_a_kill(demo_root: Path, tmp_path: Path,
         tiny.setattr(f"pipelines.{name}", stopped)
     pretrain.run(replace(order, workers=1))  # nothing is left to do
     assert file_sha256(order.output) == first
+
+
+@pytest.mark.slow
+def test_the_mesh_network_is_trained_on(demo_root: Path, tmp_path: Path, tiny: pytest.MonkeyPatch) -> None:
+    tiny.setattr(pretrain, "find_body_models", lambda paths: demo_root / "body_models")
+    settings = yaml.safe_load(write_recipe(tmp_path, epochs=1, batch_size=2, warmup_steps=0, processes=1).read_text())
+    order = Order(
+        rooms=2,
+        crops=3,
+        workers=0,
+        home=tmp_path / "one",
+        output=tmp_path / "start.pt",
+        recipe=tmp_path / "recipe.yaml",
+    )
+    pretrain.run(order)
+    del settings["train_rcnet"]
+    settings["network"]["initial_checkpoint"] = str(order.output)
+    (tmp_path / "further.yaml").write_text(yaml.safe_dump(settings))
+    further = replace(order, home=tmp_path / "two", output=tmp_path / "on.pt", recipe=tmp_path / "further.yaml")
+    pretrain.run(further)
+    old, new = (read_checkpoint(each.output).network for each in (order, further))
+    changed = {name.split(".")[0] for name in old if not torch.equal(old[name], new[name])}
+    assert changed == {"metro_enhanced"}
+    card = further.output.with_suffix(".md").read_text()
+    assert f"From `start.pt` of SHA-256 {file_sha256(order.output)}, whose root and contact network stays." in card
+    assert "| B, mesh | 1 |" in card and "stage A" not in card
 
 
 @pytest.mark.slow

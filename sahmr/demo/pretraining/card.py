@@ -39,6 +39,7 @@ class Card:
         crops: of each room.
         render_seconds: that the crops took.
         trainings: in their order.
+        start: what they start from.
         machine: processor, cores, torch.
         scores: on the held-out rooms, by the names of the metrics.
     """
@@ -53,6 +54,7 @@ class Card:
     crops: int
     render_seconds: float
     trainings: tuple[Training, ...]
+    start: str
     machine: str
     scores: Mapping[str, float]
 
@@ -97,7 +99,7 @@ def _trainings(card: Card) -> str:
         for each in card.trainings
     ]
     head = "| training | epochs | batch | steps | rate per 32 images | seed | time |\n|---|--:|--:|--:|--:|--:|--:|"
-    return "\n".join(["## Trainings, from random weights", "", head, *rows, ""])
+    return "\n".join(["## Trainings", "", f"From {card.start}.", "", head, *rows, ""])
 
 
 def _scores(card: Card) -> str:
