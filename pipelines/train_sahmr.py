@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from functools import partial
 
 from pipelines.conversion.parallel import Parallel
 from pipelines.conversion.receipts import Training, finish, parse_others, plan_training
-from pipelines.stage import stage
+from pipelines.stage import log, stage
 from sahmr.body.topology import load_topology
 from sahmr.network.sahmr import SahmrNet
 from sahmr.settings import Flag, ModelFile, Paths, load_section, settings
@@ -82,8 +83,16 @@ def _train(
         mean_over_valid_contacts=section.mean_over_valid_contacts,
         train_upsampling=section.train_upsampling,
         precision=section.precision,
+        fixed_crops=section.fixed_crops,
     )
-    history = train(network.to(device), task, plan, data, keeping=keeping, team=team)
+    network.to(device)
+    if section.fixed_crops:
+        start = time.perf_counter()
+        task.frozen.look_at(network.rcnet, source.walk(plan.batch_size, plan.seed, team), team)
+        if team.is_first:
+            seconds = time.perf_counter() - start
+            log.info("train_sahmr: the frozen network saw %d crops once, %.1f s", len(task.frozen), seconds)
+    history = train(network, task, plan, data, keeping=keeping, team=team)
     state = {name: value.cpu() for name, value in network.state_dict().items()}
     made = Checkpoint(network=state, stage=task.stage, epoch=len(history), size=size.size, behaviour=network.behaviour)
     return made, history

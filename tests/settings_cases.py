@@ -49,6 +49,7 @@ VALUES: tuple[tuple[str, Value, str], ...] = (
     ("train_rcnet.loss_weights.root", -1.0, "found -1.0, allowed a number from 0 to 1000"),
     ("train_sahmr.loss_weights", dict.fromkeys(("vertices", "joints", "contacts", "global_vertices"), 0), "all are 0"),
     ("train_sahmr.mean_over_valid_contacts", "no", "found 'no', allowed true or false"),
+    ("train_sahmr.fixed_crops", "yes", "found 'yes', allowed true or false"),
     ("train_sahmr.mean_over_valid_contacts", 0, "found 0, allowed true or false"),
     ("predict.batch_size", 0, "found 0, allowed a whole number from 1 to 1024"),
     ("predict.fit_smpl", False, "found false, allowed true, as mesh is smpl"),

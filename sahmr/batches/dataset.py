@@ -100,6 +100,7 @@ class SampleDataset(Dataset[Sample]):
         is_training: move and zoom the crop; the numbers depend on seed, epoch and key alone.
         seed: of that augmentation.
         zoom_range: the crop is widened by up to this share of the person box's larger side.
+        fixed_crops: the numbers are those of epoch 0 in every epoch.
         where: a condition on the index (:func:`sahmr.shards.where.parse_where`); empty: all samples.
 
     Raises:
@@ -116,10 +117,12 @@ class SampleDataset(Dataset[Sample]):
         is_training: bool = False,
         seed: int = 0,
         zoom_range: float = ZOOM_RANGE,
+        fixed_crops: bool = False,
         where: str = "",
     ) -> None:
         self.reader, self.split, self.where = ShardReader(shards), split, where
         self.scenes, self.is_training, self.seed, self.zoom_range = scenes, is_training, seed, zoom_range
+        self.fixed_crops = fixed_crops
         self.entries = self._select()
         if is_training:
             self.require_bodies()
@@ -206,7 +209,7 @@ class SampleDataset(Dataset[Sample]):
         stored = self.reader.decode(self.entries[index])
         box = crop_box(stored.person_box)
         if self.is_training:
-            draws = draw(self.seed, epoch, stored.key)
+            draws = draw(self.seed, 0 if self.fixed_crops else epoch, stored.key)
             jitter = max_jitter_px(*stored.image_size)
             box = crop_box(stored.person_box, zoom_range=self.zoom_range, jitter_px=jitter, draws=draws)
         return make_sample(stored, box, self.scenes)

@@ -10,7 +10,7 @@ from sahmr.network.batch_check import require_finite
 from sahmr.network.mesh import MeshNet
 from sahmr.network.root_contact import RootContactNet, substitute_far_roots
 from sahmr.network.size import Behaviour, NetworkSize
-from sahmr.structures import Batch, BodyTopology, MeshPrediction, RootContact
+from sahmr.structures import Batch, BodyTopology, ContactPoints, MeshPrediction, RootContact
 
 
 class SahmrNet(nn.Module):
@@ -51,14 +51,28 @@ class SahmrNet(nn.Module):
                 root or a vertex is not finite. Names the sample.
         """
         root_contact = self.rcnet(batch, targets_root=targets_root, generator=generator)
-        root = root_contact.root
+        mesh = self.mesh_on(
+            batch, root_contact.root, root_contact.contacts, targets_root=targets_root, generator=generator
+        )
+        return root_contact, mesh
+
+    def mesh_on(
+        self,
+        batch: Batch,
+        root: Float[Tensor, "batch 3"],
+        contacts: ContactPoints,
+        *,
+        targets_root: Float[Tensor, "batch 3"] | None = None,
+        generator: torch.Generator | None = None,
+    ) -> MeshPrediction:
+        """Predict the mesh alone, on a root and contact points that are known. Arguments and errors as ``forward``."""
         if self.metro_enhanced.training and targets_root is not None:
             region = self.behaviour.region
             root = substitute_far_roots(
                 root.detach(), targets_root, region.substitution_distance, region.mesh_root_noise_std, generator
             )
         crop_m = root[:, 2] * batch.camera.depth_scale
-        mesh: MeshPrediction = self.metro_enhanced(batch.image, root, root_contact.contacts, crop_m)
+        mesh: MeshPrediction = self.metro_enhanced(batch.image, root, contacts, crop_m)
         if not self.metro_enhanced.training:
             require_finite(batch.keys, root=root, mesh=mesh.vertices_camera)
-        return root_contact, mesh
+        return mesh

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 import torch
 from torch import nn
@@ -16,6 +16,7 @@ from sahmr.network.sahmr import SahmrNet
 from sahmr.settings import Weight, require_some, settings
 from sahmr.structures import Batch, BodyTopology, MeshPrediction
 from sahmr.targets import require_targets, target_pelvis
+from sahmr.training.frozen import Frozen
 from sahmr.training.tasks import PerSample
 
 _SURFACE = ("edges", "edge_ratios", "normals")
@@ -49,6 +50,9 @@ class MeshTask:
         train_upsampling: whether the two layers 431 -> 1723 -> 6890 learn, as the reference's do; else they stay as
             they start.
         precision: of the networks in a training step.
+        fixed_crops: whether training crops are the same in every epoch, so that the frozen network is asked of each
+            once; of validation crops it always is.
+        frozen: what it said.
     """
 
     topology: BodyTopology
@@ -56,6 +60,8 @@ class MeshTask:
     mean_over_valid_contacts: bool = False
     train_upsampling: bool = True
     precision: TrainingPrecision = "float32"
+    fixed_crops: bool = False
+    frozen: Frozen = field(default_factory=Frozen)
     stage: str = "train_sahmr"
 
     @property
@@ -86,12 +92,16 @@ class MeshTask:
         """Terms of :func:`sahmr.losses.mesh_losses`; far-off roots are replaced in training."""
         root = target_pelvis(batch, self.topology)
         with reduced(self.precision, batch.image.device):
-            _, prediction = network(batch, targets_root=root, generator=generator)
+            if self.fixed_crops:
+                anchor = self.frozen.ask(network.rcnet, batch)
+                prediction = network.mesh_on(batch, *anchor, targets_root=root, generator=generator)
+            else:
+                _, prediction = network(batch, targets_root=root, generator=generator)
         return self._terms(batch, prediction)
 
     def judge(self, network: SahmrNet, batch: Batch) -> PerSample:
         """Losses on the predicted roots, and the mesh errors of the result tables."""
-        _, prediction = network(batch)
+        prediction = network.mesh_on(batch, *self.frozen.ask(network.rcnet, batch))
         true = require_targets(batch).vertices_camera
         return {
             **self._terms(batch, prediction),

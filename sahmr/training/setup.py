@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from sahmr.batches.loader import DecodeIn, SampleLoader
 from sahmr.errors import SettingsError
 from sahmr.network.precision import TrainingPrecision
-from sahmr.settings import Between, Paths, Quarantine, Seed, settings
+from sahmr.settings import Between, Flag, Paths, Quarantine, Seed, settings
 from sahmr.shards.crop import ZOOM_RANGE
 from sahmr.share import LOCAL, Share, find_places
 from sahmr.structures import Batch
@@ -33,6 +33,7 @@ class TrainingSettings:
             data goes on over its end.
         max_quarantined: so many different damaged samples may each process leave out; 0: the first one is an error.
         zoom_range: training crops are widened by up to this share of the person box's larger side.
+        fixed_crops: each is moved and widened once for the whole training, not anew in every epoch.
         seed, epochs, batch_size, canonical_lr, schedule, warmup_steps, average_decay, precision, early_stopping: as in
             :class:`sahmr.training.optimizer.Plan`.
         processes: that train together on this machine; ``torchrun`` may start others, GPUs may be fewer.
@@ -51,6 +52,7 @@ class TrainingSettings:
     warmup_steps: Annotated[int, Between(0, 1_000_000)]
     average_decay: Annotated[float, Between(0, 0.99999)]  # 1 would keep the initial weights for ever
     zoom_range: Annotated[float, Between(0, ZOOM_RANGE)]  # what every stored crop has room for
+    fixed_crops: Flag = False
     processes: Annotated[int, Between(1, 64)]
     accumulation: Annotated[int, Between(1, 1024)] = 1
     precision: TrainingPrecision = "float32"
@@ -73,6 +75,7 @@ def source_of(
         workers=workers,
         decode_in=decode_in,
         zoom_range=section.zoom_range,
+        fixed_crops=section.fixed_crops,
         max_quarantined=section.max_quarantined,
         steps_per_epoch=section.steps_per_epoch,
     )

@@ -30,6 +30,7 @@ class Source:
         workers: of a loader; cannot change the batches.
         decode_in: what they are.
         zoom_range: widest zoom of training crops, see :class:`SampleDataset`.
+        fixed_crops: whether each is the same in every epoch.
         max_quarantined: so many damaged samples each process leaves out; 0: the first one is an error.
         steps_per_epoch: None: those of a walk through the data.
     """
@@ -37,6 +38,7 @@ class Source:
     parts: tuple[Part, ...]
     workers: int
     zoom_range: float
+    fixed_crops: bool = False
     max_quarantined: int = 0
     steps_per_epoch: int | None = None
     decode_in: DecodeIn = "processes"
@@ -51,9 +53,16 @@ class Source:
 
     def shuffled(self, batch_size: int, seed: int, team: Team = ALONE) -> SampleLoader:
         """Samples of ``train`` by weight, crops jittered; of every batch this process's share. Errors as ``plain``."""
+        weights = [part.weight for part in self.parts]
+        return self._loader(together(self._crops(seed), weights), batch_size, seed, team)
+
+    def walk(self, batch_size: int, seed: int, team: Team = ALONE) -> SampleLoader:
+        """The crops of epoch 0 of ``shuffled``, in order, each once: with ``fixed_crops`` those of every epoch."""
+        return self._loader(together(self._crops(seed)), batch_size, None, team)
+
+    def _crops(self, seed: int) -> list[SampleDataset]:
         options: dict[str, Any] = {"is_training": True, "seed": seed, "zoom_range": self.zoom_range}
-        parts = [part.samples("train", **options) for part in self.parts]
-        return self._loader(together(parts, [part.weight for part in self.parts]), batch_size, seed, team)
+        return [part.samples("train", fixed_crops=self.fixed_crops, **options) for part in self.parts]
 
     def _loader(
         self, samples: SampleDataset | MixedDataset, batch_size: int, seed: int | None, team: Team

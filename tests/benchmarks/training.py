@@ -1,7 +1,8 @@
 """Seconds per image of both trainings at demo size: processes and threads, in interleaved rounds.
 
 Trains two epochs of the demo's RICH split (``data/``, as ``make repro`` leaves it) in folders of its own, from random
-weights, and takes the time from the end of the first epoch to the end of the second, validation included.
+weights, and takes the time from the end of the first epoch to the end of the second, validation included. With
+``fixed_crops`` it trains all epochs and takes the time of all, what the frozen network is asked before them included.
 ``--against`` names other checkouts of this repository, e.g. of an earlier commit, that take part in every round; one
 with ``data`` of its own trains on that, as its formats may be older. ``--as-shipped`` takes every checkout with batch
 size, processes, threads and start weights of its own ``params.yaml``, as its ``make repro`` does.
@@ -41,10 +42,12 @@ def main():
                     "train_sahmr": (train_sahmr, train_sahmr.TrainSahmr)}[stage]
     section, network = load_section(stage, kind), load_section("network", Network)
     if as_shipped:
-        changes, parallel = {"epochs": 2}, load_section("parallel", Parallel)
+        changes, parallel = {}, load_section("parallel", Parallel)
     else:
-        changes = {"epochs": 2, "batch_size": 8, "warmup_steps": 5}
+        changes = {"batch_size": 8, "warmup_steps": 5}
         parallel = Parallel(workers=0, loaders=1, threads=threads)
+    if not getattr(section, "fixed_crops", False):
+        changes["epochs"] = 2
     if hasattr(section, "processes") and not as_shipped:
         changes["processes"] = processes
     if hasattr(network, "initial_checkpoint") and not as_shipped:
@@ -53,6 +56,8 @@ def main():
         def emit(self, entry):
             if ": epoch " in entry.getMessage():
                 print("END", time.perf_counter(), flush=True)
+            if "frozen network" in entry.getMessage():
+                print("END", time.perf_counter() - float(entry.args[-1]), flush=True)
     logging.getLogger("sahmr").addHandler(Ends())
     logging.getLogger("sahmr").setLevel(logging.INFO)
     paths = Paths(**{name: home / name for name in Paths.__dataclass_fields__})
@@ -64,7 +69,7 @@ if __name__ == "__main__":
 
 
 def measure(code: Path, data: Path, kept: Path, stage: str, processes: int, threads: int) -> float:
-    """Seconds of the second epoch per image that it trained on or validated with; 0 processes: as shipped."""
+    """Seconds of an epoch per image that it trained on or validated with; 0 processes: as shipped."""
     with tempfile.TemporaryDirectory(prefix="sahmr-bench-") as folder:
         home = Path(folder)
         for name in ("bodies", "shards", "scenes"):
@@ -81,7 +86,7 @@ def measure(code: Path, data: Path, kept: Path, stage: str, processes: int, thre
         ends = [float(line.split()[1]) for line in done.stdout.splitlines() if line.startswith("END")]
         if stage == "train_rcnet" and not rcnet.exists():
             rcnet.write_bytes((home / "models/rcnet.pt").read_bytes())
-    return (ends[1] - ends[0]) / _images(data)
+    return (ends[-1] - ends[0]) / (len(ends) - 1) / _images(data)
 
 
 def _data_of(code: Path, data: Path) -> Path:
