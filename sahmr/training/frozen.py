@@ -49,12 +49,13 @@ class Frozen:
         if not all(name in self._said for name in names):
             self._run(rcnet, batch, names)
         said = [self._said[name] for name in names]
-        xyz = batch.image.new_zeros(len(said), rcnet.max_contacts, 3)
-        part = torch.zeros(xyz.shape[:2], dtype=torch.long, device=xyz.device)
+        root, xyz = torch.stack([one.root for one in said]), torch.zeros(len(said), rcnet.max_contacts, 3)
+        part = torch.zeros(xyz.shape[:2], dtype=torch.long)
         for row, one in enumerate(said):
-            xyz[row, : len(one.xyz)], part[row, : len(one.part)] = one.xyz.to(xyz), one.part.to(part)
-        root = torch.stack([one.root for one in said]).to(xyz)
-        return root, ContactPoints(xyz_camera=xyz, part=part, mask=part != 0)
+            xyz[row, : len(one.xyz)], part[row, : len(one.part)] = one.xyz, one.part
+        return root.to(batch.image), move_to(
+            ContactPoints(xyz_camera=xyz, part=part, mask=part != 0), batch.image.device
+        )
 
     def look_at(self, rcnet: RootContactNet, batches: Iterable[Batch], team: Team = ALONE) -> None:
         """Ask of every crop before the first step; each process has its share of the batches, and all know all.
@@ -83,7 +84,7 @@ class Frozen:
         for row, name in enumerate(names):
             real = contacts.mask[row]  # the others are padding, behind them
             self._said[name] = _Said(
-                found.root[row].cpu(),
+                found.root[row].cpu().clone(),
                 contacts.xyz_camera[row][real].cpu(),
                 contacts.part[row][real].to("cpu", torch.uint8),
             )
