@@ -237,7 +237,8 @@ class MeshNet(nn.Module):
         for block in others:
             tokens, points = block(tokens, points, part, mask, self.part_mean)
             outputs.append(tokens)
-        coarse = tokens[:, NUM_JOINTS:].transpose(1, 2)  # [batch, 3, 431]
+        # In one piece: else torch multiplies sample by sample, and reads the whole matrix for each.
+        coarse = tokens[:, NUM_JOINTS:].transpose(1, 2).contiguous()  # [batch, 3, 431]
         if self._folded is None:
             vertices = precisely(self.upsampling2, precisely(self.upsampling, coarse))
         else:
