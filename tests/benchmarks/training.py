@@ -5,7 +5,8 @@ weights, and takes the time from the end of the first epoch to the end of the se
 ``fixed_crops`` it trains all epochs and takes the time of all, what the frozen network is asked before them included.
 ``--against`` names other checkouts of this repository, e.g. of an earlier commit, that take part in every round; one
 with ``data`` of its own trains on that, as its formats may be older. ``--as-shipped`` takes every checkout with batch
-size, processes, threads and start weights of its own ``params.yaml``, as its ``make repro`` does.
+size, processes, threads and start weights of its own ``params.yaml``, as its ``make repro`` does, and the others
+besides with one process and two threads.
 """
 
 from __future__ import annotations
@@ -123,7 +124,9 @@ def main() -> None:
                 for code in checkouts:
                     # An earlier checkout knows no processes: they would all be one.
                     known = VARIANTS if code == ROOT else VARIANTS[:2]
-                    for processes, threads in SHIPPED if args.as_shipped else known:
+                    if args.as_shipped:
+                        known = SHIPPED if code == ROOT else (*VARIANTS[:1], *SHIPPED)
+                    for processes, threads in known:
                         key = (stage, code.resolve().name if code != ROOT else "here", processes, threads)
                         found.setdefault(key, []).append(
                             measure(code.resolve(), _data_of(code, args.data), Path(kept), stage, processes, threads)
