@@ -41,8 +41,8 @@ SAMPLES = {
 }  # fmt: skip
 # Scenes: their points lie half a voxel beside ours along each axis, 17 mm. That is the layout's: prepared voxels on our
 # own grid move MPJPE by 0.01 mm. Points vote for the root, and which of them touch is a choice, so over four tiny
-# images of PROX MPJPE moved by 6.0 and 8.8 mm with two files of weights: here are twelve of every recording. Over RICH's
-# two G-MPJPE moved by 21 mm.
+# images of PROX MPJPE moved by 6.0 and 8.8 mm with two files of weights: here are twelve of every recording.
+# Over RICH's two G-MPJPE moved by 21 mm.
 SCENES = {
     "global_mpjpe_mm": 50.0,
     "global_mpve_mm": 50.0,
