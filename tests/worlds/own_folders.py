@@ -29,7 +29,7 @@ def photograph(path: Path, seed: int = 0, size: tuple[int, int] = SIZE, **save: 
 def cloud() -> trimesh.PointCloud:
     """A scan without faces: points all over a room's middle."""
     points = np.random.default_rng(0).uniform(-1, 1, (4000, 3)) * (2, 1.2, 2)
-    return trimesh.PointCloud(points)  # type: ignore[no-untyped-call]
+    return trimesh.PointCloud(points)
 
 
 def camera(**changes: Any) -> dict[str, Any]:
