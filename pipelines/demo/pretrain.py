@@ -25,7 +25,7 @@ from pipelines.demo.pretrain_recipe import (
     Recipe,
     check_home,
     check_length,
-    check_output,
+    check_start,
     read_recipe,
 )
 from pipelines.stage import log, stage
@@ -46,12 +46,12 @@ def run(order: Order) -> None:
     """Make crops, train both networks, score and pack them; what is finished is not done again.
 
     Raises:
-        SettingsError: before any work, if the recipe or the order cannot be followed.
+        SettingsError, CheckpointError: before any work, if the recipe or the order cannot be followed.
         StoreError: if another process works in the same folder, or the disk is full.
     """
     recipe, paths = read_recipe(order.recipe), order.paths
     check_home(order.home)
-    check_output(order, recipe)
+    check_start(order, recipe)
     check_length(order, recipe)
     parallel = recipe.parallel if order.loaders is None else replace(recipe.parallel, loaders=order.loaders)
     with hold(paths.work, "pretrain", order.home):
@@ -79,7 +79,6 @@ def _find_rcnet(recipe: Recipe, paths: Paths, parallel: Parallel, clock: Clock) 
             train_rcnet.run(recipe.train_rcnet, recipe.network, paths, parallel)
         return
     assert recipe.network.initial_checkpoint is not None
-    read_checkpoint(recipe.network.initial_checkpoint)  # refuses what is damaged
     paths.models.mkdir(parents=True, exist_ok=True)
     with publish_file(paths.models / recipe.train_sahmr.rcnet_checkpoint) as partial:
         shutil.copyfile(recipe.network.initial_checkpoint, partial)

@@ -63,15 +63,13 @@ def find_scores(recipe: Recipe, paths: Paths) -> dict[str, float]:
         found = json.loads((paths.reports / f"{DATASET}_metrics.json").read_text())["sahmr"]
         with store.make(stage_name, key) as draft:
             draft.facts = {name: value for name, value in found.items() if isinstance(value, int | float)}
-    return {**_root_scores(paths), **store.require(stage_name, key).facts}
+    first = {} if recipe.train_rcnet is None else _root_scores(paths)  # it was taken as it was
+    return {**first, **store.require(stage_name, key).facts}
 
 
 def _root_scores(paths: Paths) -> dict[str, float]:
     """What stage A alone reached in its last epoch, in millimetres."""
-    history = paths.models / "rcnet_history.csv"
-    if not history.exists():
-        return {}  # the root-and-contact network was taken as it was
-    table = pyarrow.csv.read_csv(history)
+    table = pyarrow.csv.read_csv(paths.models / "rcnet_history.csv")
     last: dict[str, Any] = table.slice(table.num_rows - 1).to_pylist()[0]
     return {f"stage A: {name}": value for name, value in last.items() if name.endswith("_mm") and value is not None}
 

@@ -13,6 +13,7 @@ from sahmr.errors import SettingsError
 from sahmr.params_file import read_params
 from sahmr.settings import Paths, load_roots, load_section
 from sahmr.training.build import Network
+from sahmr.training.checkpoint import read_checkpoint
 from sahmr.training.setup import TrainingSettings
 
 RECIPE = Path("pipelines/demo/pretrain.yaml")
@@ -139,17 +140,27 @@ def check_home(home: Path) -> None:
             )
 
 
-def check_output(order: Order, recipe: Recipe) -> None:
-    """Refuse to replace the weights that the trainings start from: the command could not be given again.
+def check_start(order: Order, recipe: Recipe) -> None:
+    """Refuse weights to start from that would fail after an hour of rendering, and an output that replaces them.
 
     Raises:
-        SettingsError: naming them.
+        SettingsError: naming the output: the command could not be given again; or the weights, if the network that
+            shall stay is not among them.
+        CheckpointError: if they are missing or damaged.
     """
     start = recipe.network.initial_checkpoint
-    if start is not None and start.resolve() == order.output.resolve():
+    if start is None:
+        return
+    if start.resolve() == order.output.resolve():
         raise SettingsError(
             f"--output: found '{order.output}', which {order.recipe} starts from, allowed another file; give one, and "
             "move it there when it is done"
+        )
+    found = read_checkpoint(start)
+    if recipe.train_rcnet is None and not any(name.startswith("rcnet.") for name in found.network):
+        raise SettingsError(
+            f"{order.recipe}: network.initial_checkpoint: found {start}, without a root-and-contact network, allowed "
+            "weights of both networks, as there is no section train_rcnet; edit the value, or write the section"
         )
 
 

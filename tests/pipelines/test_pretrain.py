@@ -24,19 +24,19 @@ from pipelines.demo.pretrain_recipe import (
     Order,
     check_home,
     check_length,
-    check_output,
+    check_start,
     read_recipe,
 )
 from sahmr.demo.pretraining.card import Card, Training, card_text
 from sahmr.demo.pretraining.sheet import draw_crops
-from sahmr.errors import SettingsError
+from sahmr.errors import CheckpointError, SettingsError
 from sahmr.files import check_manifest, file_sha256, folder_digest
 from sahmr.geometry.rigid_numpy import apply_rigid, project
 from sahmr.scenes.store import load_points
 from sahmr.shards.crop import crop_box, max_jitter_px
 from sahmr.shards.reader import ShardReader, read_index
 from sahmr.training import build
-from sahmr.training.checkpoint import read_checkpoint
+from sahmr.training.checkpoint import read_checkpoint, save_checkpoint
 from tests import imports
 from tests.worlds.networks import TINY
 
@@ -192,12 +192,27 @@ def test_shipped_weights_are_trained_on_into_another_file(tmp_path: Path, monkey
     monkeypatch.chdir(imports.ROOT)
     recipe, order = read_recipe(FURTHER), Order(recipe=FURTHER, output=tmp_path / "start.pt")
     assert list(recipe.trainings) == ["train_sahmr"]
-    check_output(order, recipe)
+    check_start(order, recipe)
     assert "--recipe pipelines/demo/pretrain_further.yaml --output " in order.command
     with pytest.raises(
         SettingsError, match=r"^--output: found 'sahmr/demo/pretraining/start\.pt', which pipelines/demo"
     ):
-        check_output(replace(order, output=Order().output), recipe)
+        check_start(replace(order, output=Order().output), recipe)
+    for name, content, said in (
+        ("absent", None, r"absent\.pt: no such file"),
+        ("damaged", b"weights", r"damaged\.pt"),
+    ):
+        given = tmp_path / f"{name}.pt"
+        if content is not None:
+            given.write_bytes(content)
+        with pytest.raises(CheckpointError, match=said):
+            check_start(order, replace(recipe, network=replace(recipe.network, initial_checkpoint=given)))
+    whole = read_checkpoint(Order().output)
+    mesh = {name: value for name, value in whole.network.items() if not name.startswith("rcnet.")}
+    save_checkpoint(tmp_path / "mesh.pt", replace(whole, network=mesh))
+    alone = replace(recipe.network, initial_checkpoint=tmp_path / "mesh.pt")
+    with pytest.raises(SettingsError, match=r"initial_checkpoint: found .*mesh\.pt, without a root-and-contact"):
+        check_start(order, replace(recipe, network=alone))
     text = FURTHER.read_text().replace(
         "initial_checkpoint: sahmr/demo/pretraining/start.pt", "initial_checkpoint: null"
     )
@@ -287,7 +302,7 @@ def test_the_mesh_network_is_trained_on(demo_root: Path, tmp_path: Path, tiny: p
     del settings["train_rcnet"]
     settings["network"]["initial_checkpoint"] = str(order.output)
     (tmp_path / "further.yaml").write_text(yaml.safe_dump(settings))
-    further = replace(order, home=tmp_path / "two", output=tmp_path / "on.pt", recipe=tmp_path / "further.yaml")
+    further = replace(order, output=tmp_path / "on.pt", recipe=tmp_path / "further.yaml")
     pretrain.run(further)
     old, new = (read_checkpoint(each.output).network for each in (order, further))
     changed = {name.split(".")[0] for name in old if not torch.equal(old[name], new[name])}
