@@ -25,7 +25,7 @@ class _Said:
 
 
 class Frozen:
-    """Roots and contact points by data set and key: 16 bytes a contact point, so at most 8 kB a crop.
+    """Roots and contact points by data set and key: 13 bytes a contact point, so at most 8 kB a crop with all around.
 
     For validation, whose crops never change, and for trainings with ``fixed_crops``. Of another network nothing is
     known.
